@@ -23,6 +23,13 @@ extern "C" {
 #define FLASHC_ABI_VERSION 1u
 #define FLASHC_MAX_RANK 8
 
+/* Marks the functions that the runtime library exports. */
+#if defined(__GNUC__)
+#define FLASHC_API __attribute__((visibility("default")))
+#else
+#define FLASHC_API
+#endif
+
 /* What a call returns. 0 is success; every other value has a text in flashc_status_string. */
 typedef enum flashc_status {
   FLASHC_OK = 0,
@@ -85,7 +92,16 @@ typedef struct flashc_args {
 
 #define FLASHC_OPERAND_OUTPUT 1u /* written by the kernel; all others are only read */
 
-/* One operand of a kernel: -1 in `size` is a size known only at the call. */
+/* What a negative entry of flashc_operand_info.size says: a size known only at the call. Sizes of one name are equal
+ * in all operands, and the number of query heads is a multiple of the number of key heads. */
+#define FLASHC_SIZE_ANY (-1)
+#define FLASHC_SIZE_BATCH (-2)
+#define FLASHC_SIZE_Q_HEADS (-3)
+#define FLASHC_SIZE_KV_HEADS (-4)
+#define FLASHC_SIZE_QUERIES (-5)
+#define FLASHC_SIZE_KEYS (-6)
+
+/* One operand of a kernel: -1 in `size` is a size known only at the call, as are the named sizes above. */
 typedef struct flashc_operand_info {
   char name[32];
   int32_t dtype;
@@ -110,6 +126,107 @@ typedef struct flashc_kernel_info {
 typedef const flashc_kernel_info *(*flashc_query_fn)(uint32_t max_abi);
 typedef size_t (*flashc_workspace_size_fn)(const flashc_args *args);
 typedef flashc_status (*flashc_run_fn)(const flashc_args *args, void *stream, void *workspace, size_t size);
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * The runtime library's services. Kernels do not need them; hosts may use them.
+ *
+ * Every function may be called from any thread at any time unless it says otherwise. A function that fails returns
+ * a status and leaves a message, with expected and actual, in flashc_last_error() of the calling thread.
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/** The ABI version that this library was built with. */
+FLASHC_API uint32_t flashc_runtime_abi_version(void);
+
+/** A static, never-null text for a status: "wrong element type". Unknown values give "unknown status". */
+FLASHC_API const char *flashc_status_string(flashc_status status);
+
+/** The message of the last failed call of this library on this thread, "" if none failed. Valid until the next
+ *  failing call on this thread; a successful call leaves it alone. */
+FLASHC_API const char *flashc_last_error(void);
+
+/** "f32" for FLASHC_F32; "?" for a value that is no element type. */
+FLASHC_API const char *flashc_dtype_name(int32_t dtype);
+
+/** Bytes of one element, 0 for a value that is no element type. */
+FLASHC_API size_t flashc_dtype_size(int32_t dtype);
+
+/* ---- Threads ---- */
+
+/** A pool of persistent threads. The thread that calls its parallel_for takes part as worker 0; a call that finds the
+ *  pool busy (a nested call, or another thread's) runs its tasks on its own thread. Survives fork. While tasks run,
+ *  subnormal numbers are flushed to zero. */
+typedef struct flashc_pool flashc_pool;
+
+/** Creates a pool of num_threads workers, the calling thread counted; 0 means the default number. Threads start at
+ *  the first parallel loop. FLASHC_ERROR_INVALID when num_threads is outside [0, 1024]. */
+FLASHC_API flashc_status flashc_pool_create(int32_t num_threads, flashc_pool **pool);
+
+/** Ends the pool's threads. No loop may be running on it. Null is allowed. */
+FLASHC_API void flashc_pool_destroy(flashc_pool *pool);
+
+/** The host to put into flashc_args; valid as long as the pool. */
+FLASHC_API const flashc_host *flashc_pool_host(const flashc_pool *pool);
+
+/** The process-wide pool's host, never null, valid until the process ends. */
+FLASHC_API const flashc_host *flashc_default_host(void);
+
+/** Sets the number of workers of flashc_default_host() for later calls; 0 restores the default, which is the environment's
+ *  FLASHC_NUM_THREADS, else the CPUs this process may use. Running loops keep theirs. */
+FLASHC_API flashc_status flashc_set_num_threads(int32_t num_threads);
+
+/** The number of workers of flashc_default_host(). */
+FLASHC_API int32_t flashc_get_num_threads(void);
+
+/* ---- Calling a kernel ---- */
+
+/** The three functions of a kernel, however it came into the process. */
+typedef struct flashc_kernel {
+  const flashc_kernel_info *info;
+  flashc_workspace_size_fn workspace_size;
+  flashc_run_fn run;
+} flashc_kernel;
+
+/** Checks args against info: ABI, number of tensors, and each tensor's element type, rank, sizes, data pointer,
+ *  alignment and, for outputs, strides that give each element its own place. The first mismatch decides the status;
+ *  its text, with expected and actual, is written to message (at most size bytes, always terminated; may be null)
+ *  and to flashc_last_error(). */
+FLASHC_API flashc_status flashc_check_args(const flashc_kernel_info *info, const flashc_args *args, char *message,
+                                           size_t size);
+
+/** Checks the arguments, takes this thread's workspace and runs the kernel. Allocates nothing once the workspace has
+ *  grown to what the largest call needed. A null host runs on the calling thread. */
+FLASHC_API flashc_status flashc_kernel_run(const flashc_kernel *kernel, const flashc_args *args);
+
+/** As flashc_kernel_run without the check, for a caller that has checked these sizes before. */
+FLASHC_API flashc_status flashc_kernel_run_unchecked(const flashc_kernel *kernel, const flashc_args *args);
+
+/** Gives this thread's workspace back to the system; the next call allocates it again. */
+FLASHC_API void flashc_workspace_release(void);
+
+/* ---- Packs ---- */
+
+/** A kernel loaded from the folder that flash-compile wrote; runtime/Pack.md describes it. */
+typedef struct flashc_pack flashc_pack;
+
+/** Loads a pack. path is the folder, or its kernel.json. Fails with FLASHC_ERROR_IO (missing or unreadable file),
+ *  FLASHC_ERROR_FORMAT (damaged), FLASHC_ERROR_ABI (newer than this library) or FLASHC_ERROR_TARGET (another machine);
+ *  *pack is then null. */
+FLASHC_API flashc_status flashc_pack_load(const char *path, flashc_pack **pack);
+
+/** What the kernel says of itself; valid until the pack is unloaded. */
+FLASHC_API const flashc_kernel_info *flashc_pack_info(const flashc_pack *pack);
+
+/** The kernel's functions; valid until the pack is unloaded. */
+FLASHC_API const flashc_kernel *flashc_pack_kernel(const flashc_pack *pack);
+
+/** The text of kernel.json; valid until the pack is unloaded. */
+FLASHC_API const char *flashc_pack_metadata(const flashc_pack *pack);
+
+/** flashc_kernel_run of the pack's kernel. */
+FLASHC_API flashc_status flashc_pack_run(const flashc_pack *pack, const flashc_args *args);
+
+/** Unloads the kernel. No call may be running in it. Null is allowed. */
+FLASHC_API void flashc_pack_unload(flashc_pack *pack);
 
 #ifdef __cplusplus
 }
