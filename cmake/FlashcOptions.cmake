@@ -4,3 +4,12 @@ if(FLASHC_SANITIZE)
   add_compile_options(-fsanitize=${FLASHC_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${FLASHC_SANITIZE})
 endif()
+
+# Compile through ccache where it is installed and nothing else was asked for.
+if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  find_program(FLASHC_CCACHE ccache)
+  if(FLASHC_CCACHE)
+    set(CMAKE_C_COMPILER_LAUNCHER ${FLASHC_CCACHE})
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${FLASHC_CCACHE})
+  endif()
+endif()

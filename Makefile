@@ -1,0 +1,80 @@
+# The commands of the project; each installs what the machine lacks, builds, and runs. A second run redoes only what changed.
+#
+#   make demo     attention compiled just in time, verified and measured
+#   make test     every check: formatting, lint, unit tests, IR tests, execution
+#   make build    the tools in build/bin and the Python package in build/python
+#   make bench    flashc beside PyTorch, with the machine's limit
+#   make lint | check-lit | docs | asan | tsan | setup | clean
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build setup demo test bench lint check-lit docs asan tsan clean help
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+BUILD := build
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := $(VENV)/.flashc
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# --- set-up: Debian packages, then one virtual environment in three layers ---
+setup:
+	@scripts/setup-system.sh
+
+$(VENV)/bin/python: | setup
+	@scripts/setup-venv.sh $(PYTHON) $(VENV)
+
+# A layer is installed again when its list changes.
+$(STAMPS)-%.stamp: requirements/%.txt | $(VENV)/bin/python
+	@echo "== python packages: $*"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+$(STAMPS)-demo.stamp: $(STAMPS)-build.stamp
+$(STAMPS)-test.stamp: $(STAMPS)-demo.stamp
+
+# --- build ---
+CMAKE_PYTHON = -DFLASHC_ENABLE_PYTHON=ON -DPython_EXECUTABLE=$(abspath $(PY))
+
+$(BUILD)/build.ninja: $(STAMPS)-build.stamp CMakePresets.json
+	@cmake --preset release $(CMAKE_PYTHON)
+	@touch $@
+
+build: setup $(BUILD)/build.ninja
+	@ninja -C $(BUILD) -j $(JOBS)
+	@scripts/link-package.sh $(VENV) $(BUILD)
+
+# --- use ---
+demo: build $(STAMPS)-demo.stamp
+	@PYTHONPATH=$(BUILD)/python $(PY) bench/demo.py
+
+bench: build $(STAMPS)-demo.stamp
+	@PYTHONPATH=$(BUILD)/python $(PY) bench/bench.py $(BENCH_ARGS)
+
+test: build $(STAMPS)-test.stamp
+	@$(PY) scripts/run_tests.py --build $(BUILD) $(TEST_ARGS)
+
+lint: build $(STAMPS)-test.stamp
+	@$(PY) scripts/lint.py --build $(BUILD)
+
+check-lit: build $(STAMPS)-test.stamp
+	@ninja -C $(BUILD) check-lit
+
+docs: build
+	@$(PY) docs/generate.py --build $(BUILD)
+
+# The whole compiler under AddressSanitizer and UndefinedBehaviorSanitizer, the runtime under ThreadSanitizer.
+asan: setup $(STAMPS)-test.stamp
+	@cmake --preset asan-ubsan -DPython_EXECUTABLE=$(abspath $(PY))
+	@ninja -C build-asan -j $(JOBS)
+	@$(PY) scripts/run_tests.py --build build-asan --only ctest,lit
+
+tsan: setup $(STAMPS)-test.stamp
+	@cmake --preset tsan -DPython_EXECUTABLE=$(abspath $(PY))
+	@ninja -C build-tsan -j $(JOBS)
+	@$(PY) scripts/run_tests.py --build build-tsan --only ctest
+
+clean:
+	rm -rf build build-*
