@@ -25,7 +25,7 @@ target_link_libraries(FlashcMLIROptions INTERFACE MLIR LLVM)
 # flashc_tablegen_done(<target>) then declares it.
 macro(flashc_tablegen target td output)
   set(LLVM_TARGET_DEFINITIONS ${td})
-  mlir_tablegen(${output} ${ARGN} EXTRA_INCLUDES ${CMAKE_SOURCE_DIR})
+  mlir_tablegen(${output} ${ARGN} EXTRA_INCLUDES ${CMAKE_SOURCE_DIR} ${MLIR_INCLUDE_DIRS})
 endmacro()
 macro(flashc_tablegen_done target)
   add_public_tablegen_target(${target})
