@@ -1,0 +1,134 @@
+//===- AttentionOps.td - What an attention computes -----------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_ATTENTION_OPS_TD
+#define FLASHC_ATTENTION_OPS_TD
+
+include "dialects/Attention/AttentionAttrs.td"
+include "dialects/Tile/TileBase.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Attention_Op<string mnemonic, list<Trait> traits = []> : Op<Attention_Dialect, mnemonic, traits>;
+
+def Attention_Operand : AnyTypeOf<[AnyRankedTensor, AnyMemRef], "tensor or memref">;
+
+def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, RecursiveMemoryEffects,
+    SingleBlockImplicitTerminator<"::flashc::attn::YieldOp">]> {
+  let summary = "Scaled dot-product attention";
+  let description = [{
+    For each query row i and key j of batch entry b and query head h, in this order:
+
+    1. `s = scale * dot(q_i, k_j)`; the default scale is `1/sqrt(D)`
+    2. the score function: the region, if there is one, with arguments (s, b, h, i, j). A score of -inf is not attended
+    3. softcap: `cap * tanh(s / cap)`
+    4. the additive bias, whose dimensions are those of `[B, Hq, Sq, Sk]` or 1 (broadcast)
+    5. the masks, joined by AND; each reads its `mask_operands` in order
+    6. softmax over j; 7. `out_i = sum_j p_ij v_j`, `lse_i = ` natural logarithm of the denominator
+
+    A row with nothing to attend to gives out = 0 and lse = -inf.
+
+    On tensors the results are the updated `out` (and `lse`); on memrefs there are none and `out` (and `lse`) are
+    written. `position` is given to an operation that computes a part of a larger attention: batch entry, query head, first
+    query, first key, and the whole's query and key lengths; bias and mask operands are then the whole's.
+
+    ```mlir
+    attn.sdpa ins(%q, %k, %v : memref<?x8x?x64xf32>, memref<?x2x?x64xf32>, memref<?x2x?x64xf32>)
+              outs(%out, %lse : memref<?x8x?x64xf32>, memref<?x8x?xf32>)
+              masks [#attn.causal<bottom_right>, #attn.key_lengths] (%lengths : memref<?xi32>)
+              {scale = 0.125 : f64}
+    ```
+  }];
+  let arguments = (ins Attention_Operand:$query, Attention_Operand:$key, Attention_Operand:$value,
+                       Variadic<Attention_Operand>:$mask_operands, Optional<Attention_Operand>:$bias,
+                       Variadic<Index>:$position, Attention_Operand:$out, Optional<Attention_Operand>:$lse,
+                       DefaultValuedOptionalAttr<Attention_MaskArrayAttr, "{}">:$masks,
+                       OptionalAttr<F64Attr>:$scale, OptionalAttr<F64Attr>:$softcap,
+                       OptionalAttr<Attention_TilesAttr>:$tiles);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let regions = (region MaxSizedRegion<1>:$score);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable();
+    /// The scale that applies: the attribute, else 1/sqrt(D).
+    double getEffectiveScale();
+    /// The masks as interfaces, in order.
+    ::llvm::SmallVector<::flashc::attn::MaskInterface> getMaskList();
+  }];
+}
+
+def Attention_OnlineOp : Attention_Op<"online", [AttrSizedOperandSegments, RecursiveMemoryEffects,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    SingleBlockImplicitTerminator<"::flashc::attn::YieldOp">]> {
+  let summary = "One step of the online softmax over a set of keys";
+  let description = [{
+    Takes the state (acc, max, sum) of a block of query rows and returns it after attending the keys of `key`: with the scores
+    x of this step, in units of log2,
+
+        max' = max(max, rowmax(x))    alpha = exp2(max - max')    p = exp2(x - max')
+        sum' = alpha * sum + rowsum(p)    acc' = alpha * acc + p * v
+
+    (Milakov and Gimelshein, 2018; Dao et al., 2022). Rows that have attended nothing keep max = -inf, sum = 0, acc = 0.
+    Query, key and value are memrefs of two dimensions (rows x head dim); `position` is batch entry, query head,
+    first query, first key, query length, key length of the whole.
+  }];
+  let arguments = (ins AnyMemRef:$query, AnyMemRef:$key, AnyMemRef:$value,
+                       Variadic<Attention_Operand>:$mask_operands, Optional<Attention_Operand>:$bias,
+                       Variadic<Index>:$position, Tile_Matrix:$acc, Tile_Rows:$max, Tile_Rows:$sum,
+                       DefaultValuedOptionalAttr<Attention_MaskArrayAttr, "{}">:$masks, F64Attr:$scale,
+                       OptionalAttr<F64Attr>:$softcap, Attention_TilesAttr:$tiles);
+  let results = (outs Tile_Matrix:$acc_result, Tile_Rows:$max_result, Tile_Rows:$sum_result);
+  let regions = (region MaxSizedRegion<1>:$score);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::llvm::SmallVector<::flashc::attn::MaskInterface> getMaskList();
+  }];
+}
+
+def Attention_NormalizeOp : Attention_Op<"normalize"> {
+  let summary = "The output and the logarithm of the denominator from the state of an online softmax";
+  let description = [{
+    `out = acc / sum` and `lse = ln(2) * max + ln(sum)`; 0 and -inf for a row that attended nothing. `rows` of the
+    block exist.
+  }];
+  let arguments = (ins Tile_Matrix:$acc, Tile_Rows:$max, Tile_Rows:$sum, Index:$rows,
+                       Arg<AnyMemRef, "", [MemWrite]>:$out, Optional<AnyMemRef>:$lse);
+  let assemblyFormat = [{
+    $acc `,` $max `,` $sum `rows` `(` $rows `)` `outs` `(` $out `:` type($out) `)`
+    (`lse` `(` $lse^ `:` type($lse) `)`)? attr-dict `:` type($acc) `,` type($max) `,` type($sum)
+  }];
+}
+
+def Attention_MergeOp : Attention_Op<"merge", [DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Join the results of two attentions over disjoint sets of keys";
+  let description = [{
+    `lse = logaddexp(lse_a, lse_b)`, `out = exp(lse_a - lse) out_a + exp(lse_b - lse) out_b`; both sides empty give the
+    empty row. Split-KV decoding, cascades and ring attention are all this one operation.
+  }];
+  let arguments = (ins Attention_Operand:$out_a, Attention_Operand:$lse_a, Attention_Operand:$out_b,
+                       Attention_Operand:$lse_b, Attention_Operand:$out, Attention_Operand:$lse);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    `ins` `(` $out_a `,` $lse_a `,` $out_b `,` $lse_b `:` type($out_a) `,` type($lse_a) `,` type($out_b) `,`
+    type($lse_b) `)` `outs` `(` $out `,` $lse `:` type($out) `,` type($lse) `)` attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = "::mlir::MutableOperandRange getDpsInitsMutable() { return {*this, 4, 2}; }";
+}
+
+def Attention_YieldOp : Attention_Op<"yield", [Pure, Terminator, ParentOneOf<["SdpaOp", "OnlineOp"]>]> {
+  let summary = "The score that a score function computes";
+  let arguments = (ins AnyFloat:$value);
+  let builders = [OpBuilder<(ins), [{}]>];
+  let assemblyFormat = "$value attr-dict `:` type($value)";
+}
+
+#endif // FLASHC_ATTENTION_OPS_TD

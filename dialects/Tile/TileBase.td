@@ -1,0 +1,102 @@
+//===- TileBase.td - The Tile dialect, its layouts and types --------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_TILE_BASE_TD
+#define FLASHC_TILE_BASE_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinTypeInterfaces.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpBase.td"
+
+def Tile_Dialect : Dialect {
+  let name = "tile";
+  let cppNamespace = "::flashc::tile";
+  let summary = "Operations on tiles that a target's matrix unit works on";
+  let description = [{
+    The Tile dialect says *how*: a tile is a small two-dimensional value (or one value a row) that a target keeps near
+    its arithmetic: native vector registers and first-level cache on a CPU, fragments spread over threads on a GPU.
+    The same loop of tile operations reaches every target; a target is a set of layouts, an expansion of each
+    operation, and a schedule. Tiles are SSA values with value semantics; where they live is the target's choice.
+
+    Elements outside the valid extent of a load are zero.
+  }];
+  let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Layouts
+//===----------------------------------------------------------------------===//
+
+class Tile_Attr<string name, string attrMnemonic> : AttrDef<Tile_Dialect, name> { let mnemonic = attrMnemonic; }
+
+def Tile_RegisterLayout : Tile_Attr<"RegisterLayout", "registers"> {
+  let summary = "Accumulators of a dot in native vector registers";
+  let description = [{
+    A dot into a tile with this layout is computed in blocks of `rows` x (`vectors` * `lanes`) accumulators, all of
+    which stay in registers while the contraction runs. Rows are contiguous in memory between operations.
+
+    Example: 24 accumulators of AVX-512: `#tile.registers<rows = 6, vectors = 4, lanes = 16>`.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def Tile_PanelLayout : Tile_Attr<"PanelLayout", "panels"> {
+  let summary = "The right-hand operand of a dot, packed in panels of columns";
+  let description = [{
+    Columns are grouped in panels of `width`; within a panel the contraction index is outermost, so that a dot reads
+    its operand in one forward stream. The last panel is padded with zeros.
+  }];
+  let parameters = (ins "int64_t":$width);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+//===----------------------------------------------------------------------===//
+// Types
+//===----------------------------------------------------------------------===//
+
+def Tile_TileType : TypeDef<Tile_Dialect, "Tile", [ShapedTypeInterface]> {
+  let mnemonic = "tile";
+  let summary = "A tile: rows x columns, or one element a row";
+  let description = [{
+    Static sizes, rank 1 (one element a row) or 2. The layout, once assigned by a target, says where each element lives.
+
+    Examples: `!tile.tile<24x512xf32>`, `!tile.tile<24xf32>`,
+    `!tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>`.
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType,
+                        OptionalParameter<"::mlir::Attribute">:$layout);
+  let builders = [
+    TypeBuilderWithInferredContext<(ins "::llvm::ArrayRef<int64_t>":$shape, "::mlir::Type":$elementType,
+                                        CArg<"::mlir::Attribute", "{}">:$layout), [{
+      return $_get(elementType.getContext(), shape, elementType, layout);
+    }]>];
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    bool hasRank() const { return true; }
+    TileType cloneWith(std::optional<::llvm::ArrayRef<int64_t>> shape, ::mlir::Type elementType) const {
+      return TileType::get(elementType.getContext(), shape.value_or(getShape()), elementType, getLayout());
+    }
+    TileType withLayout(::mlir::Attribute layout) const {
+      return TileType::get(getContext(), getShape(), getElementType(), layout);
+    }
+  }];
+}
+
+def Tile_AnyFloat : AnyTypeOf<[F64, F32, F16, BF16]>;
+def Tile_Rows : Type<CPred<"::llvm::isa<::flashc::tile::TileType>($_self) && "
+                           "::llvm::cast<::flashc::tile::TileType>($_self).getShape().size() == 1">,
+                     "tile with one element a row", "::flashc::tile::TileType">;
+def Tile_Matrix : Type<CPred<"::llvm::isa<::flashc::tile::TileType>($_self) && "
+                             "::llvm::cast<::flashc::tile::TileType>($_self).getShape().size() == 2">,
+                       "tile of rows and columns", "::flashc::tile::TileType">;
+def Tile_AnyTile : AnyTypeOf<[Tile_Rows, Tile_Matrix], "tile", "::flashc::tile::TileType">;
+
+#endif // FLASHC_TILE_BASE_TD

@@ -1,0 +1,190 @@
+//===- TileOps.td - Operations on tiles -----------------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_TILE_OPS_TD
+#define FLASHC_TILE_OPS_TD
+
+include "dialects/Tile/TileBase.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;
+
+def Tile_SplatOp : Tile_Op<"splat", [Pure]> {
+  let summary = "A tile whose elements are all one scalar";
+  let description = [{
+    ```mlir
+    %zero = arith.constant 0.0 : f32
+    %acc = tile.splat %zero : f32 -> !tile.tile<24x64xf32>
+    ```
+  }];
+  let arguments = (ins Tile_AnyFloat:$value);
+  let results = (outs Tile_AnyTile:$result);
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments]> {
+  let summary = "Read a tile from memory, zero outside the valid extent";
+  let description = [{
+    Element (r, c) of the result is the source's element at `offsets` plus (r, c) along its last two dimensions (plus r
+    along the last one for a tile with one element a row), converted to the tile's element type, which is at least as
+    wide. `valid` gives the number of rows (and columns) that exist; the rest is zero and is not read. A missing extent
+    is the tile's own size.
+
+    ```mlir
+    %q = tile.load %m[%i, %z] valid(%rows, %d) : memref<?x64xbf16, strided<[?, 1]>> -> !tile.tile<24x64xf32>
+    ```
+  }];
+  let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$source, Variadic<Index>:$offsets, Variadic<Index>:$valid);
+  let results = (outs Tile_AnyTile:$result);
+  let assemblyFormat = [{
+    $source `[` $offsets `]` (`valid` `(` $valid^ `)`)? attr-dict `:` type($source) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreOp : Tile_Op<"store", [AttrSizedOperandSegments]> {
+  let summary = "Write the valid extent of a tile to memory";
+  let description = [{
+    The reverse of `tile.load`; elements are rounded once to the element type of the destination. Nothing outside the
+    valid extent is written.
+
+    ```mlir
+    tile.store %acc, %m[%i, %z] valid(%rows, %d) : !tile.tile<24x64xf32>, memref<?x64xbf16, strided<[?, 1]>>
+    ```
+  }];
+  let arguments = (ins Tile_AnyTile:$value, Arg<AnyMemRef, "", [MemWrite]>:$destination, Variadic<Index>:$offsets,
+                       Variadic<Index>:$valid);
+  let assemblyFormat = [{
+    $value `,` $destination `[` $offsets `]` (`valid` `(` $valid^ `)`)? attr-dict `:` type($value) `,` type($destination)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["accumulator", "result"]>]> {
+  let summary = "accumulator + lhs * rhs, or accumulator + lhs * rhs^T";
+  let description = [{
+    The product of two tiles, accumulated in the accumulator's element type. With `transposed` the right-hand side is
+    columns x contraction, as a tile of keys is.
+
+    ```mlir
+    %s = tile.dot %q, %k, %zero transposed
+        : !tile.tile<24x64xf32>, !tile.tile<512x64xf32> -> !tile.tile<24x512xf32>
+    ```
+  }];
+  let arguments = (ins Tile_Matrix:$lhs, Tile_Matrix:$rhs, Tile_Matrix:$accumulator, UnitAttr:$transposed);
+  let results = (outs Tile_Matrix:$result);
+  let assemblyFormat = [{
+    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? attr-dict
+    `:` type($lhs) `,` type($rhs) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_MapOp : Tile_Op<"map", [RecursiveMemoryEffects, AttrSizedOperandSegments,
+                                 SingleBlockImplicitTerminator<"::flashc::tile::YieldOp">]> {
+  let summary = "An elementwise function of tiles, of rows and of positions";
+  let description = [{
+    For each element (r, c) of the result the region is evaluated once on the inputs' elements at (r, c), on element r of
+    inputs with one element a row, and, where an `origin` is given, on the positions `origin[0] + r` and `origin[1] + c`
+    (for a result with one element a row: `origin[0] + r` alone), passed as the last block arguments. The region is
+    scalar code, which the target vectorises: masks, biases and score functions are written once, as scalars. It may
+    use values from above and read memory, but has no other side effects. It is evaluated at every position of the
+    tile, also beyond the valid extent, so the region clamps the indices of what it reads.
+
+    ```mlir
+    %x = tile.map ins(%s : !tile.tile<24x512xf32>) origin(%i0, %j0) {
+    ^bb0(%e: f32, %i: index, %j: index):
+      %in = arith.cmpi sle, %j, %i : index
+      %y = arith.select %in, %e, %minus_infinity : f32
+      tile.yield %y : f32
+    } -> !tile.tile<24x512xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<Tile_AnyTile>:$inputs, Variadic<Index>:$origin);
+  let results = (outs Tile_AnyTile:$result);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    (`ins` `(` $inputs^ `:` type($inputs) `)`)? (`origin` `(` $origin^ `)`)? $body attr-dict `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [
+    OpBuilder<(ins "::flashc::tile::TileType":$result, "::mlir::ValueRange":$inputs, "::mlir::ValueRange":$origin,
+      "::llvm::function_ref<::mlir::Value(::mlir::OpBuilder &, ::mlir::Location, ::mlir::ValueRange)>":$body)>];
+}
+
+def Tile_YieldOp : Tile_Op<"yield", [Pure, Terminator, HasParent<"MapOp">]> {
+  let summary = "The element that a map's region computes";
+  let arguments = (ins Tile_AnyFloat:$value);
+  let builders = [OpBuilder<(ins), [{}]>];
+  let assemblyFormat = "$value attr-dict `:` type($value)";
+}
+
+def Tile_ReductionMax : I32EnumAttrCase<"max", 0>;
+def Tile_ReductionSum : I32EnumAttrCase<"sum", 1>;
+def Tile_ReductionKind : I32EnumAttr<"ReductionKind", "how a row is reduced", [Tile_ReductionMax, Tile_ReductionSum]> {
+  let cppNamespace = "::flashc::tile";
+}
+
+def Tile_ReduceOp : Tile_Op<"reduce", [Pure, AllTypesMatch<["init", "result"]>]> {
+  let summary = "Reduce each row of a tile";
+  let description = [{
+    `max` may ignore a NaN beside a number, as the hardware does (the row still yields NaN through the exponential of
+    its NaN score); `sum` may add in any order, which is fixed for a given tile size and target. Columns beyond the
+    valid extent take part, so a `tile.map` before gives them the neutral element.
+
+    ```mlir
+    %m = tile.reduce max %x, %m0 : !tile.tile<24x512xf32> -> !tile.tile<24xf32>
+    ```
+  }];
+  let arguments = (ins Tile_ReductionKind:$kind, Tile_Matrix:$input, Tile_Rows:$init);
+  let results = (outs Tile_Rows:$result);
+  let assemblyFormat = "$kind $input `,` $init attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
+  let summary = "Copy a strip of an operand into packed memory";
+  let description = [{
+    Copies `valid` rows of the source, from `offsets` on, to the strip of `destination` that `indices` select, in the
+    order in which a dot reads them, widened to the destination's element type and padded with zeros. With `transposed`
+    the strip's rows are the columns of the dot (keys of q * k^T) and the source's columns are contracted; without it the
+    source's rows are contracted (values of p * v).
+
+    ```mlir
+    tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed #tile.panels<width = 64>
+        : memref<?x?x?x64xf32>, memref<?x?x?x4096xf32>
+    ```
+  }];
+  let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$source, Variadic<Index>:$offsets, Index:$valid,
+                       Arg<AnyMemRef, "", [MemWrite]>:$destination, Variadic<Index>:$indices,
+                       UnitAttr:$transposed, Tile_PanelLayout:$layout);
+  let assemblyFormat = [{
+    $source `[` $offsets `]` `valid` `(` $valid `)` `into` $destination `[` $indices `]` (`transposed` $transposed^)?
+    $layout attr-dict `:` type($source) `,` type($destination)
+  }];
+}
+
+def Tile_ViewOp : Tile_Op<"view", [Pure]> {
+  let summary = "A tile that lies packed in memory, read where it is";
+  let description = [{
+    Nothing is copied: the tile's layout is the one in which `tile.pack` wrote it. `indices` select the first strip;
+    `valid` is the number of rows of the tile that exist.
+
+    ```mlir
+    %k = tile.view %packed[%b, %h, %s] valid(%n)
+        : memref<?x?x?x4096xf32> -> !tile.tile<512x64xf32, #tile.panels<width = 64>>
+    ```
+  }];
+  let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices, Index:$valid);
+  let results = (outs Tile_Matrix:$result);
+  let assemblyFormat = "$source `[` $indices `]` `valid` `(` $valid `)` attr-dict `:` type($source) `->` type($result)";
+}
+
+#endif // FLASHC_TILE_OPS_TD
