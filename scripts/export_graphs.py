@@ -6,7 +6,7 @@ For each graph NAME this writes
   OUT/NAME.npz   arg0, arg1, ... (weights and inputs in the order of the arguments), out0, ... (the framework's results)
   OUT/graphs.json  for each graph: the function's name, the number of attentions it holds, its exporter
 
-Needs scripts/requirements-graphs.txt. Weights are random: nothing is downloaded.
+Needs requirements/graphs.txt. Weights are random: nothing is downloaded.
 """
 
 import argparse
