@@ -7,7 +7,7 @@ import lit.formats
 config.name = "flashc"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Inputs", "execution", "python", "runtime", "fuzz"]
+config.excludes = ["Inputs", "docs", "execution", "python", "runtime", "fuzz"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.flashc_build, "test")
 
