@@ -25,16 +25,23 @@ def PlanWorkspace : Pass<"plan-workspace", "mlir::ModuleOp"> {
       %c0 = arith.constant 0 : index
       %n = memref.dim %x, %c0 : memref<?xf32>
       %t = memref.alloc(%n) : memref<?xf32>
-      ...
+      memref.copy %x, %t : memref<?xf32> to memref<?xf32>
+      return
+    }
     ```
     After:
     ```mlir
-    func.func @f(%x: memref<?xf32>, %workspace: memref<?xi8>) {
+    func.func @f(%x: memref<?xf32>, %workspace: memref<?xi8> {flashc.workspace}) {
       %c0 = arith.constant 0 : index
       %n = memref.dim %x, %c0 : memref<?xf32>
-      %t = memref.view %workspace[%c0][%n] : memref<?xi8> to memref<?xf32>
+      %offset = arith.constant 0 : index
+      %t = memref.view %workspace[%offset][%n] : memref<?xi8> to memref<?xf32>
       ...
-    func.func private @f_workspace_bytes(%x: memref<?xf32>) -> index
+      memref.copy %x, %t : memref<?xf32> to memref<?xf32>
+      return
+    }
+    func.func private @f_workspace_bytes(%x: memref<?xf32>) -> index {
+      ...
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect"];
@@ -53,13 +60,27 @@ def OutlineParallelTasks : Pass<"outline-parallel-tasks", "mlir::ModuleOp"> {
     Before:
     ```mlir
     func.func @f(%x: memref<?xf32>, %n: index) {
-      scf.forall (%i) in (%n) { ... }
+      %zero = arith.constant 0.0 : f32
+      scf.forall (%i) in (%n) {
+        memref.store %zero, %x[%i] : memref<?xf32>
+      }
+      return
+    }
     ```
     After:
     ```mlir
-    func.func @f(%x: memref<?xf32>, %n: index, %host: !llvm.ptr) {
-      // context = {x, n}; host->parallel_for(host->user, n, @f_task0, context)
-    func.func private @f_task0(%context: !llvm.ptr, %task: i64, %worker: i32)
+    func.func @f(%x: memref<?xf32>, %n: index, %host: !llvm.ptr {flashc.host}) {
+      ...
+      // host->parallel_for(host->user, n, f_task0, context), where context = {x}
+      llvm.call %parallel_for(%user, %count, %task_function, %context)
+          : !llvm.ptr, (!llvm.ptr, i64, !llvm.ptr, !llvm.ptr) -> ()
+      ...
+    func.func private @f_task0(%context: !llvm.ptr, %task: i64, %worker: i32) ... {
+      ...
+      %zero = arith.constant 0.000000e+00 : f32
+      %i = arith.index_cast %task : i64 to index
+      memref.store %zero, %x_again[%i] : memref<?xf32>
+      return
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::func::FuncDialect", "mlir::scf::SCFDialect",

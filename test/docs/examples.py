@@ -68,7 +68,7 @@ def pass_examples(page: Path) -> dict[str, list[PassExample]]:
     return examples
 
 
-TOKEN = re.compile(r"\.\.\.|%[\w$.]+(?:#\d+)?|#map\d*|->|[\w.$-]+|[^\s\w]")
+TOKEN = re.compile(r"\.\.\.|%[\w$.-]+(?:#\d+)?|#map\d*|->|[\w.$-]+|[^\s\w]")
 
 
 def tokens(ir: str) -> list[str]:
@@ -80,18 +80,20 @@ def shows(example: str, printed: str) -> bool:
     """Whether printed IR holds what `example` shows a reader.
 
     `...` stands for anything; the tokens between two of them follow each other. SSA names and #map aliases may differ
-    as long as one name of the example stands for one name of the printed IR.
+    as long as one name of a function of the example stands for one name of the printed IR.
     """
     named: dict[str, str] = {}
-    parts = []
-    for token in tokens(example):
+    parts: list[str] = []
+    for number, token in enumerate(tokens(example)):
+        if token == "func.func":
+            named = {name: group for name, group in named.items() if name[0] == "#"}
         if token == "...":
             parts.append(r"(?: \S+)*?")
         elif token in named:
             parts.append(f" (?P={named[token]})")
         elif token.startswith(("%", "#map")):
-            named[token] = f"n{len(named)}"
-            parts.append(rf" (?P<{named[token]}>[%#][\w$.]+(?:#\d+)?)")
+            named[token] = f"n{number}"
+            parts.append(rf" (?P<{named[token]}>[%#][\w$.-]+(?:#\d+)?)")
         else:
             parts.append(" " + re.escape(token))
     return re.search("".join(parts) + r"(?= |$)", " " + " ".join(tokens(printed))) is not None

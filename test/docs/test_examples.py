@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,16 +18,40 @@ PAGES = [REFERENCE / "Attention.md", REFERENCE / "Tile.md", *sorted((ROOT / "doc
 IR = [(page, block) for page in PAGES for block in blocks(page) if block.language == "mlir"]
 
 
+def run(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [BUILD / "bin/flash-opt", "-", "--allow-unregistered-dialect", *arguments]
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
 def flash_opt(text: str, *arguments: str) -> str:
-    command = [BUILD / "bin/flash-opt", "-", *arguments]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{text}\n{done.stderr}"
+    done = run(text, *arguments)
+    assert done.returncode == 0, f"flash-opt {' '.join(arguments)}\n{text}\n{done.stderr}"
     return done.stdout
+
+
+def complete(fragment: str) -> str:
+    """A function around an example that shows operations alone: its free values get the types that it gives them."""
+    if re.search(r"^\s*(func\.func|module)", fragment, re.MULTILINE):
+        return fragment
+    values: dict[str, str] = {}
+    while True:
+        given = "".join(f'  {name} = "example.value"() : () -> {type_}\n' for name, type_ in values.items())
+        text = f"func.func @example() {{\n{given}{fragment}  return\n}}\n"
+        done = run(text)
+        # Each round names one value that is missing, or tells the type that one of them has.
+        line = done.stderr.splitlines()
+        if missing := re.search(r":(\d+):(\d+): error: use of undeclared SSA value", done.stderr):
+            at = text.splitlines()[int(missing[1]) - 1][int(missing[2]) - 1 :]
+            values[re.match(r"%[\w$.-]+", at)[0]] = "none"
+        elif line and (wrong := re.search(r"use of value '(%[\w$.-]+)' expects .*: '(.*)' vs 'none'", line[0])):
+            values[wrong[1]] = wrong[2]
+        else:
+            return text
 
 
 @pytest.mark.parametrize("page, block", IR, ids=[f"{page.name}:{block.line}" for page, block in IR])
 def test_ir_parses(page, block):
-    printed = flash_opt(block.text)
+    printed = flash_opt(complete(block.text))
     assert flash_opt(printed) == printed
 
 
