@@ -10,9 +10,9 @@
 
 namespace flashc {
 
-/// How a loop's tasks treat subnormal numbers: as the caller does, or flushed to zero, in operands and in results,
-/// as generated code wants it (a subnormal operand costs a microcode assist of some hundred cycles).
-enum class FloatMode { Inherit, FlushToZero };
+/// How code treats subnormal numbers: as its caller does; flushed to zero, in operands and in results, as generated
+/// code wants it (a subnormal operand costs a microcode assist of some hundred cycles); or kept.
+enum class FloatMode { Inherit, FlushToZero, KeepSubnormals };
 
 /// Sets the calling thread's mode and restores what it found.
 class ScopedFloatMode {
@@ -20,6 +20,8 @@ public:
   explicit ScopedFloatMode(FloatMode mode) : saved(read()) {
     if (mode == FloatMode::FlushToZero)
       write(saved | flushBits);
+    else if (mode == FloatMode::KeepSubnormals)
+      write(saved & ~flushBits);
   }
   ~ScopedFloatMode() {
     if (read() != saved)

@@ -228,6 +228,69 @@ FLASHC_API flashc_status flashc_pack_run(const flashc_pack *pack, const flashc_a
 /** Unloads the kernel. No call may be running in it. Null is allowed. */
 FLASHC_API void flashc_pack_unload(flashc_pack *pack);
 
+/* ---- The float64 reference ---- */
+
+/** Through which corner of the scores the diagonal of a causal mask or a window passes: d = i, or d = i + Sk - Sq. */
+typedef enum flashc_alignment { FLASHC_TOP_LEFT = 0, FLASHC_BOTTOM_RIGHT = 1 } flashc_alignment;
+
+/** The clauses of a mask, joined by AND. A size of 1 in a clause's tensor is broadcast. */
+typedef enum flashc_mask_kind {
+  FLASHC_MASK_CAUSAL = 0,      /* alignment: j <= d */
+  FLASHC_MASK_WINDOW = 1,      /* alignment, left, right: d - left <= j <= d + right; -1 is unbounded */
+  FLASHC_MASK_KEY_LENGTHS = 2, /* tensor [B], integers: j < lengths[b] */
+  FLASHC_MASK_KEY_PADDING = 3, /* tensor [B, Sk], bool or i8: nonzero where attended */
+  FLASHC_MASK_PREFIX_LM = 4,   /* alignment, tensor [B], integers: j < prefix[b], or j <= d */
+  FLASHC_MASK_SEGMENTS = 5,    /* tensor [B, Sq], key_tensor [B, Sk], integers: equal ids */
+  FLASHC_MASK_BOOLEAN = 6,     /* tensor [B, Hq, Sq, Sk], bool or i8: nonzero where attended */
+  FLASHC_MASK_ADDITIVE = 7     /* tensor [B, Hq, Sq, Sk], floats added to the score; -inf is not attended */
+} flashc_mask_kind;
+
+/** One clause of a mask; members that its kind does not name are ignored. */
+typedef struct flashc_mask_clause {
+  int32_t kind;      /* flashc_mask_kind */
+  int32_t alignment; /* flashc_alignment */
+  int64_t left;
+  int64_t right;
+  const flashc_tensor *tensor;
+  const flashc_tensor *key_tensor;
+} flashc_mask_clause;
+
+/** The user's score function: the new score for the properly scaled one. A result of -inf is not attended. */
+typedef double (*flashc_score_mod)(void *user, double score, int64_t b, int64_t h, int64_t i, int64_t j);
+
+/** The user's mask: nonzero where query i attends key j. */
+typedef int32_t (*flashc_mask_mod)(void *user, int64_t b, int64_t h, int64_t i, int64_t j);
+
+/** An attention, stated: softmax over j of bias + softcap(score_mod(scale * q_i . k_j)), masked, times v.
+ *  Tensors may be of any floating type and have any strides. Zero and null mean absent. */
+typedef struct flashc_reference_problem {
+  uint32_t abi_version; /* FLASHC_ABI_VERSION */
+  uint32_t num_masks;
+  flashc_tensor q;                 /* [B, Hq, Sq, D] */
+  flashc_tensor k;                 /* [B, Hkv, Sk, D]; query head h reads key head h / (Hq / Hkv) */
+  flashc_tensor v;                 /* [B, Hkv, Sk, Dv] */
+  const double *scale;             /* null: 1 / sqrt(D) */
+  double softcap;                  /* 0: none; else cap * tanh(score / cap) */
+  const flashc_tensor *bias;       /* broadcastable to [B, Hq, Sq, Sk], floats */
+  const flashc_tensor *alibi;      /* slopes [B, Hq] or [Hq]: adds -slope * |d - j| */
+  int32_t alibi_alignment;         /* flashc_alignment of that diagonal d */
+  int32_t reserved;                /* 0 */
+  const flashc_tensor *sinks;      /* [Hq]: exp(sink) is added to the denominator, nothing to the output */
+  const flashc_mask_clause *masks; /* num_masks clauses */
+  flashc_score_mod score_mod;      /* called from the host's threads at once */
+  void *score_user;
+  flashc_mask_mod mask_mod; /* likewise */
+  void *mask_user;
+  double *out;             /* [B, Hq, Sq, Dv], row-major; 0 in rows that attend nothing */
+  double *lse;             /* [B, Hq, Sq], row-major, or null; natural logarithm, -inf in such rows */
+  const flashc_host *host; /* null: all on the calling thread */
+} flashc_reference_problem;
+
+/** Computes an attention in float64 by plain loops, independently of every kernel: what results are compared with. The
+ *  masked elements of k and v do not reach the result. Takes O(Sk) memory a thread beside float64 copies of one
+ *  head's k and v. */
+FLASHC_API flashc_status flashc_reference_attention(const flashc_reference_problem *problem);
+
 #ifdef __cplusplus
 }
 #endif
