@@ -1,5 +1,6 @@
 #include "compiler/Register.h"
 
+#include "dialects/Attention/Attention.h"
 #include "passes/Passes.h"
 
 #include "mlir/InitAllDialects.h"
@@ -9,6 +10,7 @@
 void flashc::registerAllDialects(mlir::DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
+  registry.insert<attn::AttentionDialect, tile::TileDialect>();
 }
 
 void flashc::registerAllPasses() {

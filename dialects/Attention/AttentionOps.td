@@ -54,10 +54,19 @@ def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, Destinati
   let regions = (region MaxSizedRegion<1>:$score);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let builders = [
+    /// The results follow from `out` and `lse`: one for each that is a tensor. A missing lse or bias is null.
+    OpBuilder<(ins "::mlir::Value":$query, "::mlir::Value":$key, "::mlir::Value":$value, "::mlir::Value":$out,
+      CArg<"::mlir::Value", "{}">:$lse, CArg<"::llvm::ArrayRef<::mlir::Attribute>", "{}">:$masks,
+      CArg<"::mlir::ValueRange", "{}">:$mask_operands, CArg<"::mlir::Value", "{}">:$bias,
+      CArg<"std::optional<double>", "std::nullopt">:$scale, CArg<"std::optional<double>", "std::nullopt">:$softcap)>];
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable();
     /// The scale that applies: the attribute, else 1/sqrt(D).
     double getEffectiveScale();
+    /// The type that scores are accumulated in: f64 for f64 inputs, else f32.
+    ::mlir::FloatType getComputeType();
     /// The masks as interfaces, in order.
     ::llvm::SmallVector<::flashc::attn::MaskInterface> getMaskList();
   }];
@@ -87,7 +96,17 @@ def Attention_OnlineOp : Attention_Op<"online", [AttrSizedOperandSegments, Recur
   let regions = (region MaxSizedRegion<1>:$score);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let builders = [
+    /// The results have the types of the state.
+    OpBuilder<(ins "::mlir::Value":$query, "::mlir::Value":$key, "::mlir::Value":$value, "::mlir::ArrayAttr":$masks,
+      "::mlir::ValueRange":$mask_operands, "::mlir::Value":$bias, "::mlir::ValueRange":$position, "::mlir::Value":$acc,
+      "::mlir::Value":$max, "::mlir::Value":$sum, "::mlir::FloatAttr":$scale, "::mlir::FloatAttr":$softcap,
+      "::flashc::attn::TilesAttr":$tiles)>];
   let extraClassDeclaration = [{
+    /// The type that scores are accumulated in: f64 for f64 inputs, else f32.
+    ::mlir::FloatType getComputeType();
+    /// The masks as interfaces, in order.
     ::llvm::SmallVector<::flashc::attn::MaskInterface> getMaskList();
   }];
 }
@@ -99,7 +118,7 @@ def Attention_NormalizeOp : Attention_Op<"normalize"> {
     block exist.
   }];
   let arguments = (ins Tile_Matrix:$acc, Tile_Rows:$max, Tile_Rows:$sum, Index:$rows,
-                       Arg<AnyMemRef, "", [MemWrite]>:$out, Optional<AnyMemRef>:$lse);
+                       Arg<AnyMemRef, "", [MemWrite]>:$out, Arg<Optional<AnyMemRef>, "", [MemWrite]>:$lse);
   let assemblyFormat = [{
     $acc `,` $max `,` $sum `rows` `(` $rows `)` `outs` `(` $out `:` type($out) `)`
     (`lse` `(` $lse^ `:` type($lse) `)`)? attr-dict `:` type($acc) `,` type($max) `,` type($sum)
@@ -127,7 +146,8 @@ def Attention_MergeOp : Attention_Op<"merge", [DestinationStyleOpInterface,
 def Attention_YieldOp : Attention_Op<"yield", [Pure, Terminator, ParentOneOf<["SdpaOp", "OnlineOp"]>]> {
   let summary = "The score that a score function computes";
   let arguments = (ins AnyFloat:$value);
-  let builders = [OpBuilder<(ins), [{}]>];
+  /// For the implicit terminator: the verifier reports that it yields nothing.
+  let builders = [OpBuilder<(ins), [{ (void)$_state; }]>];
   let assemblyFormat = "$value attr-dict `:` type($value)";
 }
 

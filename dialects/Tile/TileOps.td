@@ -122,7 +122,8 @@ def Tile_MapOp : Tile_Op<"map", [RecursiveMemoryEffects, AttrSizedOperandSegment
 def Tile_YieldOp : Tile_Op<"yield", [Pure, Terminator, HasParent<"MapOp">]> {
   let summary = "The element that a map's region computes";
   let arguments = (ins Tile_AnyFloat:$value);
-  let builders = [OpBuilder<(ins), [{}]>];
+  /// For the implicit terminator: the verifier reports that it yields nothing.
+  let builders = [OpBuilder<(ins), [{ (void)$_state; }]>];
   let assemblyFormat = "$value attr-dict `:` type($value)";
 }
 

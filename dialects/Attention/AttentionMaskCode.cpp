@@ -1,0 +1,286 @@
+//===- AttentionMaskCode.cpp - What each mask attends, as IR --------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// `predicate`, `classify` and `tileIsEmpty` of every mask. Each mask is written once, as scalar code on positions; targets
+/// vectorise the predicate, and loops over keys take their bounds from the ranges.
+///
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Attention/Attention.h"
+#include "dialects/Attention/IndexMath.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::attn;
+
+using arith::CmpIPredicate;
+
+/// Reaches of a window beyond this attend everything there can be, and their sums with positions do not overflow.
+static constexpr int64_t kFar = int64_t(1) << 60;
+
+static Value compare(OpBuilder &builder, Location loc, CmpIPredicate predicate, Value x, Value y) {
+  return builder.createOrFold<arith::CmpIOp>(loc, predicate, x, y);
+}
+
+/// The key position on the diagonal of row `i`.
+static Value diagonal(OpBuilder &builder, Location loc, const MaskContext &context, Alignment alignment, Value i) {
+  if (alignment == Alignment::TopLeft)
+    return i;
+  IndexMath math(builder, loc);
+  return math.add(i, math.sub(context.keyLength, context.queryLength));
+}
+
+/// An element of an integer tensor as an index value.
+static Value loadIndex(OpBuilder &builder, Location loc, Value memory, ValueRange indices) {
+  Value element = builder.create<memref::LoadOp>(loc, memory, indices);
+  return builder.create<arith::IndexCastOp>(loc, builder.getIndexType(), element);
+}
+
+/// An element of a boolean tensor (i1, or i8 that is nonzero where true) as an i1.
+static Value loadFlag(OpBuilder &builder, Location loc, Value memory, ValueRange indices) {
+  Value element = builder.create<memref::LoadOp>(loc, memory, indices);
+  if (element.getType().isInteger(1))
+    return element;
+  Value zero = builder.create<arith::ConstantOp>(loc, builder.getZeroAttr(element.getType()));
+  return compare(builder, loc, CmpIPredicate::ne, element, zero);
+}
+
+/// A per-batch-entry length, an operand of one dimension.
+static Value loadLength(OpBuilder &builder, Location loc, const MaskContext &context) {
+  return loadIndex(builder, loc, context.operands[0], context.batch);
+}
+
+//===----------------------------------------------------------------------===//
+// Causal
+//===----------------------------------------------------------------------===//
+
+Value CausalAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  return compare(builder, loc, CmpIPredicate::sle, j, diagonal(builder, loc, context, getAlignment(), i));
+}
+
+KeyClasses CausalAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                Value end) const {
+  IndexMath math(builder, loc);
+  KeyClasses classes;
+  // The last row of the block sees furthest, the first one least far.
+  classes.possible.end = diagonal(builder, loc, context, getAlignment(), end);
+  classes.full.end = math.add(diagonal(builder, loc, context, getAlignment(), begin), 1);
+  return classes;
+}
+
+//===----------------------------------------------------------------------===//
+// Window
+//===----------------------------------------------------------------------===//
+
+Value WindowAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  IndexMath math(builder, loc);
+  Value d = diagonal(builder, loc, context, getAlignment(), i), inside;
+  if (getLeft() >= 0)
+    inside = compare(builder, loc, CmpIPredicate::sge, j, math.add(d, -std::min(getLeft(), kFar)));
+  if (getRight() >= 0) {
+    Value right = compare(builder, loc, CmpIPredicate::sle, j, math.add(d, std::min(getRight(), kFar)));
+    inside = inside ? builder.createOrFold<arith::AndIOp>(loc, inside, right) : right;
+  }
+  return inside ? inside : builder.create<arith::ConstantIntOp>(loc, 1, 1);
+}
+
+KeyClasses WindowAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                Value end) const {
+  IndexMath math(builder, loc);
+  Value first = diagonal(builder, loc, context, getAlignment(), begin);
+  Value afterLast = diagonal(builder, loc, context, getAlignment(), end);
+  KeyClasses classes;
+  if (getLeft() >= 0) {
+    int64_t left = std::min(getLeft(), kFar);
+    classes.possible.begin = math.add(first, -left);
+    classes.full.begin = math.add(afterLast, -1 - left);
+  }
+  if (getRight() >= 0) {
+    int64_t right = std::min(getRight(), kFar);
+    classes.possible.end = math.add(afterLast, right);
+    classes.full.end = math.add(first, right + 1);
+  }
+  return classes;
+}
+
+//===----------------------------------------------------------------------===//
+// KeyLengths
+//===----------------------------------------------------------------------===//
+
+Value KeyLengthsAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  return compare(builder, loc, CmpIPredicate::slt, j, loadLength(builder, loc, context));
+}
+
+KeyClasses KeyLengthsAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                    Value end) const {
+  KeyClasses classes;
+  classes.possible.end = classes.full.end = loadLength(builder, loc, context);
+  return classes;
+}
+
+//===----------------------------------------------------------------------===//
+// KeyPadding
+//===----------------------------------------------------------------------===//
+
+Value KeyPaddingAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  IndexMath math(builder, loc);
+  Value flags = context.operands[0];
+  return loadFlag(builder, loc, flags, {context.batch, math.clampIndex(j, math.dim(flags, 1))});
+}
+
+KeyClasses KeyPaddingAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                    Value end) const {
+  KeyClasses classes;
+  classes.neverFull = true;
+  return classes;
+}
+
+//===----------------------------------------------------------------------===//
+// PrefixLM
+//===----------------------------------------------------------------------===//
+
+Value PrefixLMAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  IndexMath math(builder, loc);
+  Value prefix = loadLength(builder, loc, context);
+  Value end = math.max(prefix, math.add(diagonal(builder, loc, context, getAlignment(), i), 1));
+  return compare(builder, loc, CmpIPredicate::slt, j, end);
+}
+
+KeyClasses PrefixLMAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                  Value end) const {
+  IndexMath math(builder, loc);
+  Value prefix = loadLength(builder, loc, context);
+  KeyClasses classes;
+  classes.possible.end = math.max(prefix, diagonal(builder, loc, context, getAlignment(), end));
+  classes.full.end = math.max(prefix, math.add(diagonal(builder, loc, context, getAlignment(), begin), 1));
+  return classes;
+}
+
+//===----------------------------------------------------------------------===//
+// Segments
+//===----------------------------------------------------------------------===//
+
+/// The smallest and the largest segment of positions `[begin, end)` of one batch entry; of nothing, a largest below the
+/// smallest.
+static std::pair<Value, Value> segmentRange(OpBuilder &builder, Location loc, Value segments, Value batch, Value begin,
+                                            Value end) {
+  Type type = cast<MemRefType>(segments.getType()).getElementType();
+  unsigned width = type.getIntOrFloatBitWidth();
+  Value most = builder.create<arith::ConstantOp>(loc, builder.getIntegerAttr(type, APInt::getSignedMaxValue(width)));
+  Value least = builder.create<arith::ConstantOp>(loc, builder.getIntegerAttr(type, APInt::getSignedMinValue(width)));
+  Value one = builder.create<arith::ConstantIndexOp>(loc, 1);
+  auto loop = builder.create<scf::ForOp>(
+      loc, begin, end, one, ValueRange{most, least}, [&](OpBuilder &b, Location l, Value at, ValueRange range) {
+        Value segment = b.create<memref::LoadOp>(l, segments, ValueRange{batch, at});
+        Value low = b.create<arith::MinSIOp>(l, range[0], segment), high = b.create<arith::MaxSIOp>(l, range[1], segment);
+        b.create<scf::YieldOp>(l, ValueRange{low, high});
+      });
+  return {loop.getResult(0), loop.getResult(1)};
+}
+
+/// Segments are compared in one type, the wider of the two operands'.
+static std::pair<Value, Value> sameWidth(OpBuilder &builder, Location loc, Value x, Value y) {
+  unsigned xWidth = x.getType().getIntOrFloatBitWidth(), yWidth = y.getType().getIntOrFloatBitWidth();
+  if (xWidth < yWidth)
+    x = builder.create<arith::ExtSIOp>(loc, y.getType(), x);
+  else if (yWidth < xWidth)
+    y = builder.create<arith::ExtSIOp>(loc, x.getType(), y);
+  return {x, y};
+}
+
+Value SegmentsAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  IndexMath math(builder, loc);
+  Value ofQueries = context.operands[0], ofKeys = context.operands[1];
+  Value query = builder.create<memref::LoadOp>(
+      loc, ofQueries, ValueRange{context.batch, math.clampIndex(i, math.dim(ofQueries, 1))});
+  Value key = builder.create<memref::LoadOp>(loc, ofKeys,
+                                             ValueRange{context.batch, math.clampIndex(j, math.dim(ofKeys, 1))});
+  std::tie(query, key) = sameWidth(builder, loc, query, key);
+  return compare(builder, loc, CmpIPredicate::eq, query, key);
+}
+
+/// One pass over the keys' segments finds the first and the last key whose segment lies among the block's. Where the block
+/// lies in one segment and that segment's keys are consecutive, as they are in packed documents, all of them are full.
+KeyClasses SegmentsAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                  Value end) const {
+  IndexMath math(builder, loc);
+  Value ofKeys = context.operands[1];
+  auto [low, high] = segmentRange(builder, loc, context.operands[0], context.batch, begin, end);
+  Value zero = math.constant(0), one = math.constant(1);
+  Value lowest = low, highest = high;
+  auto loop = builder.create<scf::ForOp>(
+      loc, zero, context.keyLength, one, ValueRange{context.keyLength, zero, zero},
+      [&](OpBuilder &b, Location l, Value j, ValueRange found) {
+        Value key = b.create<memref::LoadOp>(l, ofKeys, ValueRange{context.batch, j});
+        auto [atLow, left] = sameWidth(b, l, lowest, key);
+        auto [atHigh, right] = sameWidth(b, l, highest, key);
+        Value inside = b.create<arith::AndIOp>(l, compare(b, l, CmpIPredicate::sge, left, atLow),
+                                               compare(b, l, CmpIPredicate::sle, right, atHigh));
+        IndexMath m(b, l);
+        Value next = m.add(j, 1);
+        Value first = b.create<arith::SelectOp>(l, inside, m.min(found[0], j), found[0]);
+        Value last = b.create<arith::SelectOp>(l, inside, next, found[1]);
+        Value count = b.create<arith::SelectOp>(l, inside, m.add(found[2], one), found[2]);
+        b.create<scf::YieldOp>(l, ValueRange{first, last, count});
+      });
+  Value first = loop.getResult(0), last = loop.getResult(1), count = loop.getResult(2);
+  Value whole = builder.create<arith::AndIOp>(loc, compare(builder, loc, CmpIPredicate::eq, low, high),
+                                              compare(builder, loc, CmpIPredicate::eq, math.sub(last, first), count));
+  KeyClasses classes;
+  classes.possible = {first, last};
+  classes.full = {first, builder.create<arith::SelectOp>(loc, whole, last, first)};
+  return classes;
+}
+
+Value SegmentsAttr::tileIsEmpty(OpBuilder &builder, Location loc, const MaskContext &context, Value queryBegin,
+                                Value queryEnd, Value keyBegin, Value keyEnd) const {
+  auto [queryLow, queryHigh] =
+      segmentRange(builder, loc, context.operands[0], context.batch, queryBegin, queryEnd);
+  auto [keyLow, keyHigh] = segmentRange(builder, loc, context.operands[1], context.batch, keyBegin, keyEnd);
+  auto [qh, kl] = sameWidth(builder, loc, queryHigh, keyLow);
+  auto [kh, ql] = sameWidth(builder, loc, keyHigh, queryLow);
+  return builder.create<arith::OrIOp>(loc, compare(builder, loc, CmpIPredicate::slt, qh, kl),
+                                      compare(builder, loc, CmpIPredicate::slt, kh, ql));
+}
+
+//===----------------------------------------------------------------------===//
+// TensorMask
+//===----------------------------------------------------------------------===//
+
+/// Clamping an index to a dimension serves both a tile that reaches beyond the sizes and a dimension of 1 (broadcast).
+Value TensorMaskAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  IndexMath math(builder, loc);
+  Value flags = context.operands[0];
+  SmallVector<Value> indices = {context.batch, context.head, i, j};
+  for (auto [dimension, index] : llvm::enumerate(indices))
+    index = math.clampIndex(index, math.dim(flags, dimension));
+  return loadFlag(builder, loc, flags, indices);
+}
+
+KeyClasses TensorMaskAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                    Value end) const {
+  KeyClasses classes;
+  classes.neverFull = true;
+  return classes;
+}
+
+//===----------------------------------------------------------------------===//
+// Bounds
+//===----------------------------------------------------------------------===//
+
+Value BoundsAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
+  return compare(builder, loc, CmpIPredicate::slt, j, context.keyLength);
+}
+
+KeyClasses BoundsAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
+                                Value end) const {
+  KeyClasses classes;
+  classes.possible.end = classes.full.end = context.keyLength;
+  return classes;
+}
