@@ -1,19 +1,39 @@
 #include "compiler/Register.h"
 
+#include "compiler/CAbi.h"
+#include "compiler/Pipelines.h"
 #include "dialects/Attention/Attention.h"
 #include "passes/Passes.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+
+static void registerTranslations(mlir::DialectRegistry &registry) {
+  mlir::registerBuiltinDialectTranslation(registry);
+  mlir::registerLLVMDialectTranslation(registry);
+}
 
 void flashc::registerAllDialects(mlir::DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   registry.insert<attn::AttentionDialect, tile::TileDialect>();
+  registerTranslations(registry);
+}
+
+void flashc::registerCompilerDialects(mlir::DialectRegistry &registry) {
+  registry.insert<attn::AttentionDialect, tile::TileDialect, mlir::affine::AffineDialect, mlir::arith::ArithDialect,
+                  mlir::cf::ControlFlowDialect, mlir::func::FuncDialect, mlir::LLVM::LLVMDialect,
+                  mlir::linalg::LinalgDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
+                  mlir::scf::SCFDialect, mlir::tensor::TensorDialect, mlir::vector::VectorDialect>();
+  registerTranslations(registry);
 }
 
 void flashc::registerAllPasses() {
   mlir::registerAllPasses();
   flashc::registerFlashcPasses();
+  flashc::registerEmitCAbiPass();
+  flashc::registerPipelines();
 }

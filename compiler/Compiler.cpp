@@ -1,0 +1,190 @@
+#include "compiler/Compiler.h"
+
+#include "compiler/Dispatch.h"
+#include "compiler/KernelInterface.h"
+#include "compiler/LlvmBackend.h"
+#include "runtime/include/flashc/runtime.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/Transforms/Utils/Cloning.h"
+
+using namespace mlir;
+
+namespace flashc {
+namespace {
+
+bool isIdentifier(StringRef name) {
+  return !name.empty() && name.size() < 64 && !llvm::isDigit(name.front()) &&
+         llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+}
+
+/// One compilation: a kernel, a target and what is to be seen on the way.
+class Compilation {
+public:
+  Compilation(const Target &target, const CompileOptions &options) : target(target), options(options) {}
+
+  FailureOr<Artifact> run(ModuleOp source);
+
+private:
+  bool isWanted(StringRef stage) const {
+    return options.onStage && (options.stages.empty() || llvm::is_contained(options.stages, stage));
+  }
+  void show(StringRef stage, ModuleOp module) const {
+    if (!isWanted(stage))
+      return;
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    module.print(os);
+    options.onStage(stage, text);
+  }
+  LogicalResult fail(Location loc, llvm::Error error) const {
+    return emitError(loc) << llvm::toString(std::move(error));
+  }
+
+  /// Brings a copy of the prepared module to optimised LLVM IR.
+  FailureOr<std::unique_ptr<llvm::Module>> compileVariant(ModuleOp prepared, unsigned number,
+                                                          const KernelInterface &interface);
+  std::string describe(const KernelInterface &interface) const;
+
+  const Target &target;
+  const CompileOptions &options;
+  llvm::LLVMContext context;
+};
+
+FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp prepared, unsigned number,
+                                                                     const KernelInterface &interface) {
+  const CpuVariant &variant = target.getVariants()[number];
+  bool shown = number + 1 == target.getVariants().size();
+  OwningOpRef<ModuleOp> module = prepared.clone();
+  PipelineOptions pipeline;
+  pipeline.tiles = options.tiles;
+  pipeline.cpu = variant.capabilities;
+  for (const Stage &stage : getCpuStages()) {
+    PassManager pm(module->getContext(), ModuleOp::getOperationName());
+    pm.enableVerifier(false);
+    stage.populate(pm, pipeline);
+    if (failed(pm.run(*module)))
+      return failure();
+    if (shown)
+      show(stage.name, *module);
+  }
+
+  Location loc = prepared.getLoc();
+  auto llvmModule = translateForVariant(*module, context, target, variant, options.optLevel);
+  if (!llvmModule)
+    return fail(loc, llvmModule.takeError());
+  SmallVector<std::string> exported;
+  for (StringRef function : {"workspace_size", "run"}) {
+    std::string symbol = getVariantSymbol(interface.name, function, number);
+    (*llvmModule)->getFunction((interface.name + "_" + function).str())->setName(symbol);
+    exported.push_back(symbol);
+  }
+  if (llvm::Error error = optimize(**llvmModule, exported, target, variant, options.optLevel, options.vectorizeLoops))
+    return fail(loc, std::move(error));
+  return std::move(*llvmModule);
+}
+
+std::string Compilation::describe(const KernelInterface &interface) const {
+  llvm::json::Object object = options.metadata;
+  object["format"] = "flashc-pack";
+  object["version"] = 1;
+  object["abi"] = FLASHC_ABI_VERSION;
+  object["name"] = interface.name;
+  object["target"] = target.getName();
+  object["architecture"] = target.getArchitecture();
+  object["compiler"] = getCompilerId();
+  llvm::json::Array sets;
+  for (const CpuVariant &variant : target.getVariants())
+    sets.push_back(variant.name);
+  object["instruction_sets"] = std::move(sets);
+  object["operands"] = interface.toJson();
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::formatv("{0:2}", llvm::json::Value(std::move(object)));
+  return text;
+}
+
+FailureOr<Artifact> Compilation::run(ModuleOp source) {
+  if (options.optLevel < 0 || options.optLevel > 3)
+    return emitError(source.getLoc(), "the optimisation level is ") << options.optLevel << "; expected 0, 1, 2 or 3";
+  FailureOr<func::FuncOp> found = getKernelFunction(source, options.entry);
+  if (failed(found))
+    return failure();
+  std::string original = found->getName().str();
+  std::string name = options.name.empty() ? original : options.name;
+  if (!isIdentifier(name))
+    return found->emitError("the kernel's name '") << name << "' is not a C identifier of at most 63 characters";
+
+  show("input", source);
+  OwningOpRef<ModuleOp> module = source.clone();
+  for (auto func : module->getOps<func::FuncOp>()) {
+    if (func.getName() == original) {
+      if (name != original &&
+          failed(SymbolTable::replaceAllSymbolUses(func, StringAttr::get(func.getContext(), name), *module)))
+        return func.emitError("could not be renamed to '") << name << "'";
+      func.setName(name);
+    } else if (!func.isExternal()) {
+      func.setPrivate();
+    }
+  }
+  FailureOr<func::FuncOp> kernel = getKernelFunction(*module);
+  if (failed(kernel))
+    return failure();
+  FailureOr<KernelInterface> interface = getKernelInterface(*kernel);
+  if (failed(interface))
+    return failure();
+
+  Artifact artifact;
+  artifact.name = interface->name;
+  artifact.target = target.getName().str();
+  artifact.architecture = target.getArchitecture().str();
+  artifact.metadata = describe(*interface);
+
+  std::unique_ptr<llvm::Module> all;
+  for (unsigned i = 0; i < target.getVariants().size(); ++i) {
+    FailureOr<std::unique_ptr<llvm::Module>> variant = compileVariant(*module, i, *interface);
+    if (failed(variant))
+      return failure();
+    if (!all)
+      all = std::move(*variant);
+    else if (llvm::Linker::linkModules(*all, std::move(*variant)))
+      return emitError(source.getLoc(), "the versions of the kernel could not be linked");
+  }
+  if (llvm::Error error = linkText(*all, getDispatchModule(*interface, target, artifact.metadata)))
+    return fail(source.getLoc(), std::move(error));
+  SmallVector<std::string> exported = {name + "_query", name + "_workspace_size", name + "_run"};
+  for (llvm::GlobalValue &value : all->global_values())
+    if (!value.isDeclaration() && !llvm::is_contained(exported, value.getName()))
+      value.setLinkage(llvm::GlobalValue::InternalLinkage);
+
+  if (isWanted("llvm-ir")) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    all->print(os, nullptr);
+    options.onStage("llvm-ir", text);
+  }
+  if (isWanted("asm")) {
+    auto text = emitCode(*llvm::CloneModule(*all), target, options.optLevel, /*assembly=*/true);
+    if (!text)
+      return fail(source.getLoc(), text.takeError());
+    options.onStage("asm", *text);
+  }
+  auto object = emitCode(*all, target, options.optLevel, /*assembly=*/false);
+  if (!object)
+    return fail(source.getLoc(), object.takeError());
+  artifact.object = std::move(*object);
+  return artifact;
+}
+} // namespace
+
+FailureOr<Artifact> compile(ModuleOp module, const Target &target, const CompileOptions &options) {
+  return Compilation(target, options).run(module);
+}
+
+StringRef getCompilerId() { return "flashc " FLASHC_VERSION ", LLVM " LLVM_VERSION_STRING; }
+} // namespace flashc

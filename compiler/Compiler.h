@@ -1,0 +1,60 @@
+/// From a module to an object with a C ABI.
+#ifndef FLASHC_COMPILER_COMPILER_H
+#define FLASHC_COMPILER_COMPILER_H
+
+#include "compiler/Pipelines.h"
+#include "compiler/Target.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/Support/JSON.h"
+
+#include <functional>
+#include <string>
+
+namespace flashc {
+
+/// A compiled kernel: what runtime/Pack.md describes, in memory.
+struct Artifact {
+  /// The prefix of the three C functions.
+  std::string name;
+  /// The target as Target::getName gives it.
+  std::string target;
+  /// "x86_64" or "aarch64".
+  std::string architecture;
+  /// The text of kernel.json without `files`.
+  std::string metadata;
+  /// A relocatable ELF object that exports the three functions and needs at most memcpy, memmove and memset.
+  std::string object;
+};
+
+struct CompileOptions {
+  /// The function to compile; "" when the module has exactly one public one.
+  std::string entry;
+  /// The name of the C functions; "" for the function's own.
+  std::string name;
+  TileSizeOptions tiles;
+  /// LLVM's level, 0 to 3.
+  int optLevel = 3;
+  /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.
+  bool vectorizeLoops = false;
+  /// More members of kernel.json: dtype, head dims, mask.
+  llvm::json::Object metadata;
+
+  /// Called with the text of the module at "input", at each stage of getCpuStages(), and at "llvm-ir" and "asm", for
+  /// the most demanding variant. Null when nobody looks: printing costs more than compiling.
+  std::function<void(llvm::StringRef stage, llvm::StringRef text)> onStage;
+  /// The stages onStage is called for; empty for all.
+  llvm::SmallVector<std::string> stages;
+};
+
+/// Compiles one function of `module` for `target`. The module is not changed. Errors are emitted on the module's
+/// context. May be called from several threads when each has a context of its own.
+mlir::FailureOr<Artifact> compile(mlir::ModuleOp module, const Target &target, const CompileOptions &options = {});
+
+/// Identifies this build of the compiler and its LLVM; part of every cache key.
+llvm::StringRef getCompilerId();
+
+} // namespace flashc
+
+#endif // FLASHC_COMPILER_COMPILER_H

@@ -1,0 +1,22 @@
+/// The part of a kernel's object that is the same for every instruction set: NAME_query, and the choice among versions.
+#ifndef FLASHC_COMPILER_DISPATCH_H
+#define FLASHC_COMPILER_DISPATCH_H
+
+#include "compiler/KernelInterface.h"
+#include "compiler/Target.h"
+
+#include <string>
+
+namespace flashc {
+
+/// The name of a version's C function before it is hidden behind the dispatcher: `NAME_run.3` for variant 3.
+std::string getVariantSymbol(llvm::StringRef kernel, llvm::StringRef function, unsigned variant);
+
+/// LLVM assembly that defines NAME_query, NAME_workspace_size and NAME_run. The latter two call the last variant whose
+/// instructions the machine has, found by CPUID on the first call; without one NAME_run returns FLASHC_ERROR_TARGET.
+/// The code allocates nothing, needs no constructor and may run on several threads at a time.
+std::string getDispatchModule(const KernelInterface &interface, const Target &target, llvm::StringRef metadata);
+
+} // namespace flashc
+
+#endif // FLASHC_COMPILER_DISPATCH_H

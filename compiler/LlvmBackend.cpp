@@ -1,0 +1,105 @@
+#include "compiler/LlvmBackend.h"
+
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/AsmParser/Parser.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/SmallVectorMemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/Transforms/IPO/Internalize.h"
+
+using namespace llvm;
+
+namespace flashc {
+
+Expected<std::unique_ptr<Module>> translateForVariant(mlir::ModuleOp module, LLVMContext &context, const Target &target,
+                                                      const CpuVariant &variant, int optLevel) {
+  Expected<std::unique_ptr<TargetMachine>> machine = target.createTargetMachine(variant, optLevel);
+  if (!machine)
+    return machine.takeError();
+  std::unique_ptr<Module> result = mlir::translateModuleToLLVMIR(module, context, "flashc");
+  if (!result)
+    return createStringError("the module could not be translated to LLVM IR");
+  result->setTargetTriple(target.getTriple());
+  result->setDataLayout((*machine)->createDataLayout());
+  result->setPICLevel(PICLevel::BigPIC);
+  StringRef features = (*machine)->getTargetFeatureString();
+  for (Function &function : *result) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", variant.cpu);
+    if (!features.empty())
+      function.addFnAttr("target-features", features);
+    // Some CPUs ask for narrower vectors out of fear for the clock; the kernels are written in the widest.
+    function.addFnAttr("prefer-vector-width", std::to_string(variant.capabilities.vectorBytes * 8));
+    function.addFnAttr("no-trapping-math", "true");
+    function.setDoesNotThrow();
+  }
+  return std::move(result);
+}
+
+Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
+               int optLevel, bool vectorizeLoops) {
+  internalizeModule(module, [&](const GlobalValue &value) { return is_contained(exported, value.getName()); });
+  for (const std::string &name : exported)
+    if (GlobalValue *value = module.getNamedValue(name))
+      value->setDSOLocal(true);
+
+  Expected<std::unique_ptr<TargetMachine>> machine = target.createTargetMachine(variant, optLevel);
+  if (!machine)
+    return machine.takeError();
+  PipelineTuningOptions tuning;
+  tuning.LoopVectorization = vectorizeLoops;
+  tuning.SLPVectorization = vectorizeLoops;
+  tuning.LoopInterleaving = vectorizeLoops;
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager components;
+  ModuleAnalysisManager modules;
+  PassBuilder builder(machine->get(), tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  OptimizationLevel level = optLevel <= 0   ? OptimizationLevel::O0
+                            : optLevel == 1 ? OptimizationLevel::O1
+                            : optLevel == 2 ? OptimizationLevel::O2
+                                            : OptimizationLevel::O3;
+  ModulePassManager passes = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
+                                                            : builder.buildPerModuleDefaultPipeline(level);
+  passes.run(module, modules);
+  return Error::success();
+}
+
+Error linkText(Module &module, StringRef text) {
+  SMDiagnostic diagnostic;
+  std::unique_ptr<Module> other = parseAssemblyString(text, diagnostic, module.getContext());
+  if (!other)
+    return createStringError("generated LLVM assembly, line " + Twine(diagnostic.getLineNo()) + ": " +
+                             diagnostic.getMessage());
+  other->setDataLayout(module.getDataLayout());
+  if (Linker::linkModules(module, std::move(other)))
+    return createStringError("the versions of the kernel could not be linked");
+  return Error::success();
+}
+
+Expected<std::string> emitCode(Module &module, const Target &target, int optLevel, bool assembly) {
+  // The first variant runs everywhere, so the dispatcher is compiled for it; kernels carry their own CPU.
+  Expected<std::unique_ptr<TargetMachine>> machine = target.createTargetMachine(target.getVariants().front(), optLevel);
+  if (!machine)
+    return machine.takeError();
+  SmallVector<char, 0> bytes;
+  raw_svector_ostream os(bytes);
+  legacy::PassManager passes;
+  CodeGenFileType type = assembly ? CodeGenFileType::AssemblyFile : CodeGenFileType::ObjectFile;
+  if ((*machine)->addPassesToEmitFile(passes, os, nullptr, type, /*DisableVerify=*/true))
+    return createStringError("LLVM cannot emit this kind of file for " + target.getTriple());
+  passes.run(module);
+  return std::string(bytes.begin(), bytes.end());
+}
+} // namespace flashc

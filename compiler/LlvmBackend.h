@@ -1,0 +1,31 @@
+/// The part of the compiler below MLIR: LLVM modules, their optimisation and their objects.
+#ifndef FLASHC_COMPILER_LLVMBACKEND_H
+#define FLASHC_COMPILER_LLVMBACKEND_H
+
+#include "compiler/Target.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/IR/Module.h"
+
+#include <string>
+
+namespace flashc {
+
+/// Translates a module in the LLVM dialect and prepares it for `variant`: triple, data layout, function attributes.
+llvm::Expected<std::unique_ptr<llvm::Module>> translateForVariant(mlir::ModuleOp module, llvm::LLVMContext &context,
+                                                                  const Target &target, const CpuVariant &variant,
+                                                                  int optLevel);
+
+/// Makes everything but `exported` internal and runs LLVM's default pipeline.
+llvm::Error optimize(llvm::Module &module, llvm::ArrayRef<std::string> exported, const Target &target,
+                     const CpuVariant &variant, int optLevel, bool vectorizeLoops);
+
+/// Parses LLVM assembly and links it into `module`.
+llvm::Error linkText(llvm::Module &module, llvm::StringRef text);
+
+/// Emits an object, or assembly, for the whole module; functions carry their own CPU. The module is consumed.
+llvm::Expected<std::string> emitCode(llvm::Module &module, const Target &target, int optLevel, bool assembly);
+
+} // namespace flashc
+
+#endif // FLASHC_COMPILER_LLVMBACKEND_H

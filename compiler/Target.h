@@ -1,0 +1,65 @@
+/// What a kernel is compiled for.
+#ifndef FLASHC_COMPILER_TARGET_H
+#define FLASHC_COMPILER_TARGET_H
+
+#include "passes/CpuCapabilities.h"
+
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+#include <memory>
+#include <string>
+
+namespace llvm {
+class TargetMachine;
+}
+
+namespace flashc {
+
+/// One instruction set that a kernel is compiled for: an argument list of llc, and what the passes know of it.
+struct CpuVariant {
+  /// How the variant is named in metadata, for example "x86-64-v3".
+  std::string name;
+  /// LLVM's name of the CPU, for example "znver5".
+  std::string cpu;
+  /// LLVM's feature string, for example "+avx512bf16,-amx-tile"; "" when the CPU's own are used.
+  std::string features;
+  CpuCapabilities capabilities;
+};
+
+/// A target: what `--target` names. Immutable; one value may serve many threads.
+class Target {
+public:
+  virtual ~Target() = default;
+
+  /// The target in the grammar of `--target`; parsing it again gives an equal target. For `host` this is what the
+  /// machine is, so that it can stand in a cache key.
+  llvm::StringRef getName() const { return name; }
+  /// LLVM's triple.
+  llvm::StringRef getTriple() const { return triple; }
+  /// The machine in a pack's description: "x86_64" or "aarch64".
+  llvm::StringRef getArchitecture() const { return architecture; }
+  /// The instruction sets, from the least to the most demanding; never empty. A kernel holds one version for each.
+  llvm::ArrayRef<CpuVariant> getVariants() const { return variants; }
+  /// True when the machine that compiles is the machine that runs: the kernel then need not check its CPU.
+  bool isHost() const { return host; }
+
+  /// A target machine that emits position-independent code for `variant`.
+  virtual llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CpuVariant &variant,
+                                                                                   int optLevel) const = 0;
+
+  /// Whether `variant` has the feature that LLVM calls `feature`.
+  virtual bool hasFeature(const CpuVariant &variant, llvm::StringRef feature) const = 0;
+
+protected:
+  Target() = default;
+
+  std::string name, triple, architecture;
+  llvm::SmallVector<CpuVariant, 1> variants;
+  bool host = false;
+};
+
+} // namespace flashc
+
+#endif // FLASHC_COMPILER_TARGET_H

@@ -1,0 +1,35 @@
+#include "compiler/TargetRegistry.h"
+
+#include "llvm/ADT/StringExtras.h"
+
+using namespace llvm;
+
+namespace flashc {
+// One declaration and one line of the table for each family; its file in targets/ does the rest.
+Expected<std::shared_ptr<const Target>> parseCpuTarget(StringRef detail);
+Expected<std::shared_ptr<const Target>> parseHostTarget(StringRef detail);
+
+namespace {
+struct Family {
+  StringRef name;
+  Expected<std::shared_ptr<const Target>> (*parse)(StringRef detail);
+};
+constexpr Family kFamilies[] = {{"cpu", parseCpuTarget}, {"host", parseHostTarget}};
+} // namespace
+
+SmallVector<StringRef> getTargetFamilies() {
+  SmallVector<StringRef> names;
+  for (const Family &family : kFamilies)
+    names.push_back(family.name);
+  return names;
+}
+
+Expected<std::shared_ptr<const Target>> parseTarget(StringRef text) {
+  auto [name, detail] = text.split(':');
+  for (const Family &family : kFamilies)
+    if (family.name == name)
+      return family.parse(detail);
+  return createStringError("unknown target '" + text + "': expected one of " + join(getTargetFamilies(), ", ") +
+                           ", for example cpu, cpu:x86-64-v3 or host");
+}
+} // namespace flashc
