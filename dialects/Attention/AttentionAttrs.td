@@ -90,7 +90,7 @@ def Attention_CausalAttr : Attention_Mask<"Causal", "causal", 0, ["attendsAll"]>
     ONNX Attention 25). There is no default.
   }];
   let parameters = (ins Attention_AlignmentParameter:$alignment);
-  let assemblyFormat = "`<` $alignment `>`";
+  let assemblyFormat = "`` custom<AlignmentParameter>($alignment)";
 }
 
 def Attention_WindowAttr : Attention_Mask<"Window", "window", 0, ["attendsAll"]> {
@@ -99,7 +99,7 @@ def Attention_WindowAttr : Attention_Mask<"Window", "window", 0, ["attendsAll"]>
     `d - left <= j <= d + right`, where `d` is `i` (`top_left`) or `i + Sk - Sq` (`bottom_right`); -1 is unbounded.
   }];
   let parameters = (ins "int64_t":$left, "int64_t":$right, Attention_AlignmentParameter:$alignment);
-  let assemblyFormat = "`<` $left `,` $right `,` $alignment `>`";
+  let assemblyFormat = "`<` $left `,` $right `,` custom<Alignment>($alignment) `>`";
   let genVerifyDecl = 1;
 }
 
@@ -119,7 +119,7 @@ def Attention_PrefixLMAttr : Attention_Mask<"PrefixLM", "prefix_lm", 1> {
     `j < prefix[b]`, or `j` is not after the query by the given alignment. Operand: prefix lengths `[B]`, i32 or i64.
   }];
   let parameters = (ins Attention_AlignmentParameter:$alignment);
-  let assemblyFormat = "`<` $alignment `>`";
+  let assemblyFormat = "`` custom<AlignmentParameter>($alignment)";
 }
 
 def Attention_SegmentsAttr : Attention_Mask<"Segments", "segments", 2, ["tileIsEmpty"]> {

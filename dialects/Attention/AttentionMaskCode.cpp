@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// `predicate`, `classify` and `tileIsEmpty` of every mask. Each mask is written once, as scalar code on positions; targets
-/// vectorise the predicate, and loops over keys take their bounds from the ranges.
+/// `predicate`, `classify` and `tileIsEmpty` of every mask. Each mask is written once, as scalar code on positions;
+/// targets vectorise the predicate, and loops over keys take their bounds from the ranges.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -175,12 +175,13 @@ static std::pair<Value, Value> segmentRange(OpBuilder &builder, Location loc, Va
   Value most = builder.create<arith::ConstantOp>(loc, builder.getIntegerAttr(type, APInt::getSignedMaxValue(width)));
   Value least = builder.create<arith::ConstantOp>(loc, builder.getIntegerAttr(type, APInt::getSignedMinValue(width)));
   Value one = builder.create<arith::ConstantIndexOp>(loc, 1);
-  auto loop = builder.create<scf::ForOp>(
-      loc, begin, end, one, ValueRange{most, least}, [&](OpBuilder &b, Location l, Value at, ValueRange range) {
-        Value segment = b.create<memref::LoadOp>(l, segments, ValueRange{batch, at});
-        Value low = b.create<arith::MinSIOp>(l, range[0], segment), high = b.create<arith::MaxSIOp>(l, range[1], segment);
-        b.create<scf::YieldOp>(l, ValueRange{low, high});
-      });
+  auto loop = builder.create<scf::ForOp>(loc, begin, end, one, ValueRange{most, least},
+                                         [&](OpBuilder &b, Location l, Value at, ValueRange range) {
+                                           Value segment = b.create<memref::LoadOp>(l, segments, ValueRange{batch, at});
+                                           Value low = b.create<arith::MinSIOp>(l, range[0], segment),
+                                                 high = b.create<arith::MaxSIOp>(l, range[1], segment);
+                                           b.create<scf::YieldOp>(l, ValueRange{low, high});
+                                         });
   return {loop.getResult(0), loop.getResult(1)};
 }
 
@@ -197,16 +198,17 @@ static std::pair<Value, Value> sameWidth(OpBuilder &builder, Location loc, Value
 Value SegmentsAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
   IndexMath math(builder, loc);
   Value ofQueries = context.operands[0], ofKeys = context.operands[1];
-  Value query = builder.create<memref::LoadOp>(
-      loc, ofQueries, ValueRange{context.batch, math.clampIndex(i, math.dim(ofQueries, 1))});
-  Value key = builder.create<memref::LoadOp>(loc, ofKeys,
-                                             ValueRange{context.batch, math.clampIndex(j, math.dim(ofKeys, 1))});
+  Value query = builder.create<memref::LoadOp>(loc, ofQueries,
+                                               ValueRange{context.batch, math.clampIndex(i, math.dim(ofQueries, 1))});
+  Value key =
+      builder.create<memref::LoadOp>(loc, ofKeys, ValueRange{context.batch, math.clampIndex(j, math.dim(ofKeys, 1))});
   std::tie(query, key) = sameWidth(builder, loc, query, key);
   return compare(builder, loc, CmpIPredicate::eq, query, key);
 }
 
-/// One pass over the keys' segments finds the first and the last key whose segment lies among the block's. Where the block
-/// lies in one segment and that segment's keys are consecutive, as they are in packed documents, all of them are full.
+/// One pass over the keys' segments finds the first and the last key whose segment lies among the block's. Where the
+/// block lies in one segment and that segment's keys are consecutive, as they are in packed documents, all of them are
+/// full.
 KeyClasses SegmentsAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
                                   Value end) const {
   IndexMath math(builder, loc);
@@ -214,21 +216,22 @@ KeyClasses SegmentsAttr::classify(OpBuilder &builder, Location loc, const MaskCo
   auto [low, high] = segmentRange(builder, loc, context.operands[0], context.batch, begin, end);
   Value zero = math.constant(0), one = math.constant(1);
   Value lowest = low, highest = high;
-  auto loop = builder.create<scf::ForOp>(
-      loc, zero, context.keyLength, one, ValueRange{context.keyLength, zero, zero},
-      [&](OpBuilder &b, Location l, Value j, ValueRange found) {
-        Value key = b.create<memref::LoadOp>(l, ofKeys, ValueRange{context.batch, j});
-        auto [atLow, left] = sameWidth(b, l, lowest, key);
-        auto [atHigh, right] = sameWidth(b, l, highest, key);
-        Value inside = b.create<arith::AndIOp>(l, compare(b, l, CmpIPredicate::sge, left, atLow),
-                                               compare(b, l, CmpIPredicate::sle, right, atHigh));
-        IndexMath m(b, l);
-        Value next = m.add(j, 1);
-        Value first = b.create<arith::SelectOp>(l, inside, m.min(found[0], j), found[0]);
-        Value last = b.create<arith::SelectOp>(l, inside, next, found[1]);
-        Value count = b.create<arith::SelectOp>(l, inside, m.add(found[2], one), found[2]);
-        b.create<scf::YieldOp>(l, ValueRange{first, last, count});
-      });
+  auto loop =
+      builder.create<scf::ForOp>(loc, zero, context.keyLength, one, ValueRange{context.keyLength, zero, zero},
+                                 [&](OpBuilder &b, Location l, Value j, ValueRange found) {
+                                   Value key = b.create<memref::LoadOp>(l, ofKeys, ValueRange{context.batch, j});
+                                   auto [atLow, left] = sameWidth(b, l, lowest, key);
+                                   auto [atHigh, right] = sameWidth(b, l, highest, key);
+                                   Value inside =
+                                       b.create<arith::AndIOp>(l, compare(b, l, CmpIPredicate::sge, left, atLow),
+                                                               compare(b, l, CmpIPredicate::sle, right, atHigh));
+                                   IndexMath m(b, l);
+                                   Value next = m.add(j, 1);
+                                   Value first = b.create<arith::SelectOp>(l, inside, m.min(found[0], j), found[0]);
+                                   Value last = b.create<arith::SelectOp>(l, inside, next, found[1]);
+                                   Value count = b.create<arith::SelectOp>(l, inside, m.add(found[2], one), found[2]);
+                                   b.create<scf::YieldOp>(l, ValueRange{first, last, count});
+                                 });
   Value first = loop.getResult(0), last = loop.getResult(1), count = loop.getResult(2);
   Value whole = builder.create<arith::AndIOp>(loc, compare(builder, loc, CmpIPredicate::eq, low, high),
                                               compare(builder, loc, CmpIPredicate::eq, math.sub(last, first), count));
@@ -240,8 +243,7 @@ KeyClasses SegmentsAttr::classify(OpBuilder &builder, Location loc, const MaskCo
 
 Value SegmentsAttr::tileIsEmpty(OpBuilder &builder, Location loc, const MaskContext &context, Value queryBegin,
                                 Value queryEnd, Value keyBegin, Value keyEnd) const {
-  auto [queryLow, queryHigh] =
-      segmentRange(builder, loc, context.operands[0], context.batch, queryBegin, queryEnd);
+  auto [queryLow, queryHigh] = segmentRange(builder, loc, context.operands[0], context.batch, queryBegin, queryEnd);
   auto [keyLow, keyHigh] = segmentRange(builder, loc, context.operands[1], context.batch, keyBegin, keyEnd);
   auto [qh, kl] = sameWidth(builder, loc, queryHigh, keyLow);
   auto [kh, ql] = sameWidth(builder, loc, keyHigh, queryLow);

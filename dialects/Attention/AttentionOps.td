@@ -115,7 +115,7 @@ def Attention_NormalizeOp : Attention_Op<"normalize"> {
   let summary = "The output and the logarithm of the denominator from the state of an online softmax";
   let description = [{
     `out = acc / sum` and `lse = ln(2) * max + ln(sum)`; 0 and -inf for a row that attended nothing. `rows` of the
-    block exist.
+    block exist. `out` has two dimensions (rows x head dim), `lse` one.
   }];
   let arguments = (ins Tile_Matrix:$acc, Tile_Rows:$max, Tile_Rows:$sum, Index:$rows,
                        Arg<AnyMemRef, "", [MemWrite]>:$out, Arg<Optional<AnyMemRef>, "", [MemWrite]>:$lse);
@@ -123,6 +123,7 @@ def Attention_NormalizeOp : Attention_Op<"normalize"> {
     $acc `,` $max `,` $sum `rows` `(` $rows `)` `outs` `(` $out `:` type($out) `)`
     (`lse` `(` $lse^ `:` type($lse) `)`)? attr-dict `:` type($acc) `,` type($max) `,` type($sum)
   }];
+  let hasVerifier = 1;
 }
 
 def Attention_MergeOp : Attention_Op<"merge", [DestinationStyleOpInterface,

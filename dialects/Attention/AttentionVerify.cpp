@@ -49,6 +49,9 @@ static LogicalResult verifyRank(Operation *op, const Named &operand, int64_t ran
 
 /// Bytes and strides are computed in 64 bits: a static size that does not fit is refused rather than wrapped around.
 static LogicalResult verifySize(Operation *op, const Named &operand) {
+  if (!operand.element().isIntOrFloat())
+    return op->emitOpError() << "expected " << operand.name << " of integers or floating-point numbers, got "
+                             << operand.element();
   int64_t bytes = llvm::divideCeil(operand.element().getIntOrFloatBitWidth(), 8);
   for (int64_t size : operand.type.getShape()) {
     if (ShapedType::isDynamic(size) || size == 0)
@@ -173,6 +176,18 @@ static LogicalResult verifyMasks(Operation *op, ArrayRef<MaskInterface> masks, O
 static LogicalResult verifyTiles(Operation *op, TilesAttr tiles, Type compute) {
   if (tiles && tiles.getCompute() != compute)
     return op->emitOpError() << "expected tiles that accumulate in " << compute << ", got " << tiles.getCompute();
+  return success();
+}
+
+/// The state of an online softmax: (acc, max, sum) of the same rows, in the type that is computed in.
+static LogicalResult verifyState(Operation *op, ArrayRef<Named> states, Type compute) {
+  for (const Named &state : states)
+    if (state.element() != compute)
+      return op->emitOpError() << "expected " << state.name << " of element type " << compute << ", got "
+                               << state.element();
+  for (const Named &state : states.drop_front())
+    if (failed(verifySameSize(op, "number of rows", states[0], 0, state, 0)))
+      return failure();
   return success();
 }
 
@@ -335,15 +350,13 @@ LogicalResult OnlineOp::verify() {
     return failure();
 
   Type compute = getComputeType();
-  Named acc = named("acc", getAcc()), max = named("max", getMax()), sum = named("sum", getSum());
-  const Named states[] = {acc, max, sum};
-  for (const Named &state : states)
-    if (state.element() != compute)
-      return emitOpError() << "expected " << state.name << " of element type " << compute << ", got "
-                           << state.element();
-  if (failed(verifySameSize(op, "number of rows", acc, 0, max, 0)) ||
-      failed(verifySameSize(op, "number of rows", acc, 0, sum, 0)))
+  const Named states[] = {named("acc", getAcc()), named("max", getMax()), named("sum", getSum())};
+  const Named &acc = states[0];
+  if (failed(verifyState(op, states, compute)))
     return failure();
+  if (getTiles().getQueries() != acc.size(0))
+    return emitOpError() << "expected tiles of " << acc.size(0) << " queries, the rows of acc, got "
+                         << getTiles().getQueries();
   if (acc.size(1) < value.size(1))
     return emitOpError() << "expected acc of " << value.size(1) << " columns or more, the head dimension of value, got "
                          << acc.size(1);
@@ -368,6 +381,35 @@ LogicalResult OnlineOp::verify() {
 }
 
 LogicalResult OnlineOp::verifyRegions() { return verifyScore(getOperation(), getScore(), getComputeType()); }
+
+//===----------------------------------------------------------------------===//
+// NormalizeOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult NormalizeOp::verify() {
+  Operation *op = getOperation();
+  const Named states[] = {named("acc", getAcc()), named("max", getMax()), named("sum", getSum())};
+  Named out = named("out", getOut());
+  Type compute = states[0].element();
+  if (!compute.isF32() && !compute.isF64())
+    return emitOpError() << "expected acc of element type f32 or f64, got " << compute;
+  if (failed(verifyState(op, states, compute)) || failed(verifyRank(op, out, 2, "[rows, Dv]")) ||
+      failed(verifySize(op, out)))
+    return failure();
+  if (!isSupportedFloat(out.element()))
+    return emitOpError() << "expected out of element type f64, f32, f16 or bf16, got " << out.element();
+  if (!ShapedType::isDynamic(out.size(1)) && out.size(1) > states[0].size(1))
+    return emitOpError() << "expected out of no more than the " << states[0].size(1) << " columns of acc, got "
+                         << out.size(1);
+  if (!getLse())
+    return success();
+  Named lse = named("lse", getLse());
+  if (failed(verifyRank(op, lse, 1, "[rows]")) || failed(verifySize(op, lse)))
+    return failure();
+  if (lse.element() != compute)
+    return emitOpError() << "expected lse of element type " << compute << ", got " << lse.element();
+  return verifySameSize(op, "number of rows", out, 0, lse, 0);
+}
 
 //===----------------------------------------------------------------------===//
 // MergeOp
