@@ -5,6 +5,57 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// From an attention to tile operations, for every target
+//===----------------------------------------------------------------------===//
+
+def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
+  let summary = "Choose the tile sizes of each attention";
+  let options = [
+    Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
+    Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose">,
+    Option<"granule", "granule", "int64_t", "0", "Keys that loop bounds are rounded to; 0 = choose">,
+    Option<"compute", "compute", "std::string", "", "Type of scores and sums: f32 or f64; empty = by the inputs' type">,
+    Option<"vectorBytes", "vector-bytes", "unsigned", "64", "Bytes of a native vector register">,
+    Option<"vectorRegisters", "vector-registers", "unsigned", "32", "How many native vector registers there are">,
+    Option<"l1Bytes", "l1-bytes", "int64_t", "49152", "Bytes of the first-level data cache">];
+  let statistics = [Statistic<"numAssigned", "num-assigned", "Attentions that were given tile sizes">];
+}
+
+def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
+  let summary = "Divide each attention into blocks of query rows, in parallel over batch entries and heads";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numTiled", "num-tiled", "Attentions that were divided">];
+}
+
+def ConvertToOnline : Pass<"convert-to-online", "mlir::func::FuncOp"> {
+  let summary = "Turn each block's attention into an online softmax over all keys";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "flashc::tile::TileDialect"];
+  let statistics = [Statistic<"numConverted", "num-converted", "Blocks that became online">];
+}
+
+def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
+  let summary = "Divide each online softmax into a loop over tiles of keys";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numLoops", "num-loops", "Loops over keys">];
+}
+
+def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
+  let summary = "Split each loop over keys where masks stop to matter";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numFullLoops", "num-full-loops", "Loops over tiles without a mask">,
+    Statistic<"numPartialLoops", "num-partial-loops", "Loops over tiles with masks, of loops that were split">,
+    Statistic<"numUnsplit", "num-unsplit", "Loops that have no full tile">];
+}
+
+def DecomposeOnline : Pass<"decompose-online", "mlir::func::FuncOp"> {
+  let summary = "Expand the online softmax into tile operations";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
+                           "flashc::tile::TileDialect"];
+  let statistics = [Statistic<"numSteps", "num-steps", "Steps of an online softmax that were expanded">];
+}
+
+//===----------------------------------------------------------------------===//
 // From a lowered function to one that a host can call
 //===----------------------------------------------------------------------===//
 

@@ -50,6 +50,8 @@ def Attention_MaskInterface : AttrInterface<"MaskInterface"> {
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$loc, "const ::flashc::attn::MaskContext &":$context,
            "::mlir::Value":$queryBegin, "::mlir::Value":$queryEnd, "::mlir::Value":$keyBegin, "::mlir::Value":$keyEnd),
       "", "return {};">,
+    InterfaceMethod<"Whether later rows attend more keys, as under a diagonal; blocks of late rows are then started first.",
+      "bool", "laterRowsAttendMore", (ins), "", "return false;">,
     InterfaceMethod<[{
         Whether the mask, for these static sizes (`ShapedType::kDynamic` where not known), attends everything. Such a mask is
         removed by canonicalisation.}],
@@ -83,7 +85,7 @@ class Attention_Mask<string name, string attrMnemonic, int operands = 0, list<st
         !listconcat(["predicate", "classify"],
                     !if(!eq(operands, 0), []<string>, ["getNumOperands", "verifyOperands"]), methods)>]>;
 
-def Attention_CausalAttr : Attention_Mask<"Causal", "causal", 0, ["attendsAll"]> {
+def Attention_CausalAttr : Attention_Mask<"Causal", "causal", 0, ["attendsAll", "laterRowsAttendMore"]> {
   let summary = "No key after the query";
   let description = [{
     `top_left`: `j <= i` (PyTorch's scaled_dot_product_attention). `bottom_right`: `j <= i + Sk - Sq` (FlashAttention,
@@ -93,7 +95,7 @@ def Attention_CausalAttr : Attention_Mask<"Causal", "causal", 0, ["attendsAll"]>
   let assemblyFormat = "`` custom<AlignmentParameter>($alignment)";
 }
 
-def Attention_WindowAttr : Attention_Mask<"Window", "window", 0, ["attendsAll"]> {
+def Attention_WindowAttr : Attention_Mask<"Window", "window", 0, ["attendsAll", "laterRowsAttendMore"]> {
   let summary = "Only keys near the diagonal";
   let description = [{
     `d - left <= j <= d + right`, where `d` is `i` (`top_left`) or `i + Sk - Sq` (`bottom_right`); -1 is unbounded.
@@ -113,7 +115,7 @@ def Attention_KeyPaddingAttr : Attention_Mask<"KeyPadding", "key_padding", 1> {
   let description = "Operand: flags `[B, Sk]`, i1 or i8, nonzero where attended.";
 }
 
-def Attention_PrefixLMAttr : Attention_Mask<"PrefixLM", "prefix_lm", 1> {
+def Attention_PrefixLMAttr : Attention_Mask<"PrefixLM", "prefix_lm", 1, ["laterRowsAttendMore"]> {
   let summary = "Causal, but for a prefix that every query attends";
   let description = [{
     `j < prefix[b]`, or `j` is not after the query by the given alignment. Operand: prefix lengths `[B]`, i32 or i64.

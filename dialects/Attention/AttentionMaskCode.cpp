@@ -74,6 +74,8 @@ KeyClasses CausalAttr::classify(OpBuilder &builder, Location loc, const MaskCont
   return classes;
 }
 
+bool CausalAttr::laterRowsAttendMore() const { return true; }
+
 //===----------------------------------------------------------------------===//
 // Window
 //===----------------------------------------------------------------------===//
@@ -108,6 +110,8 @@ KeyClasses WindowAttr::classify(OpBuilder &builder, Location loc, const MaskCont
   }
   return classes;
 }
+
+bool WindowAttr::laterRowsAttendMore() const { return getLeft() < 0 && getRight() >= 0; }
 
 //===----------------------------------------------------------------------===//
 // KeyLengths
@@ -161,6 +165,8 @@ KeyClasses PrefixLMAttr::classify(OpBuilder &builder, Location loc, const MaskCo
   classes.full.end = math.max(prefix, math.add(diagonal(builder, loc, context, getAlignment(), begin), 1));
   return classes;
 }
+
+bool PrefixLMAttr::laterRowsAttendMore() const { return true; }
 
 //===----------------------------------------------------------------------===//
 // Segments

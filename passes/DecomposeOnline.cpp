@@ -1,0 +1,283 @@
+//===- DecomposeOnline.cpp - The online softmax in tile operations -------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/KeyLoops.h"
+#include "passes/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_DECOMPOSEONLINE
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+using tile::TileType;
+
+static constexpr double kLog2e = 1.4426950408889634074, kLn2 = 0.69314718055994530942;
+
+/// Scalar arithmetic of one floating-point type.
+namespace {
+struct Scalars {
+  OpBuilder &b;
+  Location loc;
+  FloatType type;
+
+  Value constant(double value) {
+    bool inexact;
+    APFloat number(value);
+    number.convert(type.getFloatSemantics(), APFloat::rmNearestTiesToEven, &inexact);
+    return b.create<arith::ConstantOp>(loc, b.getFloatAttr(type, number));
+  }
+  Value lowest() { return constant(-std::numeric_limits<double>::infinity()); }
+  Value isEqual(Value x, Value y) { return b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OEQ, x, y); }
+  Value select(Value condition, Value x, Value y) { return b.create<arith::SelectOp>(loc, condition, x, y); }
+  Value add(Value x, Value y) { return b.create<arith::AddFOp>(loc, x, y); }
+  Value sub(Value x, Value y) { return b.create<arith::SubFOp>(loc, x, y); }
+  Value mul(Value x, Value y) { return b.create<arith::MulFOp>(loc, x, y); }
+  /// To this type, from any other.
+  Value convert(Value x) { return convert(x, type); }
+  Value convert(Value x, Type to) {
+    unsigned from = x.getType().getIntOrFloatBitWidth(), width = to.getIntOrFloatBitWidth();
+    if (x.getType() == to)
+      return x;
+    if (from < width)
+      return b.create<arith::ExtFOp>(loc, to, x);
+    if (from > width)
+      return b.create<arith::TruncFOp>(loc, to, x);
+    // Of f16 and bf16 neither holds the other.
+    return b.create<arith::TruncFOp>(loc, to, b.create<arith::ExtFOp>(loc, b.getF32Type(), x));
+  }
+};
+
+/// Expands one step.
+struct Step {
+  attn::OnlineOp op;
+  OpBuilder &b;
+  Location loc;
+  FloatType type;
+  TileType scoresType, rowsType, accType;
+
+  Step(attn::OnlineOp op, OpBuilder &b)
+      : op(op), b(b), loc(op.getLoc()), type(cast<FloatType>(op.getTiles().getCompute())),
+        scoresType(TileType::get({op.getTiles().getQueries(), op.getTiles().getKeys()}, type)),
+        rowsType(cast<TileType>(op.getMax().getType())), accType(cast<TileType>(op.getAcc().getType())) {}
+
+  using Body = function_ref<Value(Scalars &, ValueRange)>;
+  Value map(TileType result, ValueRange inputs, Body body, ValueRange origin = {}) {
+    return b.create<tile::MapOp>(loc, result, inputs, origin, [&](OpBuilder &b, Location loc, ValueRange arguments) {
+      Scalars scalars{b, loc, type};
+      return body(scalars, arguments);
+    });
+  }
+
+  /// Rows `[0, dim(memory, 0))` of memory as a tile of `rows` rows.
+  Value load(OpBuilder &b, Value memory, int64_t rows) {
+    IndexMath math(b, loc);
+    int64_t columns = cast<MemRefType>(memory.getType()).getDimSize(1);
+    Value zero = math.constant(0);
+    return b.create<tile::LoadOp>(loc, TileType::get({rows, columns}, type), memory, ValueRange{zero, zero},
+                                  ValueRange{math.dim(memory, 0), math.constant(columns)});
+  }
+
+  /// The conjunction of the masks' predicates for one score.
+  Value attended(Scalars &s, Value i, Value j) {
+    Value all;
+    for (const MaskUse &use : getMaskUses(op)) {
+      Value one = use.mask.predicate(s.b, loc, use.context(op.getPosition()), i, j);
+      all = all ? s.b.createOrFold<arith::AndIOp>(loc, all, one) : one;
+    }
+    return all;
+  }
+
+  /// The bias of one score. Clamping its indices serves both positions beyond the sizes and dimensions of 1
+  /// (broadcast).
+  Value bias(Scalars &s, Value i, Value j) {
+    IndexMath math(s.b, loc);
+    ValueRange position = op.getPosition();
+    SmallVector<Value> indices = {position[kBatch], position[kHead], i, j};
+    for (auto [dimension, index] : llvm::enumerate(indices))
+      index = math.clampIndex(index, math.dim(op.getBias(), dimension));
+    return s.convert(s.b.create<memref::LoadOp>(loc, op.getBias(), indices));
+  }
+
+  /// The score function applied to one score.
+  Value scoreFunction(Scalars &s, Value score, Value i, Value j) {
+    ValueRange position = op.getPosition();
+    Block &body = op.getScore().front();
+    IRMapping map;
+    map.map(body.getArgument(0), s.convert(score, body.getArgument(0).getType()));
+    map.map(body.getArguments().drop_front(), ValueRange{position[kBatch], position[kHead], i, j});
+    for (Operation &inner : body.without_terminator())
+      s.b.clone(inner, map);
+    return s.convert(map.lookup(cast<attn::YieldOp>(body.getTerminator()).getValue()));
+  }
+
+  /// From a raw product to the final score in units of log2, in the order that the Attention dialect defines.
+  Value finalScore(Scalars &s, Value product, Value i, Value j) {
+    Value score = s.mul(product, s.constant(op.getScale().convertToDouble()));
+    Value dropped;
+    if (!op.getScore().empty()) {
+      score = scoreFunction(s, score, i, j);
+      // What the score function drops stays dropped through a softcap and a bias.
+      if (op.getSoftcap() || op.getBias())
+        dropped = s.isEqual(score, s.lowest());
+    }
+    if (op.getSoftcap()) {
+      double cap = op.getSoftcap()->convertToDouble();
+      Value bent = s.b.create<math::TanhOp>(loc, s.mul(score, s.constant(1.0 / cap)));
+      score = s.mul(bent, s.constant(cap));
+    }
+    if (op.getBias())
+      score = s.add(score, bias(s, i, j));
+    score = s.mul(score, s.constant(kLog2e));
+    if (dropped)
+      score = s.select(dropped, s.lowest(), score);
+    if (Value in = attended(s, i, j))
+      score = s.select(in, score, s.lowest());
+    return score;
+  }
+
+  void expand(Value query) {
+    double scale = op.getScale().convertToDouble();
+    // A positive factor does not change which score is largest, so it is applied to the rows' maxima and inside the
+    // exponential, and the scores themselves need no pass of their own.
+    bool linear = op.getScore().empty() && !op.getSoftcap() && !op.getBias() && scale > 0;
+    double factor = linear ? scale * kLog2e : 1.0;
+
+    Scalars outer{b, loc, type};
+    Value zero = outer.constant(0.0);
+    Value key = load(b, op.getKey(), op.getTiles().getKeys());
+    Value none = b.create<tile::SplatOp>(loc, scoresType, zero);
+    Value scores = b.create<tile::DotOp>(loc, scoresType, query, key, none, /*transposed=*/true);
+
+    SmallVector<Value> origin = {op.getPosition()[kFirstQuery], op.getPosition()[kFirstKey]};
+    if (!linear) {
+      scores = map(
+          scoresType, scores, [&](Scalars &s, ValueRange in) { return finalScore(s, in[0], in[1], in[2]); }, origin);
+    } else if (!op.getMasks().empty()) {
+      scores = map(
+          scoresType, scores,
+          [&](Scalars &s, ValueRange in) { return s.select(attended(s, in[1], in[2]), in[0], s.lowest()); }, origin);
+    }
+
+    Value max;
+    if (linear) {
+      Value lowest = b.create<tile::SplatOp>(loc, rowsType, outer.lowest());
+      Value largest = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::max, scores, lowest);
+      max = map(rowsType, {op.getMax(), largest}, [&](Scalars &s, ValueRange in) -> Value {
+        return s.b.create<arith::MaxNumFOp>(loc, in[0], s.mul(in[1], s.constant(factor)));
+      });
+    } else {
+      max = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::max, scores, op.getMax());
+    }
+    // -inf - -inf would be NaN in a row that has attended nothing.
+    Value base = map(rowsType, max, [&](Scalars &s, ValueRange in) {
+      return s.select(s.isEqual(in[0], s.lowest()), s.constant(0.0), in[0]);
+    });
+    Value alpha = map(rowsType, {op.getMax(), base}, [&](Scalars &s, ValueRange in) -> Value {
+      return s.b.create<math::Exp2Op>(loc, s.sub(in[0], in[1]));
+    });
+    Value p = map(scoresType, {scores, base}, [&](Scalars &s, ValueRange in) -> Value {
+      Value exponent;
+      if (linear)
+        exponent = s.b.create<math::FmaOp>(loc, in[0], s.constant(factor), s.b.create<arith::NegFOp>(loc, in[1]));
+      else
+        exponent = s.sub(in[0], in[1]);
+      return s.b.create<math::Exp2Op>(loc, exponent);
+    });
+    auto product = [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); };
+    Value oldSum = map(rowsType, {op.getSum(), alpha}, product);
+    Value sum = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::sum, p, oldSum);
+    Value oldAcc = map(accType, {op.getAcc(), alpha}, product);
+    Value value = load(b, op.getValue(), op.getTiles().getKeys());
+    Value acc = b.create<tile::DotOp>(loc, accType, p, value, oldAcc, /*transposed=*/false);
+    op.replaceAllUsesWith(ValueRange{acc, max, sum});
+    op.erase();
+  }
+};
+
+struct DecomposeOnline : public flashc::impl::DecomposeOnlineBase<DecomposeOnline> {
+  void runOnOperation() override {
+    SmallVector<attn::OnlineOp> steps;
+    SmallVector<attn::NormalizeOp> ends;
+    getOperation().walk([&](Operation *op) {
+      if (auto step = dyn_cast<attn::OnlineOp>(op))
+        steps.push_back(step);
+      else if (auto end = dyn_cast<attn::NormalizeOp>(op))
+        ends.push_back(end);
+    });
+    for (attn::OnlineOp op : steps)
+      if (failed(check(op)))
+        return signalPassFailure();
+    DenseMap<std::pair<Value, Type>, Value> queries;
+    for (attn::OnlineOp op : steps) {
+      OpBuilder b(op);
+      Step step(op, b);
+      Value &query = queries[{op.getQuery(), step.accType}];
+      if (!query) {
+        // The rows of the block are read once, before all loops over keys.
+        OpBuilder early(op);
+        early.setInsertionPointAfterValue(op.getQuery());
+        query = step.load(early, op.getQuery(), op.getTiles().getQueries());
+      }
+      step.expand(query);
+      ++numSteps;
+    }
+    for (attn::NormalizeOp op : ends)
+      expand(op);
+  }
+
+private:
+  LogicalResult check(attn::OnlineOp op) {
+    if (op.getPosition().size() != kNumPositions)
+      return op.emitOpError("expected ") << int(kNumPositions) << " positions, got " << op.getPosition().size();
+    if (!isAtMost(op.getKey(), 0, op.getTiles().getKeys()))
+      return op.emitOpError("expected at most ")
+             << op.getTiles().getKeys() << " keys, got " << op.getKey().getType() << "; run tile-keys first";
+    if (!isAtMost(op.getQuery(), 0, op.getTiles().getQueries()))
+      return op.emitOpError("expected at most ") << op.getTiles().getQueries() << " query rows, got "
+                                                 << op.getQuery().getType() << "; run tile-queries first";
+    return success();
+  }
+
+  void expand(attn::NormalizeOp op) {
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    auto accType = cast<TileType>(op.getAcc().getType()), rowsType = cast<TileType>(op.getSum().getType());
+    auto type = cast<FloatType>(accType.getElementType());
+    auto map = [&](TileType result, ValueRange inputs, function_ref<Value(Scalars &, ValueRange)> body) {
+      auto build = [&](OpBuilder &b, Location loc, ValueRange in) {
+        Scalars scalars{b, loc, type};
+        return body(scalars, in);
+      };
+      return b.create<tile::MapOp>(loc, result, inputs, ValueRange(), build);
+    };
+    IndexMath math(b, loc);
+    Value zero = math.constant(0);
+    Value inverse = map(rowsType, op.getSum(), [](Scalars &s, ValueRange in) {
+      Value none = s.constant(0.0);
+      Value quotient = s.b.create<arith::DivFOp>(s.loc, s.constant(1.0), in[0]);
+      return s.select(s.isEqual(in[0], none), none, quotient);
+    });
+    Value out = map(accType, {op.getAcc(), inverse}, [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); });
+    b.create<tile::StoreOp>(loc, out, op.getOut(), ValueRange{zero, zero},
+                            ValueRange{op.getRows(), math.constant(accType.getShape()[1])});
+    if (op.getLse()) {
+      Value lse = map(rowsType, {op.getMax(), op.getSum()}, [](Scalars &s, ValueRange in) {
+        Value log = s.b.create<math::LogOp>(s.loc, in[1]);
+        Value sum = s.b.create<math::FmaOp>(s.loc, in[0], s.constant(kLn2), log);
+        return s.select(s.isEqual(in[1], s.constant(0.0)), s.lowest(), sum);
+      });
+      b.create<tile::StoreOp>(loc, lse, op.getLse(), ValueRange{zero}, ValueRange{op.getRows()});
+    }
+    op.erase();
+  }
+};
+} // namespace

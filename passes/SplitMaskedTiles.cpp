@@ -1,0 +1,87 @@
+//===- SplitMaskedTiles.cpp - Apart: tiles that need a mask and tiles that do not ===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/KeyLoops.h"
+#include "passes/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_SPLITMASKEDTILES
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+
+/// Position of the first of all keys, from that of the loop's current tile: the tile's position less the loop's
+/// variable.
+static Value getFirstKey(OpBuilder &b, Value position, Value variable) {
+  if (position == variable)
+    return b.create<arith::ConstantIndexOp>(position.getLoc(), 0);
+  if (auto sum = position.getDefiningOp<arith::AddIOp>()) {
+    if (sum.getLhs() == variable)
+      return sum.getRhs();
+    if (sum.getRhs() == variable)
+      return sum.getLhs();
+  }
+  return {};
+}
+
+/// Whether surely no key lies in the interval.
+static bool isEmpty(KeyInterval keys) {
+  std::optional<int64_t> lo = getConstantIntValue(keys.lo), hi = getConstantIntValue(keys.hi);
+  return keys.lo == keys.hi || (lo && hi && *hi <= *lo);
+}
+
+namespace {
+struct SplitMaskedTiles : public flashc::impl::SplitMaskedTilesBase<SplitMaskedTiles> {
+  void runOnOperation() override {
+    SmallVector<attn::OnlineOp> operations;
+    getOperation().walk([&](attn::OnlineOp op) {
+      if (!op.getMasks().empty())
+        operations.push_back(op);
+    });
+    for (attn::OnlineOp op : operations)
+      split(op);
+  }
+
+private:
+  /// Splits the loop around `op`, if it is one that tile-keys makes.
+  void split(attn::OnlineOp op) {
+    auto loop = op->getParentOfType<scf::ForOp>();
+    auto key = op.getKey().getDefiningOp<memref::SubViewOp>(), value = op.getValue().getDefiningOp<memref::SubViewOp>();
+    if (!loop || loop.getNumRegionIterArgs() != 3 || !key || !value || key->getBlock() != op->getBlock() ||
+        value->getBlock() != op->getBlock())
+      return;
+    OpBuilder b(loop);
+    KeyLoop keys = {op, key.getSource(), value.getSource(),
+                    getFirstKey(b, op.getPosition()[kFirstKey], loop.getInductionVar())};
+    if (!keys.firstKey || !loop.isDefinedOutsideOfLoop(keys.firstKey))
+      return;
+    KeyInterval all = {loop.getLowerBound(), loop.getUpperBound()};
+    std::optional<KeyInterval> full = emitFullKeys(b, keys, all);
+    if (!full || isEmpty(*full)) {
+      ++numUnsplit;
+      return;
+    }
+
+    SmallVector<Value> state(loop.getInitArgs());
+    auto emit = [&](KeyInterval part, bool masked) {
+      if (isEmpty(part))
+        return;
+      state = SmallVector<Value>(emitKeyLoop(b, keys, part, masked, state).getResults());
+      ++(masked ? numPartialLoops : numFullLoops);
+    };
+    emit({all.lo, full->lo}, /*masked=*/true);
+    emit(*full, /*masked=*/false);
+    emit({full->hi, all.hi}, /*masked=*/true);
+    loop.replaceAllUsesWith(state);
+    loop.erase();
+  }
+};
+} // namespace

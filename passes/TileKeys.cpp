@@ -1,0 +1,49 @@
+//===- TileKeys.cpp - A loop over tiles of keys --------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/KeyLoops.h"
+#include "passes/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_TILEKEYS
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+
+namespace {
+struct TileKeys : public flashc::impl::TileKeysBase<TileKeys> {
+  void runOnOperation() override {
+    SmallVector<attn::OnlineOp> operations;
+    getOperation().walk([&](attn::OnlineOp op) {
+      if (!op->getParentOfType<scf::ForOp>() || !isAtMost(op.getKey(), 0, op.getTiles().getKeys()))
+        operations.push_back(op);
+    });
+    for (attn::OnlineOp op : operations)
+      if (failed(tile(op)))
+        return signalPassFailure();
+  }
+
+private:
+  LogicalResult tile(attn::OnlineOp op) {
+    ValueRange position = op.getPosition();
+    if (position.size() != kNumPositions)
+      return op.emitOpError("expected ") << int(kNumPositions) << " positions, got " << position.size();
+    OpBuilder b(op);
+    KeyLoop loop = {op, op.getKey(), op.getValue(), position[kFirstKey]};
+    auto result = emitKeyLoop(b, loop, emitPossibleKeys(b, loop), /*masked=*/true,
+                              ValueRange{op.getAcc(), op.getMax(), op.getSum()});
+    op.replaceAllUsesWith(result.getResults());
+    op.erase();
+    ++numLoops;
+    return success();
+  }
+};
+} // namespace
