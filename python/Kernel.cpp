@@ -1,0 +1,270 @@
+//===- Kernel.cpp - calling a kernel from Python -----------------------------===//
+
+#include "python/Kernel.h"
+
+#include "python/Errors.h"
+
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <utility>
+
+namespace flashc::python {
+
+namespace {
+
+constexpr int64_t unknownSize = -1;
+constexpr int numSizes = FLASHC_SIZE_BATCH - FLASHC_SIZE_KEYS + 1;
+
+bool isNamed(int64_t size) { return size <= FLASHC_SIZE_BATCH && size >= FLASHC_SIZE_KEYS; }
+
+void swapHeadsAndLength(flashc_tensor &view) {
+  std::swap(view.size[1], view.size[2]);
+  std::swap(view.stride[1], view.stride[2]);
+}
+
+/// [low, high) of the bytes that a tensor with elements reaches.
+std::pair<uintptr_t, uintptr_t> reach(const flashc_tensor &view) {
+  int64_t low = 0, high = 1;
+  for (int32_t d = 0; d < view.rank; ++d) {
+    if (view.size[d] == 0)
+      return {0, 0};
+    const int64_t last = (view.size[d] - 1) * view.stride[d];
+    (last < 0 ? low : high) += last;
+  }
+  const auto bytes = static_cast<int64_t>(flashc_dtype_size(view.dtype));
+  const auto base = reinterpret_cast<uintptr_t>(view.data);
+  return {base + low * bytes, base + high * bytes};
+}
+
+/// A kernel reads its inputs while it writes its output.
+void checkOverlap(const char *name, const flashc_tensor &output, const Tensor *inputs, uint32_t numInputs) {
+  const auto [low, high] = reach(output);
+  for (uint32_t i = 0; i < numInputs; ++i) {
+    const auto [inputLow, inputHigh] = reach(inputs[i].view);
+    if (low < inputHigh && inputLow < high)
+      throw py::value_error(std::string(name) + ": expected memory of its own, got memory that overlaps input " +
+                            std::to_string(i));
+  }
+}
+
+} // namespace
+
+Layout parseLayout(const std::string &name) {
+  if (name == "bhsd")
+    return Layout::BHSD;
+  if (name == "bshd")
+    return Layout::BSHD;
+  throw py::value_error("layout: expected 'bhsd' or 'bshd', got '" + name + "'");
+}
+
+Kernel::Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layout layout)
+    : functions(functions), owner(std::move(owner)), layout(layout) {
+  const flashc_kernel_info &info = *functions.info;
+  if (info.num_operands > maxOperands)
+    throw py::value_error(std::string(info.name) + ": expected at most " + std::to_string(maxOperands) +
+                          " operands, got " + std::to_string(info.num_operands));
+  for (uint32_t i = 0; i < info.num_operands; ++i) {
+    const flashc_operand_info &operand = info.operands[i];
+    const bool matrix =
+        operand.rank == 4 && (!std::strcmp(operand.name, "q") || !std::strcmp(operand.name, "k") ||
+                              !std::strcmp(operand.name, "v") || !std::strcmp(operand.name, "out"));
+    operands.push_back({&operand, (operand.flags & FLASHC_OPERAND_OUTPUT) != 0, matrix});
+  }
+}
+
+std::vector<std::string> Kernel::inputNames() const {
+  std::vector<std::string> names;
+  for (const Operand &operand : operands)
+    if (!operand.output)
+      names.emplace_back(operand.info->name);
+  return names;
+}
+
+void Kernel::bindInput(const Operand &operand, Tensor &input, Layout layout, int64_t *sizes,
+                       flashc_tensor &view) const {
+  view = input.view;
+  const int64_t *expected = operand.info->size;
+  const int32_t rank = operand.info->rank;
+  if (operand.matrix) {
+    if (layout == Layout::BSHD && view.rank == 4)
+      swapHeadsAndLength(view);
+    for (int32_t d = 0; d < std::min(rank, view.rank); ++d)
+      if (isNamed(expected[d]) && sizes[FLASHC_SIZE_BATCH - expected[d]] == unknownSize)
+        sizes[FLASHC_SIZE_BATCH - expected[d]] = view.size[d];
+    return;
+  }
+  if (view.rank > rank)
+    return; // the runtime's check says so
+  // Broadcast as NumPy does: missing dimensions are on the left, and size 1 repeats with stride 0.
+  const int32_t missing = rank - view.rank;
+  for (int32_t d = rank; d-- > 0;) {
+    const bool present = d >= missing;
+    int64_t size = present ? view.size[d - missing] : 1;
+    int64_t stride = present ? view.stride[d - missing] : 0;
+    int64_t wanted = expected[d];
+    if (isNamed(wanted))
+      wanted = sizes[FLASHC_SIZE_BATCH - wanted];
+    if (size == 1 && wanted >= 0 && wanted != 1 && rank == 4) {
+      size = wanted;
+      stride = 0;
+    }
+    view.size[d] = size;
+    view.stride[d] = stride;
+  }
+  if (rank == 4)
+    view.rank = rank;
+  else
+    view.rank = input.view.rank;
+}
+
+void Kernel::resolveSizes(const Operand &operand, const int64_t *sizes, flashc_tensor &view) const {
+  view.dtype = operand.info->dtype;
+  view.rank = operand.info->rank;
+  for (int32_t d = 0; d < view.rank; ++d) {
+    const int64_t size = operand.info->size[d];
+    view.size[d] = isNamed(size) ? sizes[FLASHC_SIZE_BATCH - size] : size;
+    if (view.size[d] < 0)
+      throw py::value_error(std::string(info().name) + ": size " + std::to_string(d) + " of output \"" +
+                            operand.info->name + "\" does not follow from the inputs; give it as out=");
+  }
+}
+
+py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const {
+  int64_t sizes[numSizes];
+  std::fill_n(sizes, numSizes, unknownSize);
+  flashc_tensor tensors[maxOperands];
+  py::object results[maxOperands];
+  Tensor given;
+  uint32_t nextInput = 0, numResults = 0;
+  const Tensor *like = numInputs ? &inputs[0] : nullptr;
+  bool firstOutput = true;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const Operand &operand = operands[i];
+    if (!operand.output) {
+      if (nextInput == numInputs)
+        throw py::type_error(std::string(info().name) + ": expected " + std::to_string(inputNames().size()) +
+                             " operands, got " + std::to_string(numInputs) + ": \"" + operand.info->name +
+                             "\" is missing");
+      bindInput(operand, inputs[nextInput++], layout, sizes, tensors[i]);
+      continue;
+    }
+    if (firstOutput && !out.is_none()) {
+      importTensor(out, "out", given);
+      if (given.readOnly)
+        throw py::value_error("out: expected writable memory, got a read-only array");
+      tensors[i] = given.view;
+      if (operand.matrix && layout == Layout::BSHD && given.view.rank == 4)
+        swapHeadsAndLength(tensors[i]);
+      checkOverlap("out", tensors[i], inputs, numInputs);
+      results[numResults++] = py::reinterpret_borrow<py::object>(out);
+    } else {
+      if (!like)
+        throw py::type_error(std::string(info().name) + ": a kernel without inputs needs out=");
+      const bool swapped = operand.matrix && layout == Layout::BSHD;
+      resolveSizes(operand, sizes, tensors[i]);
+      if (swapped)
+        swapHeadsAndLength(tensors[i]);
+      results[numResults++] = allocateTensor(*like, tensors[i]);
+      if (swapped)
+        swapHeadsAndLength(tensors[i]);
+    }
+    firstOutput = false;
+  }
+  if (nextInput != numInputs)
+    throw py::type_error(std::string(info().name) + ": expected " + std::to_string(nextInput) + " operands, got " +
+                         std::to_string(numInputs));
+  const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors,
+                            flashc_default_host()};
+  flashc_status status;
+  {
+    const py::gil_scoped_release release;
+    status = flashc_kernel_run(&functions, &args);
+  }
+  if (status != FLASHC_OK)
+    throwStatus(status, flashc_last_error());
+  for (uint32_t i = 0; i < numResults; ++i)
+    results[i] = finishTensor(*like, std::move(results[i]));
+  if (numResults == 1)
+    return std::move(results[0]);
+  py::tuple tuple(numResults);
+  for (uint32_t i = 0; i < numResults; ++i)
+    tuple[i] = std::move(results[i]);
+  return std::move(tuple);
+}
+
+py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py::handle out) const {
+  const std::vector<std::string> names = inputNames();
+  const size_t given = arguments.size() + (bias.is_none() ? 0 : 1);
+  if (given != names.size()) {
+    std::string list;
+    for (const std::string &name : names)
+      list += (list.empty() ? "" : ", ") + name;
+    throw py::type_error(std::string(info().name) + ": expected " + std::to_string(names.size()) + " operands (" +
+                         list + "), got " + std::to_string(given));
+  }
+  if (!bias.is_none() && names.back() != "bias")
+    throw py::type_error(std::string(info().name) + ": expected no bias, as the kernel was compiled without one");
+  Tensor inputs[maxOperands];
+  for (size_t i = 0; i < given; ++i)
+    importTensor(i < arguments.size() ? py::handle(arguments[i]) : bias, names[i].c_str(), inputs[i]);
+  return call(inputs, static_cast<uint32_t>(given), layout, out);
+}
+
+void bindKernel(py::module_ &module) {
+  py::class_<Kernel, std::shared_ptr<Kernel>>(module, "Kernel")
+      .def("call", [](const Kernel &kernel, const py::args &arguments, const py::object &bias,
+                      const py::object &out) { return kernel.callArguments(arguments, bias, out); },
+           py::arg("bias") = py::none(), py::arg("out") = py::none())
+      .def_property_readonly("name", [](const Kernel &kernel) { return std::string(kernel.info().name); })
+      .def_property_readonly("target", [](const Kernel &kernel) { return std::string(kernel.info().target); })
+      .def_property_readonly("metadata",
+                             [](const Kernel &kernel) {
+                               return std::string(kernel.info().metadata ? kernel.info().metadata : "{}");
+                             })
+      .def_property_readonly("operands", &Kernel::inputNames)
+      .def_property_readonly("path", [](const Kernel &kernel) { return kernel.path; })
+      .def_property_readonly("is_compiled", [](const Kernel &kernel) { return kernel.compiled != nullptr; })
+      .def("stage",
+           [](const Kernel &kernel, const std::string &stage) {
+             if (!kernel.compiled)
+               throw py::value_error(std::string(kernel.info().name) +
+                                     ": expected a kernel that was compiled in this process, got one loaded from '" +
+                                     kernel.path + "', which holds no IR");
+             const py::gil_scoped_release release;
+             Result<std::string> text = kernel.compiled->printStage(stage);
+             const py::gil_scoped_acquire acquire;
+             if (!text)
+               throwError(text.error());
+             return *text;
+           })
+      .def("save", [](const Kernel &kernel, const std::string &folder, const std::string &name) {
+        if (!kernel.compiled)
+          throw py::value_error(std::string(kernel.info().name) + ": expected a kernel that was compiled in this "
+                                                                  "process, got one loaded from '" +
+                                kernel.path + "': copy that folder");
+        std::optional<Error> error;
+        {
+          const py::gil_scoped_release release;
+          error = kernel.compiled->save(folder, name);
+        }
+        if (error)
+          throwError(*error);
+      });
+  module.def("load", [](const std::string &path) {
+    flashc_pack *pack = nullptr;
+    flashc_status status;
+    {
+      const py::gil_scoped_release release;
+      status = flashc_pack_load(path.c_str(), &pack);
+    }
+    if (status != FLASHC_OK)
+      throwStatus(status, flashc_last_error());
+    std::shared_ptr<void> owner(pack, [](void *value) { flashc_pack_unload(static_cast<flashc_pack *>(value)); });
+    auto kernel = std::make_shared<Kernel>(*flashc_pack_kernel(pack), std::move(owner), Layout::BHSD);
+    kernel->path = path;
+    return kernel;
+  });
+}
+
+} // namespace flashc::python

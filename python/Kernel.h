@@ -1,0 +1,67 @@
+//===- Kernel.h - a kernel as Python calls it --------------------------------===//
+#ifndef FLASHC_PYTHON_KERNEL_H
+#define FLASHC_PYTHON_KERNEL_H
+
+#include "python/CompilerBridge.h"
+#include "python/Interop.h"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace flashc::python {
+
+/// The order of the middle dimensions of q, k, v and out. Masks, bias and lse are [B, H, ...] in both.
+enum class Layout { BHSD, BSHD };
+
+/// "bhsd" or "bshd"; throws value_error for another name.
+Layout parseLayout(const std::string &name);
+
+/// The most operands of a kernel that can be called from Python.
+constexpr uint32_t maxOperands = 32;
+
+/// A kernel with what a call needs to know of its operands.
+class Kernel {
+public:
+  /// `owner` keeps the kernel's functions alive. Throws value_error for a kernel with too many operands.
+  Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layout layout);
+
+  /// Runs the kernel on the operands that are not outputs, in its order; a bias or mask tensor may be any tensor that
+  /// broadcasts to the operand's shape. Outputs are made of the first input's kind, but for the first when `out` is not None.
+  /// Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs.
+  py::object call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const;
+
+  /// The same with Python arguments; `bias` may be given by name.
+  py::object callArguments(const py::args &arguments, py::handle bias, py::handle out) const;
+
+  const flashc_kernel_info &info() const { return *functions.info; }
+  std::vector<std::string> inputNames() const;
+
+  /// What only a kernel that was compiled here can show; null for a loaded one.
+  std::shared_ptr<CompiledKernel> compiled;
+  /// The folder a kernel was loaded from, else "".
+  std::string path;
+
+private:
+  struct Operand {
+    const flashc_operand_info *info;
+    bool output;
+    bool matrix; ///< q, k, v or out: the operands that `layout` permutes
+  };
+
+  void bindInput(const Operand &operand, Tensor &input, Layout layout, int64_t *sizes, flashc_tensor &view) const;
+  void resolveSizes(const Operand &operand, const int64_t *sizes, flashc_tensor &view) const;
+
+  flashc_kernel functions;
+  std::shared_ptr<void> owner;
+  Layout layout;
+  std::vector<Operand> operands;
+};
+
+void bindKernel(py::module_ &module);
+void bindAttention(py::module_ &module);
+void bindReference(py::module_ &module);
+
+} // namespace flashc::python
+
+#endif // FLASHC_PYTHON_KERNEL_H

@@ -1,0 +1,94 @@
+"""What this installation is and what it can use, for people and for bug reports."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.metadata
+import os
+import platform
+import stat
+from pathlib import Path
+from typing import Any
+
+from . import _flashc
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cache_dir() -> Path | None:
+    """Where kernels are kept on disk: FLASHC_CACHE_DIR, else XDG_CACHE_HOME/flashc, else ~/.cache/flashc."""
+    chosen = os.environ.get("FLASHC_CACHE_DIR")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    base = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("HOME") and f"{os.environ['HOME']}/.cache")
+    return Path(base) / "flashc" if base else None
+
+
+def _cache_state() -> str:
+    path = cache_dir()
+    if path is None:
+        return "off: no FLASHC_CACHE_DIR and no home directory; kernels are compiled in memory"
+    try:
+        state = path.lstat()
+    except FileNotFoundError:
+        return f"{path}: will be made at the first compilation"
+    except OSError as error:
+        return f"{path}: not usable: {error.strerror}"
+    if not stat.S_ISDIR(state.st_mode):
+        return f"{path}: not usable: expected a directory"
+    if state.st_uid != os.getuid():
+        return f"{path}: not usable: expected owner {os.getuid()}, got {state.st_uid}"
+    if not os.access(path, os.W_OK):
+        return f"{path}: read only"
+    entries = [entry for entry in path.rglob("*") if entry.is_file()]
+    size = sum(entry.stat().st_size for entry in entries)
+    return f"{path}: {len(entries)} files, {size / 2**20:.1f} MiB"
+
+
+def _gpus() -> str:
+    found = [name for name in ("cuda", "amdhip64") if ctypes.util.find_library(name)]
+    devices = [path for path in ("/dev/nvidiactl", "/dev/kfd") if os.path.exists(path)]
+    if not devices:
+        return "none: no device file (/dev/nvidiactl, /dev/kfd)" + (f", drivers {', '.join(found)}" if found else "")
+    return f"device files {', '.join(devices)}, but this build compiles for CPUs only"
+
+
+def doctor(print_report: bool = True) -> dict[str, Any]:
+    """Collects versions, the CPU and its instruction sets, threads, the cache and the GPUs; prints them by default."""
+    try:
+        host = _flashc.describe_target("host")
+    except (RuntimeError, ValueError) as error:
+        host = str(error)
+    report = {
+        "flashc": _version("flashc"),
+        "compiler": _flashc.compiler_version(),
+        "abi": str(_flashc.ABI_VERSION),
+        "python": platform.python_version(),
+        "numpy": _version("numpy"),
+        "torch": _version("torch"),
+        "jax": _version("jax"),
+        "cpu": _cpu_name(),
+        "host target": host,
+        "threads": str(_flashc.get_num_threads()),
+        "cache": _cache_state(),
+        "gpus": _gpus(),
+    }
+    if print_report:
+        for name, value in report.items():
+            print(f"{name:12} {value}")
+    return report
