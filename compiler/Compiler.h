@@ -4,6 +4,7 @@
 
 #include "compiler/Pipelines.h"
 #include "compiler/Target.h"
+#include "runtime/Artifact.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
@@ -13,20 +14,6 @@
 #include <string>
 
 namespace flashc {
-
-/// A compiled kernel: what runtime/Pack.md describes, in memory.
-struct Artifact {
-  /// The prefix of the three C functions.
-  std::string name;
-  /// The target as Target::getName gives it.
-  std::string target;
-  /// "x86_64" or "aarch64".
-  std::string architecture;
-  /// The text of kernel.json without `files`.
-  std::string metadata;
-  /// A relocatable ELF object that exports the three functions and needs at most memcpy, memmove and memset.
-  std::string object;
-};
 
 struct CompileOptions {
   /// The function to compile; "" when the module has exactly one public one.
@@ -48,8 +35,10 @@ struct CompileOptions {
   llvm::SmallVector<std::string> stages;
 };
 
-/// Compiles one function of `module` for `target`. The module is not changed. Errors are emitted on the module's
-/// context. May be called from several threads when each has a context of its own.
+/// Compiles one function of `module` for `target`: a relocatable ELF object (ArtifactKind::Object) that exports the
+/// three functions of the C ABI and needs at most memcpy, memmove and memset, with the text of kernel.json without
+/// `files`. The module is not changed. Errors are emitted on the module's context. May be called from several threads
+/// when each has a context of its own.
 mlir::FailureOr<Artifact> compile(mlir::ModuleOp module, const Target &target, const CompileOptions &options = {});
 
 /// Identifies this build of the compiler and its LLVM; part of every cache key.

@@ -36,12 +36,12 @@ Expected<LLJIT *> getLinker() {
 }
 } // namespace
 
-struct LoadedKernel::Library {
+struct JitKernel::Library {
   LLJIT &linker;
   JITDylib &dylib;
 };
 
-Expected<std::unique_ptr<LoadedKernel>> LoadedKernel::load(StringRef name, StringRef object) {
+Expected<std::unique_ptr<JitKernel>> JitKernel::load(StringRef name, StringRef object) {
   Expected<LLJIT *> linker = getLinker();
   if (!linker)
     return linker.takeError();
@@ -50,7 +50,7 @@ Expected<std::unique_ptr<LoadedKernel>> LoadedKernel::load(StringRef name, Strin
   auto dylib = (*linker)->createJITDylib((name + "#" + Twine(count++)).str());
   if (!dylib)
     return dylib.takeError();
-  std::unique_ptr<LoadedKernel> kernel(new LoadedKernel);
+  std::unique_ptr<JitKernel> kernel(new JitKernel);
   kernel->library.reset(new Library{**linker, *dylib});
   auto process = DynamicLibrarySearchGenerator::GetForCurrentProcess((*linker)->getDataLayout().getGlobalPrefix());
   if (!process)
@@ -77,7 +77,7 @@ Expected<std::unique_ptr<LoadedKernel>> LoadedKernel::load(StringRef name, Strin
   return std::move(kernel);
 }
 
-LoadedKernel::~LoadedKernel() {
+JitKernel::~JitKernel() {
   if (library)
     consumeError(library->linker.getExecutionSession().removeJITDylib(library->dylib));
 }

@@ -13,17 +13,17 @@ namespace flashc {
 
 /// A kernel's object, linked into this process. The functions live as long as the value does. Loading and destroying
 /// may happen on any thread; the functions may be called from any thread.
-class LoadedKernel {
+class JitKernel {
 public:
   /// Links the object of the kernel `name`, which came from compile() or from a cache of its results.
-  static llvm::Expected<std::unique_ptr<LoadedKernel>> load(llvm::StringRef name, llvm::StringRef object);
-  ~LoadedKernel();
+  static llvm::Expected<std::unique_ptr<JitKernel>> load(llvm::StringRef name, llvm::StringRef object);
+  ~JitKernel();
 
   const flashc_kernel &get() const { return kernel; }
   flashc_query_fn getQuery() const { return query; }
 
 private:
-  LoadedKernel() = default;
+  JitKernel() = default;
 
   struct Library;
   std::unique_ptr<Library> library;

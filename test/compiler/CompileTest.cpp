@@ -41,14 +41,14 @@ struct ScaleCall {
 
 class CompileTest : public flashc::test::CompilerTest {
 protected:
-  std::unique_ptr<LoadedKernel> build(const char *text, llvm::StringRef targetName = "host") {
+  std::unique_ptr<JitKernel> build(const char *text, llvm::StringRef targetName = "host") {
     auto module = parse(text);
     EXPECT_TRUE(module) << messages;
     auto artifact = compile(*module, *target(targetName));
     EXPECT_TRUE(mlir::succeeded(artifact)) << messages;
     if (mlir::failed(artifact))
       return nullptr;
-    return llvm::cantFail(LoadedKernel::load(artifact->name, artifact->object));
+    return llvm::cantFail(JitKernel::load(artifact->name, artifact->bytes));
   }
 };
 
