@@ -55,7 +55,11 @@ def Attention_MaskInterface : AttrInterface<"MaskInterface"> {
     InterfaceMethod<[{
         Whether the mask, for these static sizes (`ShapedType::kDynamic` where not known), attends everything. Such a mask is
         removed by canonicalisation.}],
-      "bool", "attendsAll", (ins "int64_t":$queryLength, "int64_t":$keyLength), "", "return false;">
+      "bool", "attendsAll", (ins "int64_t":$queryLength, "int64_t":$keyLength), "", "return false;">,
+    InterfaceMethod<[{
+        Whether the mask attends everything given its operands' values, which are null where they are not constant.}],
+      "bool", "operandsAttendAll", (ins "::llvm::ArrayRef<::mlir::Attribute>":$operands, "int64_t":$keyLength), "",
+      "return false;">
   ];
 }
 
@@ -105,12 +109,12 @@ def Attention_WindowAttr : Attention_Mask<"Window", "window", 0, ["attendsAll", 
   let genVerifyDecl = 1;
 }
 
-def Attention_KeyLengthsAttr : Attention_Mask<"KeyLengths", "key_lengths", 1> {
+def Attention_KeyLengthsAttr : Attention_Mask<"KeyLengths", "key_lengths", 1, ["operandsAttendAll"]> {
   let summary = "Only the first `lengths[b]` keys of batch entry b";
   let description = "Operand: lengths `[B]`, i32 or i64.";
 }
 
-def Attention_KeyPaddingAttr : Attention_Mask<"KeyPadding", "key_padding", 1> {
+def Attention_KeyPaddingAttr : Attention_Mask<"KeyPadding", "key_padding", 1, ["operandsAttendAll"]> {
   let summary = "Only keys whose flag is set";
   let description = "Operand: flags `[B, Sk]`, i1 or i8, nonzero where attended.";
 }
@@ -129,7 +133,7 @@ def Attention_SegmentsAttr : Attention_Mask<"Segments", "segments", 2, ["tileIsE
   let description = "Operands: segment of each query `[B, Sq]` and of each key `[B, Sk]`, i32 or i64.";
 }
 
-def Attention_TensorMaskAttr : Attention_Mask<"TensorMask", "tensor", 1> {
+def Attention_TensorMaskAttr : Attention_Mask<"TensorMask", "tensor", 1, ["operandsAttendAll"]> {
   let summary = "Any boolean tensor";
   let description = [{
     Operand: i1 or i8, of rank 4, each dimension that of `[B, Hq, Sq, Sk]` or 1 (broadcast); nonzero where attended.

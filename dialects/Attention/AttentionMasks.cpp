@@ -143,3 +143,24 @@ bool WindowAttr::attendsAll(int64_t queryLength, int64_t keyLength) const {
   return isEmpty(queryLength, keyLength) || (leftAttendsAll(getLeft(), getAlignment(), queryLength, keyLength) &&
                                              rightAttendsAll(getRight(), getAlignment(), queryLength, keyLength));
 }
+
+/// Whether every element of a constant satisfies `holds`; false for a value that is not known.
+static bool allElements(Attribute constant, function_ref<bool(const APInt &)> holds) {
+  auto elements = dyn_cast_or_null<DenseIntElementsAttr>(constant);
+  if (!elements)
+    return false;
+  return elements.isSplat() ? holds(elements.getSplatValue<APInt>()) : llvm::all_of(elements.getValues<APInt>(), holds);
+}
+
+bool KeyLengthsAttr::operandsAttendAll(ArrayRef<Attribute> operands, int64_t keyLength) const {
+  return !ShapedType::isDynamic(keyLength) &&
+         allElements(operands[0], [&](const APInt &length) { return length.getSExtValue() >= keyLength; });
+}
+
+bool KeyPaddingAttr::operandsAttendAll(ArrayRef<Attribute> operands, int64_t keyLength) const {
+  return allElements(operands[0], [](const APInt &flag) { return !flag.isZero(); });
+}
+
+bool TensorMaskAttr::operandsAttendAll(ArrayRef<Attribute> operands, int64_t keyLength) const {
+  return allElements(operands[0], [](const APInt &flag) { return !flag.isZero(); });
+}

@@ -212,10 +212,13 @@ MutableOperandRange SdpaOp::getDpsInitsMutable() {
   return MutableOperandRange(getOperation(), getNumOperands() - inits, inits);
 }
 
-double SdpaOp::getEffectiveScale() {
-  if (std::optional<APFloat> scale = getScale())
-    return scale->convertToDouble();
+double SdpaOp::getDefaultScale() {
   return 1.0 / std::sqrt(static_cast<double>(cast<ShapedType>(getQuery().getType()).getDimSize(3)));
+}
+
+double SdpaOp::getEffectiveScale() {
+  std::optional<APFloat> scale = getScale();
+  return scale ? scale->convertToDouble() : getDefaultScale();
 }
 
 FloatType SdpaOp::getComputeType() { return computeType(getQuery()); }

@@ -54,6 +54,8 @@ def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, Destinati
   let regions = (region MaxSizedRegion<1>:$score);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+  let hasFolder = 1;
   let hasRegionVerifier = 1;
   let builders = [
     /// The results follow from `out` and `lse`: one for each that is a tensor. A missing lse or bias is null.
@@ -63,8 +65,10 @@ def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, Destinati
       CArg<"std::optional<double>", "std::nullopt">:$scale, CArg<"std::optional<double>", "std::nullopt">:$softcap)>];
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable();
-    /// The scale that applies: the attribute, else 1/sqrt(D).
+    /// The scale that applies: the attribute, else the default.
     double getEffectiveScale();
+    /// 1/sqrt(D).
+    double getDefaultScale();
     /// The type that scores are accumulated in: f64 for f64 inputs, else f32.
     ::mlir::FloatType getComputeType();
     /// The masks as interfaces, in order.
@@ -141,6 +145,7 @@ def Attention_MergeOp : Attention_Op<"merge", [DestinationStyleOpInterface,
     type($lse_b) `)` `outs` `(` $out `,` $lse `:` type($out) `,` type($lse) `)` attr-dict (`->` type($results)^)?
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
   let extraClassDeclaration = "::mlir::MutableOperandRange getDpsInitsMutable() { return {*this, 4, 2}; }";
 }
 
