@@ -22,7 +22,9 @@ PROMISES = re.compile(r"\b(TODO|FIXME|XXX|not (yet )?implemented|unimplemented|f
 
 def tracked(*patterns: str) -> list[str]:
     """Paths, relative to the root, of our own tracked files that exist and match."""
-    output = subprocess.run(["git", "ls-files", "--", *patterns, ":!*third_party/*"], cwd=ROOT, capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        ["git", "ls-files", "--", *patterns, ":!*third_party/*"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [line for line in output.stdout.splitlines() if (ROOT / line).is_file()]
 
 

@@ -284,10 +284,14 @@ class Expr:
         )
 
     def __float__(self) -> float:
-        raise TraceError("score function: an argument has no value while tracing; use flashc.exp and so on, not math.exp")
+        raise TraceError(
+            "score function: an argument has no value while tracing; use flashc.exp and so on, not math.exp"
+        )
 
     def __index__(self) -> int:
-        raise TraceError("score function: a position cannot index a Python object; pass the array as bias= or as a mask")
+        raise TraceError(
+            "score function: a position cannot index a Python object; pass the array as bias= or as a mask"
+        )
 
     def __iter__(self) -> Any:
         raise TraceError("score function: a scalar cannot be iterated over")
