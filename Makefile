@@ -64,6 +64,7 @@ check-lit: build $(STAMPS)-test.stamp
 
 docs: build
 	@$(PY) docs/generate.py --build $(BUILD)
+	@PYTHONPATH=$(BUILD)/python $(PY) docs/generate.py --html $(BUILD)/docs/stages.html
 
 # The whole compiler under AddressSanitizer and UndefinedBehaviorSanitizer, the runtime under ThreadSanitizer.
 asan: setup $(STAMPS)-test.stamp
