@@ -142,7 +142,6 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   Artifact artifact;
   artifact.name = interface->name;
   artifact.target = target.getName().str();
-  artifact.kind = ArtifactKind::Object;
   artifact.metadata = describe(*interface);
 
   std::unique_ptr<llvm::Module> all;
@@ -177,6 +176,7 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   auto object = emitCode(*all, target, options.optLevel, /*assembly=*/false);
   if (!object)
     return fail(source.getLoc(), object.takeError());
+  artifact.kind = ArtifactKind::Object;
   artifact.bytes = std::move(*object);
   return artifact;
 }

@@ -5,6 +5,7 @@
 #include "compiler/Pipelines.h"
 #include "compiler/Target.h"
 #include "runtime/Artifact.h"
+#include "runtime/TileSizes.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
@@ -20,7 +21,8 @@ struct CompileOptions {
   std::string entry;
   /// The name of the C functions; "" for the function's own.
   std::string name;
-  TileSizeOptions tiles;
+  /// Chosen by assign-tile-sizes where 0.
+  TileSizes tiles;
   /// LLVM's level, 0 to 3.
   int optLevel = 3;
   /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.

@@ -56,7 +56,7 @@ Expected<std::unique_ptr<JitKernel>> JitKernel::load(StringRef name, StringRef o
   if (!process)
     return process.takeError();
   dylib->addGenerator(std::move(*process));
-  if (Error error = (*linker)->addObjectFile(*dylib, MemoryBuffer::getMemBufferCopy(object, name)))
+  if (llvm::Error error = (*linker)->addObjectFile(*dylib, MemoryBuffer::getMemBufferCopy(object, name)))
     return std::move(error);
   auto find = [&](StringRef suffix) { return (*linker)->lookup(*dylib, (name + suffix).str()); };
   auto query = find("_query");

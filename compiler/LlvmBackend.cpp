@@ -42,7 +42,7 @@ Expected<std::unique_ptr<Module>> translateForVariant(mlir::ModuleOp module, LLV
   return std::move(result);
 }
 
-Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
+llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
                int optLevel, bool vectorizeLoops) {
   internalizeModule(module, [&](const GlobalValue &value) { return is_contained(exported, value.getName()); });
   for (const std::string &name : exported)
@@ -73,10 +73,10 @@ Error optimize(Module &module, ArrayRef<std::string> exported, const Target &tar
   ModulePassManager passes = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
                                                             : builder.buildPerModuleDefaultPipeline(level);
   passes.run(module, modules);
-  return Error::success();
+  return llvm::Error::success();
 }
 
-Error linkText(Module &module, StringRef text) {
+llvm::Error linkText(Module &module, StringRef text) {
   SMDiagnostic diagnostic;
   std::unique_ptr<Module> other = parseAssemblyString(text, diagnostic, module.getContext());
   if (!other)
@@ -85,7 +85,7 @@ Error linkText(Module &module, StringRef text) {
   other->setDataLayout(module.getDataLayout());
   if (Linker::linkModules(module, std::move(other)))
     return createStringError("the versions of the kernel could not be linked");
-  return Error::success();
+  return llvm::Error::success();
 }
 
 Expected<std::string> emitCode(Module &module, const Target &target, int optLevel, bool assembly) {

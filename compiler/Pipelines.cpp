@@ -16,7 +16,33 @@ using namespace mlir;
 namespace flashc {
 namespace {
 
-void populateTiled(OpPassManager &pm, const PipelineOptions &options) {}
+void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  // Masks that attend everything and windows that meet go away before they cost a loop.
+  functions.addPass(createCanonicalizerPass());
+  AssignTileSizesOptions sizes;
+  sizes.queries = options.tiles.rows;
+  sizes.keys = options.tiles.keys;
+  sizes.vectorBytes = options.cpu.vectorBytes;
+  sizes.vectorRegisters = options.cpu.vectorRegisters;
+  sizes.l1Bytes = options.cpu.l1Bytes;
+  functions.addPass(createAssignTileSizes(sizes));
+  functions.addPass(createTileQueries());
+}
+
+void populateOnline(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createConvertToOnline());
+  functions.addPass(createTileKeys());
+  functions.addPass(createSplitMaskedTiles());
+}
+
+void populateTiles(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createDecomposeOnline());
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+}
 
 void populateVector(OpPassManager &pm, const PipelineOptions &options) {}
 
@@ -56,19 +82,50 @@ void populateLlvm(OpPassManager &pm, const PipelineOptions &options) {
 
 constexpr Stage kCpuStages[] = {
     {"tiled", "attention as a parallel loop over batches, heads and query blocks", populateTiled},
+    {"online", "a loop over key tiles that carries the running maximum and sum, split by what the masks know",
+     populateOnline},
+    {"tiles", "the recurrence in operations on tiles", populateTiles},
     {"vector", "vector code for the target", populateVector},
     {"callable", "tasks, a workspace and the C functions", populateCallable},
     {"llvm", "the LLVM dialect", populateLlvm},
 };
+constexpr size_t kTileStages = 3;
+
+/// The pipelines' options on the command line.
+struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
+  Option<int64_t> rows{*this, "rows", llvm::cl::desc("Query rows of a tile; 0 = choose"), llvm::cl::init(0)};
+  Option<int64_t> keys{*this, "keys", llvm::cl::desc("Keys of a tile; 0 = choose"), llvm::cl::init(0)};
+  Option<unsigned> vectorBytes{*this, "vector-bytes", llvm::cl::desc("Bytes of a native vector register"),
+                               llvm::cl::init(64)};
+  Option<unsigned> vectorRegisters{*this, "vector-registers",
+                                   llvm::cl::desc("How many native vector registers there are"), llvm::cl::init(32)};
+  Option<bool> fma{*this, "fma", llvm::cl::desc("Whether there is a fused multiply-add"), llvm::cl::init(true)};
+
+  PipelineOptions get() const {
+    PipelineOptions options;
+    options.tiles = {rows, keys};
+    options.cpu.vectorBytes = vectorBytes;
+    options.cpu.vectorRegisters = vectorRegisters;
+    options.cpu.fma = fma;
+    options.cpu.scalef = options.cpu.maskedMemory = vectorBytes == 64;
+    options.cpu.f16Convert = vectorBytes >= 32;
+    return options;
+  }
+};
+
+template <llvm::ArrayRef<Stage> (*stages)()> void populateAll(OpPassManager &pm, const CommandLineOptions &options) {
+  for (const Stage &stage : stages())
+    stage.populate(pm, options.get());
+}
 } // namespace
 
 llvm::ArrayRef<Stage> getCpuStages() { return kCpuStages; }
+llvm::ArrayRef<Stage> getTileStages() { return llvm::ArrayRef(kCpuStages).take_front(kTileStages); }
 
 void registerPipelines() {
-  PassPipelineRegistration<>("attention-to-cpu", "From attn.sdpa to the LLVM dialect for a CPU", [](OpPassManager &pm) {
-    PipelineOptions options;
-    for (const Stage &stage : getCpuStages())
-      stage.populate(pm, options);
-  });
+  PassPipelineRegistration<CommandLineOptions>("attention-to-tiles", "From attn.sdpa on memrefs to tile operations",
+                                               populateAll<getTileStages>);
+  PassPipelineRegistration<CommandLineOptions>("attention-to-cpu", "From attn.sdpa on memrefs to the LLVM dialect",
+                                               populateAll<getCpuStages>);
 }
 } // namespace flashc

@@ -3,23 +3,17 @@
 #define FLASHC_COMPILER_PIPELINES_H
 
 #include "passes/CpuCapabilities.h"
+#include "runtime/TileSizes.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/ArrayRef.h"
 
 namespace flashc {
 
-/// What a caller may choose about the tiles; 0 leaves the choice to assign-tile-sizes.
-struct TileSizeOptions {
-  /// Query rows of a tile.
-  int64_t rows = 0;
-  /// Keys of a tile.
-  int64_t keys = 0;
-};
-
 /// Everything that the pipelines depend on besides the module.
 struct PipelineOptions {
-  TileSizeOptions tiles;
+  /// Chosen by assign-tile-sizes where 0.
+  TileSizes tiles;
   CpuCapabilities cpu;
 };
 
@@ -34,6 +28,9 @@ struct Stage {
 
 /// The stages that bring a module with attention to the LLVM dialect for a CPU, in order.
 llvm::ArrayRef<Stage> getCpuStages();
+
+/// The stages that end in tile operations, the same for every target; a prefix of every target's stages.
+llvm::ArrayRef<Stage> getTileStages();
 
 /// `--attention-to-cpu` and `--attention-to-tiles`.
 void registerPipelines();

@@ -1,0 +1,35 @@
+/// The command line of flash-compile.
+#ifndef FLASHC_TOOLS_FLASHCOMPILE_OPTIONS_H
+#define FLASHC_TOOLS_FLASHCOMPILE_OPTIONS_H
+
+#include "compiler/Compiler.h"
+#include "compiler/KernelSpec.h"
+
+#include "llvm/Support/Error.h"
+
+#include <string>
+
+namespace flashc {
+
+/// What is written.
+enum class Emit { Pack, Object, Assembly, LlvmIr, Mlir };
+
+struct ToolOptions {
+  /// A module to compile; "" when `spec` says what to compile.
+  std::string input;
+  KernelSpec spec;
+  CompileOptions compile;
+  std::string target;
+  std::string output;
+  /// Where the page of stages goes; "" for nowhere.
+  std::string explain;
+  Emit emit = Emit::Pack;
+};
+
+/// Parses the command line; an error says what is wrong with it. Ends the process for --help and --version, as tools
+/// do.
+llvm::Expected<ToolOptions> parseToolOptions(int argc, char **argv);
+
+} // namespace flashc
+
+#endif // FLASHC_TOOLS_FLASHCOMPILE_OPTIONS_H

@@ -1,0 +1,76 @@
+/// flash-compile: kernels ahead of time, from options or from a module.
+#include "Options.h"
+
+#include "compiler/Aot.h"
+#include "compiler/Explain.h"
+#include "compiler/InputText.h"
+#include "compiler/Register.h"
+#include "compiler/TargetRegistry.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/WithColor.h"
+
+using namespace flashc;
+
+static int fail(llvm::Error error) {
+  llvm::WithColor::error(llvm::errs(), "flash-compile") << llvm::toString(std::move(error)) << "\n";
+  return 1;
+}
+
+/// The text that --emit asks for when it is not the object.
+static llvm::StringRef getEmittedStage(Emit emit) {
+  return emit == Emit::Assembly ? "asm" : emit == Emit::LlvmIr ? "llvm-ir" : emit == Emit::Mlir ? "input" : "";
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  llvm::Expected<ToolOptions> options = parseToolOptions(argc, argv);
+  if (!options)
+    return fail(options.takeError());
+  auto target = parseTarget(options->target);
+  if (!target)
+    return fail(target.takeError());
+
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
+      options->input.empty() ? buildKernelModule(context, options->spec) : readModule(options->input, &context);
+  if (mlir::failed(module))
+    return 1;
+  if (options->input.empty())
+    options->compile.metadata = describeSpec(options->spec);
+
+  StageTexts stages;
+  llvm::StringRef emitted = getEmittedStage(options->emit);
+  if (!options->explain.empty() || !emitted.empty())
+    options->compile.onStage = [&](llvm::StringRef stage, llvm::StringRef text) { stages.add(stage, text); };
+  if (options->explain.empty())
+    options->compile.stages = {emitted.str()};
+  mlir::FailureOr<Artifact> artifact = compile(**module, **target, options->compile);
+  if (mlir::failed(artifact))
+    return 1;
+
+  if (!options->explain.empty()) {
+    bool html = llvm::StringRef(options->explain).ends_with(".html");
+    std::string page =
+        html ? explainAsHtml(stages, artifact->name + " for " + artifact->target) : explainAsText(stages);
+    if (llvm::Error error = writeFile(options->explain, page))
+      return fail(std::move(error));
+  }
+  if (options->output.empty())
+    return 0;
+  if (options->emit == Emit::Pack) {
+    if (llvm::Error error = writePack(*artifact, options->output))
+      return fail(std::move(error));
+    return 0;
+  }
+  std::string bytes = options->emit == Emit::Object ? artifact->bytes : "";
+  for (const auto &entry : stages.entries)
+    if (entry.stage == emitted)
+      bytes = entry.text;
+  if (llvm::Error error = writeFile(options->output, bytes))
+    return fail(std::move(error));
+  return 0;
+}
