@@ -159,7 +159,7 @@ def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
     source's rows are contracted (values of p * v).
 
     ```mlir
-    tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed #tile.panels<width = 64>
+    tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed <width = 64>
         : memref<?x?x?x64xf32>, memref<?x?x?x4096xf32>
     ```
   }];
