@@ -19,46 +19,29 @@ namespace flashc {
 using namespace mlir;
 using namespace flashc;
 
+/// The most elements that one tile may have.
+static constexpr int64_t kLargestTile = int64_t(1) << 18;
+
 namespace {
 struct AssignTileSizes : public flashc::impl::AssignTileSizesBase<AssignTileSizes> {
   using AssignTileSizesBase::AssignTileSizesBase;
 
   void runOnOperation() override {
     WalkResult result = getOperation().walk([&](attn::SdpaOp op) {
-      if (op.getTiles())
-        return WalkResult::advance();
-      return WalkResult(assign(op));
+      if (!op.getTiles() && failed(assign(op)))
+        return WalkResult::interrupt();
+      return WalkResult(checkSizes(op));
     });
     if (result.wasInterrupted())
       signalPassFailure();
   }
 
 private:
-  /// The type that scores are computed in: what the option says, else f64 for f64 and f32 for the rest.
-  FailureOr<Type> computeType(attn::SdpaOp op) {
-    Builder builder(&getContext());
-    Type element = getElementTypeOrSelf(op.getQuery().getType());
-    Type type = element.isF64() ? builder.getF64Type() : builder.getF32Type();
-    if (compute.empty())
-      return type;
-    if (compute != "f32" && compute != "f64")
-      return op.emitOpError("expected to be computed in f32 or f64, got '") << compute << "'";
-    Type asked = compute == "f64" ? builder.getF64Type() : builder.getF32Type();
-    if (asked.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth())
-      return op.emitOpError("has elements of type ") << element << ", which " << asked << " cannot hold";
-    return asked;
-  }
-
   LogicalResult assign(attn::SdpaOp op) {
-    FailureOr<Type> type = computeType(op);
-    if (failed(type))
-      return failure();
-    auto query = cast<ShapedType>(op.getQuery().getType()), value = cast<ShapedType>(op.getValue().getType());
-    auto key = cast<ShapedType>(op.getKey().getType());
+    auto query = cast<ShapedType>(op.getQuery().getType()), key = cast<ShapedType>(op.getKey().getType()),
+         value = cast<ShapedType>(op.getValue().getType());
+    FloatType compute = op.getComputeType();
     auto length = [](ShapedType shaped) { return shaped.isDynamicDim(2) ? -1 : shaped.getDimSize(2); };
-    if (query.isDynamicDim(3) || value.isDynamicDim(3))
-      return op.emitOpError("expected static head dimensions, got query of type ")
-             << query << " and value of type " << value;
 
     CpuCapabilities cpu;
     cpu.vectorBytes = vectorBytes;
@@ -69,7 +52,7 @@ private:
     problem.valueHeadDim = value.getDimSize(3);
     problem.queryLength = length(query);
     problem.keyLength = length(key);
-    problem.computeBytes = type->getIntOrFloatBitWidth() / 8;
+    problem.computeBytes = compute.getWidth() / 8;
     TileSizes sizes = chooseTileSizes(problem, cpu);
     if (queries)
       sizes.queries = queries;
@@ -81,11 +64,25 @@ private:
       sizes.keys = std::max<int64_t>(sizes.keys / granule, 1) * granule;
 
     auto tiles = attn::TilesAttr::getChecked([&] { return op.emitOpError("cannot have these tiles: "); }, &getContext(),
-                                             sizes.queries, sizes.keys, sizes.granule, *type);
+                                             sizes.queries, sizes.keys, sizes.granule, Type(compute));
     if (!tiles)
       return failure();
     op.setTilesAttr(tiles);
     ++numAssigned;
+    return success();
+  }
+
+  /// Tiles live near the arithmetic, in a core's caches or a multiprocessor's memory; nothing reasonable comes near the limit.
+  LogicalResult checkSizes(attn::SdpaOp op) {
+    attn::TilesAttr tiles = *op.getTiles();
+    auto columns = [](Value memory) { return cast<ShapedType>(memory.getType()).getDimSize(3); };
+    for (auto [name, size] : {std::pair<StringRef, int64_t>{"keys", tiles.getKeys()},
+                              {"head dimension of the keys", columns(op.getKey())},
+                              {"head dimension of the values", columns(op.getValue())}})
+      if (tiles.getQueries() > kLargestTile / size)
+        return op.emitOpError("expected tiles of at most ")
+               << kLargestTile << " elements, got " << tiles.getQueries() << " queries x " << size << " (" << name
+               << ")";
     return success();
   }
 };

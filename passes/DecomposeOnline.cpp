@@ -236,8 +236,6 @@ struct DecomposeOnline : public flashc::impl::DecomposeOnlineBase<DecomposeOnlin
 
 private:
   LogicalResult check(attn::OnlineOp op) {
-    if (op.getPosition().size() != kNumPositions)
-      return op.emitOpError("expected ") << int(kNumPositions) << " positions, got " << op.getPosition().size();
     if (!isAtMost(op.getKey(), 0, op.getTiles().getKeys()))
       return op.emitOpError("expected at most ")
              << op.getTiles().getKeys() << " keys, got " << op.getKey().getType() << "; run tile-keys first";

@@ -14,7 +14,6 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
     Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
     Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose">,
     Option<"granule", "granule", "int64_t", "0", "Keys that loop bounds are rounded to; 0 = choose">,
-    Option<"compute", "compute", "std::string", "", "Type of scores and sums: f32 or f64; empty = by the inputs' type">,
     Option<"vectorBytes", "vector-bytes", "unsigned", "64", "Bytes of a native vector register">,
     Option<"vectorRegisters", "vector-registers", "unsigned", "32", "How many native vector registers there are">,
     Option<"l1Bytes", "l1-bytes", "int64_t", "49152", "Bytes of the first-level data cache">];

@@ -55,10 +55,6 @@ private:
       return op.emitOpError("expected tile sizes; run assign-tile-sizes first");
     if (isPerTile(op))
       return success();
-    auto query = cast<MemRefType>(op.getQuery().getType()), value = cast<MemRefType>(op.getValue().getType());
-    if (query.isDynamicDim(3) || value.isDynamicDim(3))
-      return op.emitOpError("expected static head dimensions, got query of type ")
-             << query << " and value of type " << value;
     tileValid(op);
     ++numTiled;
     return success();
