@@ -72,7 +72,8 @@ private:
     return success();
   }
 
-  /// Tiles live near the arithmetic, in a core's caches or a multiprocessor's memory; nothing reasonable comes near the limit.
+  /// Tiles live near the arithmetic, in a core's caches or a multiprocessor's memory; nothing reasonable comes near the
+  /// limit.
   LogicalResult checkSizes(attn::SdpaOp op) {
     attn::TilesAttr tiles = *op.getTiles();
     auto columns = [](Value memory) { return cast<ShapedType>(memory.getType()).getDimSize(3); };
@@ -80,9 +81,8 @@ private:
                               {"head dimension of the keys", columns(op.getKey())},
                               {"head dimension of the values", columns(op.getValue())}})
       if (tiles.getQueries() > kLargestTile / size)
-        return op.emitOpError("expected tiles of at most ")
-               << kLargestTile << " elements, got " << tiles.getQueries() << " queries x " << size << " (" << name
-               << ")";
+        return op.emitOpError("expected tiles of at most ") << kLargestTile << " elements, got " << tiles.getQueries()
+                                                            << " queries x " << size << " (" << name << ")";
     return success();
   }
 };

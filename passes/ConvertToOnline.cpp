@@ -92,7 +92,7 @@ private:
     Value rows = IndexMath(b, loc).dim(query, 0);
     b.create<attn::NormalizeOp>(loc, online.getAccResult(), online.getMaxResult(), online.getSumResult(), rows, out,
                                 lse);
-    SmallVector<Value> operands(op.getOperands());
+    llvm::SmallSetVector<Value, 8> operands(op.operand_begin(), op.operand_end());
     op.erase();
     // The views that the rank-reduced ones replace.
     for (Value operand : operands)
