@@ -13,3 +13,6 @@ if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_CXX_COMPILER_LAUNCHER ${FLASHC_CCACHE})
   endif()
 endif()
+
+# What a binary is made of, as a hash in the binary: the kernel cache tells builds of the compiler apart by it.
+add_link_options(-Wl,--build-id=sha1)

@@ -9,7 +9,6 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
-#include "llvm/Config/llvm-config.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Transforms/Utils/Cloning.h"
@@ -98,7 +97,7 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   object["name"] = interface.name;
   object["target"] = target.getName();
   object["architecture"] = target.getArchitecture();
-  object["compiler"] = getCompilerId();
+  object["compiler"] = getCompilerVersion();
   llvm::json::Array sets;
   for (const CpuVariant &variant : target.getVariants())
     sets.push_back(variant.name);
@@ -185,6 +184,4 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
 FailureOr<Artifact> compile(ModuleOp module, const Target &target, const CompileOptions &options) {
   return Compilation(target, options).run(module);
 }
-
-StringRef getCompilerId() { return "flashc " FLASHC_VERSION ", LLVM " LLVM_VERSION_STRING; }
 } // namespace flashc

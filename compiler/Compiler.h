@@ -43,7 +43,10 @@ struct CompileOptions {
 /// when each has a context of its own.
 mlir::FailureOr<Artifact> compile(mlir::ModuleOp module, const Target &target, const CompileOptions &options = {});
 
-/// Identifies this build of the compiler and its LLVM; part of every cache key.
+/// "flashc 0.1.0, LLVM 19.1.7".
+llvm::StringRef getCompilerVersion();
+
+/// Identifies this very build of the compiler; part of every cache key.
 llvm::StringRef getCompilerId();
 
 } // namespace flashc

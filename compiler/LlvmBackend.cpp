@@ -43,7 +43,7 @@ Expected<std::unique_ptr<Module>> translateForVariant(mlir::ModuleOp module, LLV
 }
 
 llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
-               int optLevel, bool vectorizeLoops) {
+                     int optLevel, bool vectorizeLoops) {
   internalizeModule(module, [&](const GlobalValue &value) { return is_contained(exported, value.getName()); });
   for (const std::string &name : exported)
     if (GlobalValue *value = module.getNamedValue(name))

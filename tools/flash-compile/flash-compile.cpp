@@ -42,6 +42,14 @@ int main(int argc, char **argv) {
   if (options->input.empty())
     options->compile.metadata = describeSpec(options->spec);
 
+  if (options->emit == Emit::Mlir && options->explain.empty()) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    (*module)->print(os);
+    llvm::Error error = writeFile(options->output, text);
+    return error ? fail(std::move(error)) : 0;
+  }
+
   StageTexts stages;
   llvm::StringRef emitted = getEmittedStage(options->emit);
   if (!options->explain.empty() || !emitted.empty())
