@@ -64,7 +64,8 @@ check-lit: build $(STAMPS)-test.stamp
 
 docs: build
 	@$(PY) docs/generate.py --build $(BUILD)
-	@PYTHONPATH=$(BUILD)/python $(PY) docs/generate.py --html $(BUILD)/docs/stages.html
+	@$(BUILD)/bin/flash-compile --head-dim 64 --mask "causal(top_left)" --target host -o $(BUILD)/docs/example \
+	  --explain $(BUILD)/docs/stages.html && echo "each stage of a kernel: $(BUILD)/docs/stages.html"
 
 # The whole compiler under AddressSanitizer and UndefinedBehaviorSanitizer, the runtime under ThreadSanitizer.
 asan: setup $(STAMPS)-test.stamp

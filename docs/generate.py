@@ -1,15 +1,14 @@
-"""Keeps the IR in docs/architecture.md what the tools print, and writes a page that shows a kernel at every stage.
+"""Keeps the IR in docs/architecture.md what the tools print.
 
 In a page of docs/, a block after `<!-- flash-opt FLAGS -->` is what flash-opt prints for docs/example.mlir; with
 `<!-- flash-opt FLAGS; from REGEX, N lines -->` it is N lines of that, beginning at the first that matches. `--check` changes
-nothing and fails when a block is not what is printed now. `--html` writes the page of stages instead, from a compiled kernel.
+nothing and fails when a block is not what is printed now.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
-import html
 import re
 import shlex
 import subprocess
@@ -24,18 +23,6 @@ BLOCK = re.compile(
     r"(?:\n?```\w*\n.*?^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
-
-PAGE = """<!doctype html><meta charset="utf-8"><title>flashc: a kernel at every stage</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }}
-pre {{ background: #f6f8fa; padding: .8rem; overflow-x: auto; font-size: 12.5px; line-height: 1.4; max-height: 36rem }}
-summary {{ cursor: pointer; font-weight: 600; padding: .3rem 0 }} summary span {{ font-weight: 400; color: #57606a }}
-</style>
-<h1>One kernel at every stage</h1>
-<p>Causal attention in float32, head dim 64, compiled for {target}. Each stage is what <code>Kernel.ir</code> gives.</p>
-{stages}
-"""
-
 
 def flash_opt(build: Path, flags: str) -> str:
     command = [str(build / "bin/flash-opt"), str(EXAMPLE), *shlex.split(flags)]
@@ -70,33 +57,11 @@ def fill(page: str, build: Path) -> str:
     return BLOCK.sub(block, page)
 
 
-def stages_page() -> str:
-    import flashc
-
-    kernel = flashc.compile(head_dim=64, dtype="f32", mask=flashc.causal("top_left"))
-    shown = [*flashc.stages(), ("asm", "assembly")]
-    parts = []
-    for name, description in shown:
-        text = kernel.asm() if name == "asm" else kernel.ir(name)
-        count = len(text.splitlines())
-        parts.append(
-            f"<details><summary>{html.escape(name)} <span>{html.escape(description)}, {count:,} lines</span></summary>"
-            f"<pre>{html.escape(text)}</pre></details>"
-        )
-    return PAGE.format(target=html.escape(kernel.target), stages="\n".join(parts))
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--check", action="store_true", help="change nothing; fail when a block is out of date")
-    parser.add_argument("--html", type=Path, help="write the page of stages here")
     options = parser.parse_args()
-    if options.html:
-        options.html.parent.mkdir(parents=True, exist_ok=True)
-        options.html.write_text(stages_page())
-        print(options.html)
-        return 0
 
     status = 0
     for path in sorted((ROOT / "docs").glob("*.md")):

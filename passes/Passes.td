@@ -10,6 +10,23 @@ include "mlir/Pass/PassBase.td"
 
 def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
   let summary = "Choose the tile sizes of each attention";
+  let description = [{
+    Sizes that the caller gave in an operation's `tiles` attribute stay. The others follow from the options and the cost
+    model: as many rows as the registers hold accumulators for, as many keys as their scores fit the first-level cache.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<?x?x?x64xf32>, %kv: memref<?x?x?x64xf32>, %out: memref<?x?x?x64xf32>) {
+      attn.sdpa ins(%q, %kv, %kv : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
+                outs(%out : memref<?x?x?x64xf32>)
+      return
+    }
+    ```
+    After:
+    ```mlir
+    attn.sdpa ... {tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+    ```
+  }];
   let options = [
     Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
     Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose">,
@@ -22,6 +39,28 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
 
 def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
   let summary = "Divide each attention into blocks of query rows, in parallel over batch entries and heads";
+  let description = [{
+    One task attends all keys of one head for one block of query rows; `position` says where the block stands in the whole.
+    Under a causal mask the blocks with the most keys come first. A group of query heads reads its key head in place.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<?x?x?x64xf32>, %kv: memref<?x?x?x64xf32>, %out: memref<?x?x?x64xf32>) {
+      attn.sdpa ins(%q, %kv, %kv : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
+                outs(%out : memref<?x?x?x64xf32>)
+                {tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return
+    }
+    ```
+    After:
+    ```mlir
+    scf.forall (%b, %h, %block) in (%batch, %heads, %blocks) {
+      ...
+      %rows_here = memref.subview %q[%b, %h, %i, 0] [1, 1, %rows, 64] [1, 1, 1, 1] ...
+      attn.sdpa ins(...) outs(...) position(%b, %h, %i, %zero, %queries, %keys) ...
+    }
+    ```
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
   let statistics = [Statistic<"numTiled", "num-tiled", "Attentions that were divided">];
 }
@@ -34,6 +73,34 @@ def ConvertToOnline : Pass<"convert-to-online", "mlir::func::FuncOp"> {
 
 def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
   let summary = "Divide each online softmax into a loop over tiles of keys";
+  let description = [{
+    Each step of the loop attends one tile of keys and hands the state (acc, max, sum) on. `#attn.bounds` is added, as the
+    last tile may reach beyond the last key.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<?x64xf32>, %kv: memref<?x64xf32>, %b: index, %h: index, %i: index, %queries: index, %keys: index,
+                 %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>, %sum: !tile.tile<24xf32>)
+        -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+      %zero = arith.constant 0 : index
+      %state:3 = attn.online ins(%q, %kv, %kv : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>)
+          state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+          position(%b, %h, %i, %zero, %queries, %keys)
+          {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return %state#0, %state#1, %state#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+    }
+    ```
+    After:
+    ```mlir
+    %state:3 = scf.for %j = %zero to %keys_here step %tile iter_args(%a = %acc, %m = %max, %s = %sum)
+        -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+      ...
+      %k_tile = memref.subview %kv[%j, 0] [%n, 64] [1, 1] ...
+      ... attn.online ins(%q, %k_tile, ... masks [#attn.bounds] position(%b, %h, %i, %j, %queries, %keys) ...
+      scf.yield ...
+    }
+    ```
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
   let statistics = [Statistic<"numLoops", "num-loops", "Loops over keys">];
 }
