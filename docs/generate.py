@@ -24,6 +24,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
+
 def flash_opt(build: Path, flags: str) -> str:
     command = [str(build / "bin/flash-opt"), str(EXAMPLE), *shlex.split(flags)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

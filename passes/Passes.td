@@ -67,6 +67,31 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
 
 def ConvertToOnline : Pass<"convert-to-online", "mlir::func::FuncOp"> {
   let summary = "Turn each block's attention into an online softmax over all keys";
+  let description = [{
+    A block of query rows begins with acc = 0, max = -inf, sum = 0 and ends with `attn.normalize`. Between them stands one
+    `attn.online` over all keys, which `tile-keys` divides.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<1x1x24x64xf32>, %kv: memref<1x1x?x64xf32>, %out: memref<1x1x24x64xf32>,
+                 %b: index, %h: index, %i: index, %queries: index, %keys: index) {
+      %zero = arith.constant 0 : index
+      attn.sdpa ins(%q, %kv, %kv : memref<1x1x24x64xf32>, memref<1x1x?x64xf32>, memref<1x1x?x64xf32>)
+                outs(%out : memref<1x1x24x64xf32>) position(%b, %h, %i, %zero, %queries, %keys)
+                {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %acc = tile.splat %none : f32 -> <24x64xf32>
+    %max = tile.splat %minus_infinity : f32 -> <24xf32>
+    %sum = tile.splat %none : f32 -> <24xf32>
+    %acc_end, %max_end, %sum_end = attn.online ins(...) state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+        position(%b, %h, %i, %zero, %queries, %keys) ...
+    attn.normalize %acc_end, %max_end, %sum_end rows(%rows) outs(...
+    ```
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "flashc::tile::TileDialect"];
   let statistics = [Statistic<"numConverted", "num-converted", "Blocks that became online">];
 }
@@ -107,6 +132,48 @@ def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
 
 def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
   let summary = "Split each loop over keys where masks stop to matter";
+  let description = [{
+    The masks tell, for the block of query rows, which keys some row attends and which keys every row attends. Keys that no
+    row attends are in no loop; where every row attends, a loop without masks runs; what is left before and after it keeps
+    its masks. Here, under a causal mask: tiles before the diagonal without a mask, then those that it crosses.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<24x64xf32>, %kv: memref<512x64xf32>, %b: index, %h: index, %i: index, %queries: index, %keys: index,
+                 %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>, %sum: !tile.tile<24xf32>) -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+      %zero = arith.constant 0 : index
+      %tile = arith.constant 512 : index
+      %end = memref.dim %kv, %zero : memref<512x64xf32>
+      %state:3 = scf.for %j = %zero to %end step %tile iter_args(%a = %acc, %m = %max, %s = %sum) -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+        %left = arith.subi %end, %j : index
+        %n = arith.minsi %left, %tile : index
+        %k = memref.subview %kv[%j, 0] [%n, 64] [1, 1]
+            : memref<512x64xf32> to memref<?x64xf32, strided<[64, 1], offset: ?>>
+        %next:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<?x64xf32, strided<[64, 1], offset: ?>>,
+                                               memref<?x64xf32, strided<[64, 1], offset: ?>>)
+            state(%a, %m, %s : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+            masks [#attn.causal<top_left>, #attn.bounds] position(%b, %h, %i, %j, %queries, %keys)
+            {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+        scf.yield %next#0, %next#1, %next#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+      }
+      return %state#0, %state#1, %state#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+    }
+    ```
+    After:
+    ```mlir
+    %full:3 = scf.for %j = %zero to %diagonal step %tile iter_args(%a = %acc, %m = %max, %s = %sum) ... {
+      ...
+      %0, %1, %2 = attn.online ins(...) state(%a, %m, %s : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+          position(...) ...
+    }
+    ...
+    %all:3 = scf.for %j1 = %diagonal to %end step %tile1 iter_args(%a1 = %full#0, %m1 = %full#1, %s1 = %full#2) ... {
+      ...
+      %3, %4, %5 = attn.online ins(...) state(%a1, %m1, %s1 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+          masks [#attn.causal<top_left>, #attn.bounds] position(...) ...
+    }
+    ```
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
   let statistics = [
     Statistic<"numFullLoops", "num-full-loops", "Loops over tiles without a mask">,
@@ -116,6 +183,36 @@ def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
 
 def DecomposeOnline : Pass<"decompose-online", "mlir::func::FuncOp"> {
   let summary = "Expand the online softmax into tile operations";
+  let description = [{
+    One step, with the scores x of its tile in units of log2 (Milakov and Gimelshein, 2018; Dao et al., 2022):
+
+        max' = max(max, rowmax(x))    alpha = exp2(max - max')    p = exp2(x - max')
+        sum' = alpha * sum + rowsum(p)    acc' = alpha * acc + p * v
+
+    A row that has attended nothing keeps its state, and no infinity is subtracted from another. `attn.normalize` becomes
+    the division and the store.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512x64xf32>,
+                 %b: index, %h: index, %i: index, %j: index, %queries: index, %keys: index,
+                 %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>, %sum: !tile.tile<24xf32>) -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+      %acc_next, %max_next, %sum_next = attn.online ins(%q, %k, %v : memref<24x64xf32>, memref<512x64xf32>, memref<512x64xf32>)
+          state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) position(%b, %h, %i, %j, %queries, %keys)
+          {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return %acc_next, %max_next, %sum_next : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+    }
+    ```
+    After:
+    ```mlir
+    %x = tile.dot %q_tile, %k_tile, %none transposed : <24x64xf32>, <512x64xf32> -> <24x512xf32>
+    ...
+    tile.reduce max ...
+    math.exp2 ...
+    tile.reduce sum ...
+    %acc_next = tile.dot %p, %v_tile, %acc_scaled : <24x512xf32>, <512x64xf32> -> <24x64xf32>
+    ```
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
                            "flashc::tile::TileDialect"];
   let statistics = [Statistic<"numSteps", "num-steps", "Steps of an online softmax that were expanded">];
