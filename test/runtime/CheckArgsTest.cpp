@@ -25,8 +25,9 @@ protected:
     char message[512] = "x";
     EXPECT_EQ(flashc_check_args(&kernel.info, &args, message, sizeof(message)), status);
     EXPECT_EQ(message, text);
-    if (status != FLASHC_OK)
+    if (status != FLASHC_OK) {
       EXPECT_STREQ(flashc_last_error(), text.c_str());
+    }
   }
 };
 
