@@ -2,8 +2,7 @@
 #ifndef FLASHC_RUNTIME_KERNELCACHE_H
 #define FLASHC_RUNTIME_KERNELCACHE_H
 
-#include "runtime/Error.h"
-#include "runtime/File.h"
+#include "runtime/CacheFolder.h"
 
 #include <cstdint>
 #include <mutex>
@@ -26,7 +25,7 @@ namespace flashc {
 class KernelCache {
 public:
   struct Options {
-    std::string directory;                 ///< "" = defaultDirectory()
+    std::string directory;                 ///< "" = CacheFolder::defaultPath()
     uint64_t maxBytes = uint64_t(1) << 30; ///< the least recently used entries beyond this are removed
   };
 
@@ -43,10 +42,6 @@ public:
 
   /// The process-wide cache in the default directory, never destroyed.
   static KernelCache &process();
-
-  /// $FLASHC_CACHE_DIR, else $XDG_CACHE_HOME/flashc, else $HOME/.cache/flashc; FLASHC_ERROR_IO when none is set to an
-  /// absolute path ($FLASHC_CACHE_DIR may be relative).
-  static Result<std::string> defaultDirectory();
 
   /// The bytes stored for `key`, or nothing.
   std::optional<std::string> lookup(std::string_view key);
@@ -66,11 +61,8 @@ public:
   Statistics statistics() const;
 
 private:
-  bool openDirectory();
-  bool openDirectoryAt(const std::string &path);
+  bool openFolder();
   std::optional<std::string> readEntry(const std::string &name, std::string_view key);
-  bool writeEntry(const std::string &name, std::string_view content);
-  bool writeTemporary(const std::string &temporary, std::string_view content);
   void dropDamaged(const std::string &name, const std::string &why);
   void evict();
   void keepInMemory(const std::string &name, std::string_view bytes);
@@ -78,8 +70,7 @@ private:
 
   const Options options;
   mutable std::mutex mutex;
-  std::string path;
-  FileDescriptor folder;
+  CacheFolder folder;
   std::string problem;
   Statistics counts;
 

@@ -116,7 +116,7 @@ TEST_F(Cache, AnEntryUnderAnotherNameIsNotBelieved) {
     if (file != one)
       fs::copy_file(one, file, fs::copy_options::overwrite_existing);
   EXPECT_EQ(cache.lookup("two"), std::nullopt);
-  EXPECT_THAT(cache.lastProblem(), HasSubstr("expected the entry of another key"));
+  EXPECT_THAT(cache.lastProblem(), HasSubstr("expected the entry of this key, got another one"));
   EXPECT_EQ(cache.lookup("one"), "1");
 }
 
@@ -207,11 +207,11 @@ TEST_F(Cache, FindsItsDirectoryInTheEnvironment) {
     unsetenv("FLASHC_CACHE_DIR");
     bool good = KernelCache().store("a", "x") && KernelCache().directory() == (folder / ".cache/flashc");
     setenv("XDG_CACHE_HOME", "relative", 1);
-    good &= *KernelCache::defaultDirectory() == (folder / ".cache/flashc");
+    good &= *CacheFolder::defaultPath() == (folder / ".cache/flashc");
     setenv("XDG_CACHE_HOME", (folder / "xdg").c_str(), 1);
-    good &= *KernelCache::defaultDirectory() == (folder / "xdg/flashc");
+    good &= *CacheFolder::defaultPath() == (folder / "xdg/flashc");
     setenv("FLASHC_CACHE_DIR", (folder / "own").c_str(), 1);
-    good &= *KernelCache::defaultDirectory() == (folder / "own");
+    good &= *CacheFolder::defaultPath() == (folder / "own");
     for (const char *name : {"FLASHC_CACHE_DIR", "XDG_CACHE_HOME", "HOME"})
       unsetenv(name);
     KernelCache cache;
