@@ -1,7 +1,7 @@
 // RUN: flash-opt %s | FileCheck %s
 // RUN: flash-opt %s | flash-opt | FileCheck %s
 // RUN: flash-opt %s --mlir-print-op-generic | flash-opt | FileCheck %s
-// RUN: flash-opt %s --emit-bytecode | flash-opt | FileCheck %s
+// RUN: flash-opt %s --emit-bytecode | flash-opt --accept-bytecode | FileCheck %s
 
 // CHECK-LABEL: func @memory
 // CHECK-SAME: (%[[Q:.*]]: memref<?x8x?x64xf32>, %[[K:.*]]: memref<?x2x?x64xf32>, %[[V:.*]]: memref<?x2x?x64xf32>, %[[OUT:.*]]: memref<?x8x?x64xf32>, %[[LSE:.*]]: memref<?x8x?xf32>, %[[LENGTHS:.*]]: memref<?xi32>)
