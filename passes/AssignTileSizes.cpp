@@ -58,9 +58,12 @@ private:
       sizes.queries = queries;
     if (granule)
       sizes.granule = granule;
-    if (keys)
+    // Of keys and granule, the one that is chosen here fits itself to the other.
+    if (keys > 0 && !granule)
+      sizes.keys = (keys + sizes.granule - 1) / sizes.granule * sizes.granule;
+    else if (keys)
       sizes.keys = keys;
-    else if (granule && granule > 0)
+    else if (granule > 0)
       sizes.keys = std::max<int64_t>(sizes.keys / granule, 1) * granule;
 
     auto tiles = attn::TilesAttr::getChecked([&] { return op.emitOpError("cannot have these tiles: "); }, &getContext(),

@@ -11,25 +11,33 @@ include "mlir/Pass/PassBase.td"
 def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
   let summary = "Choose the tile sizes of each attention";
   let description = [{
-    Sizes that the caller gave in an operation's `tiles` attribute stay. The others follow from the options and the cost
-    model: as many rows as the registers hold accumulators for, as many keys as their scores fit the first-level cache.
+    The sizes come from the options, else from a cost model of a core: the register block of the products (6 rows of 4
+    vectors with 32 vector registers, 6 of 2 with 16) gives the granule, four such blocks the query rows, and as many keys
+    are taken as make the scores of a tile fill the first-level cache. An operation that has sizes keeps them.
+
+    Sizes that contradict each other, and tiles of more than 262144 elements, are refused.
 
     Before:
     ```mlir
-    func.func @f(%q: memref<?x?x?x64xf32>, %kv: memref<?x?x?x64xf32>, %out: memref<?x?x?x64xf32>) {
-      attn.sdpa ins(%q, %kv, %kv : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
-                outs(%out : memref<?x?x?x64xf32>)
+    func.func @f(%q: memref<?x8x?x64xf32>, %k: memref<?x8x?x64xf32>) {
+      attn.sdpa ins(%q, %k, %k : memref<?x8x?x64xf32>, memref<?x8x?x64xf32>, memref<?x8x?x64xf32>)
+                outs(%q : memref<?x8x?x64xf32>)
       return
     }
     ```
     After:
     ```mlir
-    attn.sdpa ... {tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+    func.func @f(%q: memref<?x8x?x64xf32>, %k: memref<?x8x?x64xf32>) {
+      attn.sdpa ins(%q, %k, %k : memref<?x8x?x64xf32>, memref<?x8x?x64xf32>, memref<?x8x?x64xf32>)
+                outs(%q : memref<?x8x?x64xf32>)
+                {tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return
+    }
     ```
   }];
   let options = [
     Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
-    Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose">,
+    Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose; rounded up to a granule that is chosen">,
     Option<"granule", "granule", "int64_t", "0", "Keys that loop bounds are rounded to; 0 = choose">,
     Option<"vectorBytes", "vector-bytes", "unsigned", "64", "Bytes of a native vector register">,
     Option<"vectorRegisters", "vector-registers", "unsigned", "32", "How many native vector registers there are">,
@@ -40,24 +48,34 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
 def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
   let summary = "Divide each attention into blocks of query rows, in parallel over batch entries and heads";
   let description = [{
-    One task attends all keys of one head for one block of query rows; `position` says where the block stands in the whole.
-    Under a causal mask the blocks with the most keys come first. A group of query heads reads its key head in place.
+    Each `attn.sdpa` becomes an `scf.forall` over batch entries, query heads and blocks of `tiles.queries` rows, around an
+    `attn.sdpa` on one block, whose `position` says where in the whole it lies. The key head of query head `h` is
+    `h / (Hq / Hkv)`: grouped heads share it, nothing is copied. Where a mask lets later rows attend more keys, the blocks
+    with most keys come first, so that no thread is left with a long one at the end.
+
+    Tensors and operations without tile sizes are refused.
 
     Before:
     ```mlir
-    func.func @f(%q: memref<?x?x?x64xf32>, %kv: memref<?x?x?x64xf32>, %out: memref<?x?x?x64xf32>) {
-      attn.sdpa ins(%q, %kv, %kv : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
-                outs(%out : memref<?x?x?x64xf32>)
+    func.func @f(%q: memref<2x8x48x64xf32>, %k: memref<2x2x?x64xf32>) {
+      attn.sdpa ins(%q, %k, %k : memref<2x8x48x64xf32>, memref<2x2x?x64xf32>, memref<2x2x?x64xf32>)
+                outs(%q : memref<2x8x48x64xf32>)
                 {tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
       return
     }
     ```
     After:
     ```mlir
-    scf.forall (%b, %h, %block) in (%batch, %heads, %blocks) {
+    scf.forall (%b, %h, %t) in (2, 8, 2) {
       ...
-      %rows_here = memref.subview %q[%b, %h, %i, 0] [1, 1, %rows, 64] [1, 1, 1, 1] ...
-      attn.sdpa ins(...) outs(...) position(%b, %h, %i, %zero, %queries, %keys) ...
+      %i0 = arith.muli %t, %c24 : index
+      ...
+      %kh = arith.divui %h, %c4 : index
+      ...
+      %query = memref.subview %q[%b, %h, %i0, 0] [1, 1, 24, 64] [1, 1, 1, 1] ...
+      %key = memref.subview %k[%b, %kh, 0, 0] [1, 1, %sk, 64] [1, 1, 1, 1] ...
+      attn.sdpa ins(%query, %key, %value ...
+          position(%b, %h, %i0, %zero, %sq, %sk) {scale = 1.250000e-01 : f64, ...
     }
     ```
   }];
@@ -68,28 +86,29 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
 def ConvertToOnline : Pass<"convert-to-online", "mlir::func::FuncOp"> {
   let summary = "Turn each block's attention into an online softmax over all keys";
   let description = [{
-    A block of query rows begins with acc = 0, max = -inf, sum = 0 and ends with `attn.normalize`. Between them stands one
-    `attn.online` over all keys, which `tile-keys` divides.
+    The attention of one block of query rows becomes an empty state (acc = 0, max = -inf, sum = 0), one `attn.online` over
+    all keys, on memory of two dimensions, and `attn.normalize`, which writes the output and the lse.
+
+    An operation that tile-queries has not divided is refused.
 
     Before:
     ```mlir
-    func.func @f(%q: memref<1x1x24x64xf32>, %kv: memref<1x1x?x64xf32>, %out: memref<1x1x24x64xf32>,
-                 %b: index, %h: index, %i: index, %queries: index, %keys: index) {
-      %zero = arith.constant 0 : index
-      attn.sdpa ins(%q, %kv, %kv : memref<1x1x24x64xf32>, memref<1x1x?x64xf32>, memref<1x1x?x64xf32>)
-                outs(%out : memref<1x1x24x64xf32>) position(%b, %h, %i, %zero, %queries, %keys)
-                {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+    func.func @f(%q: memref<1x1x24x64xf32>, %k: memref<1x1x?x64xf32>, %p: index) {
+      attn.sdpa ins(%q, %k, %k : memref<1x1x24x64xf32>, memref<1x1x?x64xf32>, memref<1x1x?x64xf32>)
+                outs(%q : memref<1x1x24x64xf32>) position(%p, %p, %p, %p, %p, %p)
+                {tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
       return
     }
     ```
     After:
     ```mlir
-    %acc = tile.splat %none : f32 -> <24x64xf32>
-    %max = tile.splat %minus_infinity : f32 -> <24xf32>
-    %sum = tile.splat %none : f32 -> <24xf32>
-    %acc_end, %max_end, %sum_end = attn.online ins(...) state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
-        position(%b, %h, %i, %zero, %queries, %keys) ...
-    attn.normalize %acc_end, %max_end, %sum_end rows(%rows) outs(...
+    %acc = tile.splat %zero : f32 -> <24x64xf32>
+    %max = tile.splat %lowest : f32 -> <24xf32>
+    %sum = tile.splat %zero : f32 -> <24xf32>
+    %a, %m, %l = attn.online ins(%query, %key, %value : memref<24x64xf32, ...
+        state(%acc, %max, %sum : ...
+        position(%p, %p, %p, %p, %p, %p) {scale = 1.250000e-01 : f64, ...
+    attn.normalize %a, %m, %l rows(%c24) outs(%out : memref<24x64xf32, ...
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "flashc::tile::TileDialect"];
@@ -99,30 +118,37 @@ def ConvertToOnline : Pass<"convert-to-online", "mlir::func::FuncOp"> {
 def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
   let summary = "Divide each online softmax into a loop over tiles of keys";
   let description = [{
-    Each step of the loop attends one tile of keys and hands the state (acc, max, sum) on. `#attn.bounds` is added, as the
-    last tile may reach beyond the last key.
+    Each `attn.online` over all keys becomes an `scf.for` over tiles of `tiles.keys` keys that carries the state. The loop
+    runs over the keys that the masks' `classify` leaves possible, rounded outward to the granule: empty tiles before and
+    after cost nothing. A mask whose empty tiles are known only from its operands (`tileIsEmpty`) skips them inside the
+    loop. `#attn.bounds` joins the masks, as the last tile may reach beyond the last key.
 
     Before:
     ```mlir
-    func.func @f(%q: memref<?x64xf32>, %kv: memref<?x64xf32>, %b: index, %h: index, %i: index, %queries: index, %keys: index,
-                 %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>, %sum: !tile.tile<24xf32>)
-        -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
-      %zero = arith.constant 0 : index
-      %state:3 = attn.online ins(%q, %kv, %kv : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>)
+    func.func @f(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>,
+                 %sum: !tile.tile<24xf32>, %i0: index, %s: index) -> !tile.tile<24x64xf32> {
+      %c0 = arith.constant 0 : index
+      %0:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<?x64xf32>, memref<?x64xf32>)
           state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
-          position(%b, %h, %i, %zero, %queries, %keys)
-          {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
-      return %state#0, %state#1, %state#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+          masks [#attn.causal<top_left>] position(%c0, %c0, %i0, %c0, %s, %s)
+          {scale = 0.125, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return %0#0 : !tile.tile<24x64xf32>
     }
     ```
     After:
     ```mlir
-    %state:3 = scf.for %j = %zero to %keys_here step %tile iter_args(%a = %acc, %m = %max, %s = %sum)
-        -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+    %end = arith.addi %i0, %c24 : index
+    ...
+    %hi = arith.minsi %rounded, %count : index
+    ...
+    %0:3 = scf.for %j = %zero to %hi step %c512 iter_args(%a = %acc, %m = %max, %l = %sum) -> ... {
+      %left = arith.subi %hi, %j : index
+      %n = arith.minsi %left, %c512 : index
       ...
-      %k_tile = memref.subview %kv[%j, 0] [%n, 64] [1, 1] ...
-      ... attn.online ins(%q, %k_tile, ... masks [#attn.bounds] position(%b, %h, %i, %j, %queries, %keys) ...
-      scf.yield ...
+      %key = memref.subview %k[%j, 0] [%n, 64] [1, 1] ...
+      %a1, %m1, %l1 = attn.online ins(%q, %key, %value ... state(%a, %m, %l ...
+          masks [#attn.causal<top_left>, #attn.bounds] position(%c0, %c0, %i0, %j, %s, %s) ...
+      scf.yield %a1, %m1, %l1 : ...
     }
     ```
   }];
@@ -133,45 +159,45 @@ def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
 def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
   let summary = "Split each loop over keys where masks stop to matter";
   let description = [{
-    The masks tell, for the block of query rows, which keys some row attends and which keys every row attends. Keys that no
-    row attends are in no loop; where every row attends, a loop without masks runs; what is left before and after it keeps
-    its masks. Here, under a causal mask: tiles before the diagonal without a mask, then those that it crosses.
+    Each loop that tile-keys makes becomes up to three: partial tiles, full tiles, partial tiles. The middle one runs over
+    the keys that every row of the block attends by the masks' `classify`, rounded inward to the granule, and has no mask
+    at all. A loop that is known to be empty is not emitted; a loop with a mask that is never full stays as it is.
 
     Before:
     ```mlir
-    func.func @f(%q: memref<24x64xf32>, %kv: memref<512x64xf32>, %b: index, %h: index, %i: index, %queries: index, %keys: index,
-                 %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>, %sum: !tile.tile<24xf32>) -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
-      %zero = arith.constant 0 : index
-      %tile = arith.constant 512 : index
-      %end = memref.dim %kv, %zero : memref<512x64xf32>
-      %state:3 = scf.for %j = %zero to %end step %tile iter_args(%a = %acc, %m = %max, %s = %sum) -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
-        %left = arith.subi %end, %j : index
-        %n = arith.minsi %left, %tile : index
-        %k = memref.subview %kv[%j, 0] [%n, 64] [1, 1]
-            : memref<512x64xf32> to memref<?x64xf32, strided<[64, 1], offset: ?>>
-        %next:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<?x64xf32, strided<[64, 1], offset: ?>>,
-                                               memref<?x64xf32, strided<[64, 1], offset: ?>>)
-            state(%a, %m, %s : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
-            masks [#attn.causal<top_left>, #attn.bounds] position(%b, %h, %i, %j, %queries, %keys)
-            {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
-        scf.yield %next#0, %next#1, %next#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+    func.func @f(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>,
+                 %sum: !tile.tile<24xf32>, %p: index) -> !tile.tile<24x64xf32> {
+      %c0 = arith.constant 0 : index
+      %c512 = arith.constant 512 : index
+      %count = memref.dim %k, %c0 : memref<?x64xf32>
+      %0:3 = scf.for %j = %c0 to %count step %c512 iter_args(%a = %acc, %m = %max, %l = %sum)
+          -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
+        %left = arith.subi %count, %j : index
+        %n = arith.minsi %left, %c512 : index
+        %kt = memref.subview %k[%j, 0] [%n, 64] [1, 1] : memref<?x64xf32> to memref<?x64xf32, strided<[64, 1], offset: ?>>
+        %1:3 = attn.online ins(%q, %kt, %kt : memref<24x64xf32>, memref<?x64xf32, strided<[64, 1], offset: ?>>,
+                                              memref<?x64xf32, strided<[64, 1], offset: ?>>)
+            state(%a, %m, %l : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+            masks [#attn.bounds] position(%p, %p, %p, %j, %p, %count)
+            {scale = 0.125, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+        scf.yield %1#0, %1#1, %1#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
       }
-      return %state#0, %state#1, %state#2 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+      return %0#0 : !tile.tile<24x64xf32>
     }
     ```
     After:
     ```mlir
-    %full:3 = scf.for %j = %zero to %diagonal step %tile iter_args(%a = %acc, %m = %max, %s = %sum) ... {
+    %full:3 = scf.for %j = %lo to %middle step ... {
       ...
-      %0, %1, %2 = attn.online ins(...) state(%a, %m, %s : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
-          position(...) ...
+      attn.online ... position(%p, %p, %p, %j, %p, %count) ...
     }
     ...
-    %all:3 = scf.for %j1 = %diagonal to %end step %tile1 iter_args(%a1 = %full#0, %m1 = %full#1, %s1 = %full#2) ... {
+    %rest:3 = scf.for %j1 = %middle to %count step ... iter_args(%a = %full#0, %m = %full#1, %l = %full#2) ... {
       ...
-      %3, %4, %5 = attn.online ins(...) state(%a1, %m1, %s1 : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
-          masks [#attn.causal<top_left>, #attn.bounds] position(...) ...
+      attn.online ... masks [#attn.bounds] position(%p, %p, %p, %j1, %p, %count) ...
     }
+    ...
+    return %rest#0 : !tile.tile<24x64xf32>
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
@@ -184,33 +210,52 @@ def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
 def DecomposeOnline : Pass<"decompose-online", "mlir::func::FuncOp"> {
   let summary = "Expand the online softmax into tile operations";
   let description = [{
-    One step, with the scores x of its tile in units of log2 (Milakov and Gimelshein, 2018; Dao et al., 2022):
+    The recurrence, once for every target (Milakov and Gimelshein, 2018; Dao et al., 2022). With `x` the scores of a step in
+    units of log2:
 
         max' = max(max, rowmax(x))    alpha = exp2(max - max')    p = exp2(x - max')
         sum' = alpha * sum + rowsum(p)    acc' = alpha * acc + p * v
 
-    A row that has attended nothing keeps its state, and no infinity is subtracted from another. `attn.normalize` becomes
-    the division and the store.
+    Scores that are nothing but scaled products are not scaled by a pass of their own: the positive factor
+    `scale * log2(e)` is applied to the rows' maxima and inside the exponential. Otherwise one `tile.map` computes the score
+    in the order that `attn.sdpa` defines, and log2(e) is applied after everything that is not linear. All masks are one
+    conjunction of their predicates on positions; a score that is not attended is replaced by -inf, whatever it was. The
+    rows of the query block are read once, before the loops over keys. A row that has attended nothing has max = -inf; 0 is
+    subtracted in its place, so that no NaN arises.
 
     Before:
     ```mlir
-    func.func @f(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512x64xf32>,
-                 %b: index, %h: index, %i: index, %j: index, %queries: index, %keys: index,
-                 %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>, %sum: !tile.tile<24xf32>) -> (!tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) {
-      %acc_next, %max_next, %sum_next = attn.online ins(%q, %k, %v : memref<24x64xf32>, memref<512x64xf32>, memref<512x64xf32>)
-          state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>) position(%b, %h, %i, %j, %queries, %keys)
-          {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
-      return %acc_next, %max_next, %sum_next : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+    func.func @f(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %acc: !tile.tile<24x64xf32>, %max: !tile.tile<24xf32>,
+                 %sum: !tile.tile<24xf32>, %p: index) -> !tile.tile<24x64xf32> {
+      %0:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<512x64xf32>, memref<512x64xf32>)
+          state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+          position(%p, %p, %p, %p, %p, %p)
+          {scale = 0.125, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+      return %0#0 : !tile.tile<24x64xf32>
     }
     ```
     After:
     ```mlir
-    %x = tile.dot %q_tile, %k_tile, %none transposed : <24x64xf32>, <512x64xf32> -> <24x512xf32>
+    %query = tile.load %q[%z, %z] valid(%c24, %c64) : memref<24x64xf32> -> <24x64xf32>
     ...
-    tile.reduce max ...
-    math.exp2 ...
-    tile.reduce sum ...
-    %acc_next = tile.dot %p, %v_tile, %acc_scaled : <24x512xf32>, <512x64xf32> -> <24x64xf32>
+    %key = tile.load %k[...
+    %s = tile.dot %query, %key, %none transposed : <24x64xf32>, <512x64xf32> -> <24x512xf32>
+    ...
+    %largest = tile.reduce max %s, %lowest : <24x512xf32> -> <24xf32>
+    %new = tile.map ins(%max, %largest : !tile.tile<24xf32>, !tile.tile<24xf32>) {
+    ...
+    %alpha = tile.map ins(%max, %base : ...
+    %p = tile.map ins(%s, %base : !tile.tile<24x512xf32>, !tile.tile<24xf32>) {
+      ...
+      %x = math.fma %score, %factor, %minus : f32
+      %e = math.exp2 %x : f32
+      ...
+    %old_sum = tile.map ins(%sum, %alpha : ...
+    %new_sum = tile.reduce sum %p, %old_sum : <24x512xf32> -> <24xf32>
+    %old_acc = tile.map ins(%acc, %alpha : ...
+    %value = tile.load %k[...
+    %new_acc = tile.dot %p, %value, %old_acc : <24x512xf32>, <512x64xf32> -> <24x64xf32>
+    return %new_acc : !tile.tile<24x64xf32>
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",

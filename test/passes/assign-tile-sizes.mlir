@@ -1,12 +1,14 @@
 // RUN: flash-opt %s --assign-tile-sizes | FileCheck %s --check-prefixes=CHECK,WIDE
 // RUN: flash-opt %s --assign-tile-sizes="vector-bytes=32 vector-registers=16 l1-bytes=32768" | FileCheck %s --check-prefixes=CHECK,NARROW
 // RUN: flash-opt %s --assign-tile-sizes="queries=12 keys=96 granule=32" | FileCheck %s --check-prefixes=CHECK,GIVEN
+// RUN: flash-opt %s --assign-tile-sizes="keys=100" | FileCheck %s --check-prefixes=CHECK,ROUNDED
 
 // The register block of a product gives the granule, the first-level cache the keys.
 // CHECK-LABEL: func @dynamic
 func.func @dynamic(%x: memref<?x?x?x64xf32>) {
   // WIDE: tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>
   // NARROW: tiles = #attn.tiles<queries = 24, keys = 336, granule = 16, compute = f32>
+  // ROUNDED: tiles = #attn.tiles<queries = 24, keys = 128, granule = 64, compute = f32>
   // GIVEN: tiles = #attn.tiles<queries = 12, keys = 96, granule = 32, compute = f32>
   attn.sdpa ins(%x, %x, %x : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
             outs(%x : memref<?x?x?x64xf32>)
