@@ -170,8 +170,8 @@ FLASHC_API const flashc_host *flashc_pool_host(const flashc_pool *pool);
 /** The process-wide pool's host, never null, valid until the process ends. */
 FLASHC_API const flashc_host *flashc_default_host(void);
 
-/** Sets the number of workers of flashc_default_host() for later calls; 0 restores the default, which is the environment's
- *  FLASHC_NUM_THREADS, else the CPUs this process may use. Running loops keep theirs. */
+/** Sets the number of workers of flashc_default_host() for later calls; 0 restores the default, which is the
+ * environment's FLASHC_NUM_THREADS, else the CPUs this process may use. Running loops keep theirs. */
 FLASHC_API flashc_status flashc_set_num_threads(int32_t num_threads);
 
 /** The number of workers of flashc_default_host(). */
