@@ -35,8 +35,8 @@ void fillContiguousStrides(flashc_tensor &tensor) {
   }
 }
 
-/// Memory of a result, until a framework takes it over through `__dlpack__`. Aligned to a cache line, which JAX asks of memory that
-/// it does not copy.
+/// Memory of a result, until a framework takes it over through `__dlpack__`. Aligned to a cache line, which JAX asks of
+/// memory that it does not copy.
 class Buffer {
 public:
   explicit Buffer(const flashc_tensor &tensor) : tensor(tensor) {
@@ -84,8 +84,7 @@ template <typename Managed> struct Export {
 
 /// A capsule whose tensor nobody took gives it back itself; whoever takes it renames the capsule.
 template <typename Managed> void destroyCapsule(PyObject *capsule) {
-  constexpr const char *name =
-      std::is_same_v<Managed, DLManagedTensor> ? "dltensor" : "dltensor_versioned";
+  constexpr const char *name = std::is_same_v<Managed, DLManagedTensor> ? "dltensor" : "dltensor_versioned";
   if (!PyCapsule_IsValid(capsule, name))
     return;
   auto *managed = static_cast<Managed *>(PyCapsule_GetPointer(capsule, name));
@@ -102,8 +101,7 @@ py::object exportBuffer(py::object self, const py::object &maxVersion) {
     managed->flags = 0;
     capsule = PyCapsule_New(managed, "dltensor_versioned", destroyCapsule<DLManagedTensorVersioned>);
   } else {
-    capsule = PyCapsule_New(Export<DLManagedTensor>::create(self, tensor), "dltensor",
-                            destroyCapsule<DLManagedTensor>);
+    capsule = PyCapsule_New(Export<DLManagedTensor>::create(self, tensor), "dltensor", destroyCapsule<DLManagedTensor>);
   }
   if (!capsule)
     throw py::error_already_set();
@@ -116,8 +114,8 @@ py::object numPyDescr(const Tensor &like, int32_t dtype) {
   if (dtype == FLASHC_BF16)
     return py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16"));
   using npy = py::detail::npy_api;
-  static const int numbers[] = {npy::NPY_DOUBLE_, npy::NPY_FLOAT_, 23,           -1, npy::NPY_INT64_,
-                                npy::NPY_INT32_,  npy::NPY_INT8_,  npy::NPY_BOOL_};
+  static const int numbers[] = {npy::NPY_DOUBLE_, npy::NPY_FLOAT_, 23, -1, npy::NPY_INT64_, npy::NPY_INT32_,
+                                npy::NPY_INT8_,   npy::NPY_BOOL_};
   return py::reinterpret_steal<py::object>(npy::get().PyArray_DescrFromType_(numbers[dtype]));
 }
 
@@ -181,11 +179,12 @@ py::object finishTensor(const Tensor &like, py::object result) {
 
 void bindInterop(py::module_ &module) {
   py::class_<Buffer>(module, "Buffer", "Memory of a result, to be taken over through DLPack.")
-      .def("__dlpack__",
-           [](py::object self, const py::object &, const py::object &maxVersion, const py::object &,
-              const py::object &) { return exportBuffer(std::move(self), maxVersion); },
-           py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
-           py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
+      .def(
+          "__dlpack__",
+          [](py::object self, const py::object &, const py::object &maxVersion, const py::object &,
+             const py::object &) { return exportBuffer(std::move(self), maxVersion); },
+          py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
+          py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack_device__", [](const Buffer &) { return py::make_tuple(int(kDLCPU), 0); });
 }
 

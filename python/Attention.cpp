@@ -1,7 +1,7 @@
 //===- Attention.cpp - flashc.attention: from arguments to a kernel ---------===//
 //
-// The way of a call: arguments -> flashc_tensor -> the key of everything static -> a kernel, compiled when the key is new -> run. Apart
-// from allocating the result, nothing on it is Python code.
+// The way of a call: arguments -> flashc_tensor -> the key of everything static -> a kernel, compiled when the key is
+// new -> run. Apart from allocating the result, nothing on it is Python code.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,7 +23,8 @@ namespace {
 // Kernels by key
 //===----------------------------------------------------------------------===//
 
-/// The kernels of this process. A kernel is compiled once, by the first thread that asks; others that ask for the same one wait.
+/// The kernels of this process. A kernel is compiled once, by the first thread that asks; others that ask for the same
+/// one wait.
 class KernelTable {
 public:
   /// Never destroyed: kernels may run while the interpreter ends.
@@ -268,8 +269,8 @@ std::shared_ptr<Kernel> compile(int64_t headDim, int64_t valueHeadDim, const std
                                 const std::string &score, const std::string &layoutName, bool returnLse,
                                 const std::string &target, const py::object &tiles, const std::string &name) {
   KernelRequest request;
-  for (const auto &[value, what] : {std::pair<int64_t, const char *>(headDim, "head_dim"),
-                                    {valueHeadDim, "value_head_dim"}})
+  for (const auto &[value, what] :
+       {std::pair<int64_t, const char *>(headDim, "head_dim"), {valueHeadDim, "value_head_dim"}})
     if (value < 1)
       throw py::value_error(std::string(what) + ": expected at least 1, got " + std::to_string(value));
   request.headDim = headDim;

@@ -12,7 +12,8 @@
 
 namespace flashc::python {
 
-/// What stays the same in every version of the table. `previous` leads to a table of an older major version, or is null.
+/// What stays the same in every version of the table. `previous` leads to a table of an older major version, or is
+/// null.
 struct ExchangeHeader {
   DLPackVersion version;
   const ExchangeHeader *previous;

@@ -10,8 +10,8 @@
 
 namespace flashc::python {
 
-/// Throws the Python exception that stands for `status`: TypeError for an element type, OSError for a file, MemoryError, ValueError
-/// for every other argument, RuntimeError for what is no argument's fault.
+/// Throws the Python exception that stands for `status`: TypeError for an element type, OSError for a file,
+/// MemoryError, ValueError for every other argument, RuntimeError for what is no argument's fault.
 [[noreturn]] inline void throwStatus(flashc_status status, const std::string &message) {
   namespace py = pybind11;
   switch (status) {

@@ -185,8 +185,7 @@ void importDLTensor(const DLTensor &source, const char *name, Tensor &tensor) {
 void importCapsule(py::object capsule, const char *name, Tensor &tensor) {
   const DLTensor *source = nullptr;
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
-    auto *managed =
-        static_cast<DLManagedTensorVersioned *>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
+    auto *managed = static_cast<DLManagedTensorVersioned *>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
     if (managed->version.major != DLPACK_MAJOR_VERSION)
       throwType(std::string(name) + ": expected a DLPack capsule of version " + std::to_string(DLPACK_MAJOR_VERSION) +
                 ", got version " + std::to_string(managed->version.major));
@@ -208,8 +207,8 @@ void importProtocol(py::handle object, const char *name, Tensor &tensor) {
     object.attr("block_until_ready")();
   py::object capsule;
   try {
-    capsule = object.attr("__dlpack__")(
-        py::arg("max_version") = py::make_tuple(DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
+    capsule =
+        object.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
   } catch (py::error_already_set &error) {
     if (!error.matches(PyExc_TypeError))
       throw;
@@ -228,8 +227,9 @@ void checkTorch(py::handle object, const char *name) {
     throwType(std::string(name) + ": expected a tensor that requires no gradient, got one that does; pass " + name +
               ".detach(), or call under torch.no_grad()");
   if (object.attr("is_neg")().ptr() == Py_True)
-    throwType(std::string(name) + ": expected a tensor whose memory holds its values, got a lazily negated view; pass " +
-              name + ".resolve_neg()");
+    throwType(std::string(name) +
+              ": expected a tensor whose memory holds its values, got a lazily negated view; pass " + name +
+              ".resolve_neg()");
 }
 
 } // namespace

@@ -44,9 +44,10 @@ struct Tensor {
   bool readOnly = false;
 };
 
-/// Reads `object` into `tensor`; `name` stands in messages. Throws type_error for something that is no array, an element
-/// type outside of the ABI's or not in native byte order, and a torch tensor that wants a gradient; value_error for another device than the CPU, more than
-/// FLASHC_MAX_RANK dimensions, and strides that are not multiples of the element size.
+/// Reads `object` into `tensor`; `name` stands in messages. Throws type_error for something that is no array, an
+/// element type outside of the ABI's or not in native byte order, and a torch tensor that wants a gradient; value_error
+/// for another device than the CPU, more than FLASHC_MAX_RANK dimensions, and strides that are not multiples of the
+/// element size.
 void importTensor(py::handle object, const char *name, Tensor &tensor);
 
 /// Makes an uninitialised array of `like`'s kind with C-contiguous memory and describes it in `tensor`, with strides

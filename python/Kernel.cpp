@@ -66,9 +66,8 @@ Kernel::Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layo
                           " operands, got " + std::to_string(info.num_operands));
   for (uint32_t i = 0; i < info.num_operands; ++i) {
     const flashc_operand_info &operand = info.operands[i];
-    const bool matrix =
-        operand.rank == 4 && (!std::strcmp(operand.name, "q") || !std::strcmp(operand.name, "k") ||
-                              !std::strcmp(operand.name, "v") || !std::strcmp(operand.name, "out"));
+    const bool matrix = operand.rank == 4 && (!std::strcmp(operand.name, "q") || !std::strcmp(operand.name, "k") ||
+                                              !std::strcmp(operand.name, "v") || !std::strcmp(operand.name, "out"));
     operands.push_back({&operand, (operand.flags & FLASHC_OPERAND_OUTPUT) != 0, matrix});
   }
 }
@@ -174,8 +173,7 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
   if (nextInput != numInputs)
     throw py::type_error(std::string(info().name) + ": expected " + std::to_string(nextInput) + " operands, got " +
                          std::to_string(numInputs));
-  const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors,
-                            flashc_default_host()};
+  const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors, flashc_default_host()};
   flashc_status status;
   {
     const py::gil_scoped_release release;
@@ -213,15 +211,17 @@ py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py:
 
 void bindKernel(py::module_ &module) {
   py::class_<Kernel, std::shared_ptr<Kernel>>(module, "Kernel")
-      .def("call", [](const Kernel &kernel, const py::args &arguments, const py::object &bias,
-                      const py::object &out) { return kernel.callArguments(arguments, bias, out); },
-           py::arg("bias") = py::none(), py::arg("out") = py::none())
+      .def(
+          "call",
+          [](const Kernel &kernel, const py::args &arguments, const py::object &bias, const py::object &out) {
+            return kernel.callArguments(arguments, bias, out);
+          },
+          py::arg("bias") = py::none(), py::arg("out") = py::none())
       .def_property_readonly("name", [](const Kernel &kernel) { return std::string(kernel.info().name); })
       .def_property_readonly("target", [](const Kernel &kernel) { return std::string(kernel.info().target); })
-      .def_property_readonly("metadata",
-                             [](const Kernel &kernel) {
-                               return std::string(kernel.info().metadata ? kernel.info().metadata : "{}");
-                             })
+      .def_property_readonly(
+          "metadata",
+          [](const Kernel &kernel) { return std::string(kernel.info().metadata ? kernel.info().metadata : "{}"); })
       .def_property_readonly("operands", &Kernel::inputNames)
       .def_property_readonly("path", [](const Kernel &kernel) { return kernel.path; })
       .def_property_readonly("is_compiled", [](const Kernel &kernel) { return kernel.compiled != nullptr; })
@@ -240,8 +240,9 @@ void bindKernel(py::module_ &module) {
            })
       .def("save", [](const Kernel &kernel, const std::string &folder, const std::string &name) {
         if (!kernel.compiled)
-          throw py::value_error(std::string(kernel.info().name) + ": expected a kernel that was compiled in this "
-                                                                  "process, got one loaded from '" +
+          throw py::value_error(std::string(kernel.info().name) +
+                                ": expected a kernel that was compiled in this "
+                                "process, got one loaded from '" +
                                 kernel.path + "': copy that folder");
         std::optional<Error> error;
         {

@@ -27,8 +27,8 @@ public:
   Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layout layout);
 
   /// Runs the kernel on the operands that are not outputs, in its order; a bias or mask tensor may be any tensor that
-  /// broadcasts to the operand's shape. Outputs are made of the first input's kind, but for the first when `out` is not None.
-  /// Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs.
+  /// broadcasts to the operand's shape. Outputs are made of the first input's kind, but for the first when `out` is not
+  /// None. Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs.
   py::object call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const;
 
   /// The same with Python arguments; `bias` may be given by name.

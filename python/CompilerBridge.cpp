@@ -1,0 +1,266 @@
+//===- CompilerBridge.cpp - the compiler without LLVM's types ----------------===//
+
+#include "python/CompilerBridge.h"
+
+#include "compiler/Aot.h"
+#include "compiler/Compiler.h"
+#include "compiler/InputText.h"
+#include "compiler/Jit.h"
+#include "compiler/KernelSpec.h"
+#include "compiler/Register.h"
+#include "compiler/TargetRegistry.h"
+#include "runtime/KernelCache.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <atomic>
+#include <functional>
+
+using namespace mlir;
+
+namespace flashc::python {
+
+namespace {
+
+std::atomic<int64_t> compiledCount{0}, fromDiskCount{0};
+
+/// A context that collects what is said instead of printing it.
+class Session {
+public:
+  Session() : context(makeRegistry(), MLIRContext::Threading::DISABLED) {
+    context.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) { collect(diagnostic); });
+  }
+
+  MLIRContext &get() { return context; }
+
+  /// The errors said so far, or `otherwise` when there were none.
+  Error error(const char *otherwise) const { return {FLASHC_ERROR_INVALID, messages.empty() ? otherwise : messages}; }
+
+private:
+  static DialectRegistry makeRegistry() {
+    DialectRegistry registry;
+    registerCompilerDialects(registry);
+    return registry;
+  }
+
+  void collect(Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+      return;
+    llvm::raw_string_ostream stream(messages);
+    if (!messages.empty())
+      stream << "\n";
+    if (auto location = dyn_cast<FileLineColLoc>(diagnostic.getLocation()))
+      stream << location.getFilename().getValue() << ":" << location.getLine() << ":" << location.getColumn() << ": ";
+    stream << diagnostic.str();
+    for (Diagnostic &note : diagnostic.getNotes())
+      stream << "\n  note: " << note.str();
+  }
+
+  MLIRContext context;
+  std::string messages;
+};
+
+Error toError(llvm::Error error, flashc_status status = FLASHC_ERROR_INVALID) {
+  return {status, llvm::toString(std::move(error))};
+}
+
+std::string print(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return text;
+}
+
+/// How a module for a compilation is made, in a context of its own.
+using BuildModule = std::function<FailureOr<OwningOpRef<ModuleOp>>(MLIRContext &)>;
+
+/// What a kernel is made from; kept, so that its stages can be shown and a pack of another name be written later.
+struct Recipe {
+  BuildModule build;
+  std::shared_ptr<const Target> target;
+  std::function<CompileOptions()> options;
+
+  /// Runs the compiler. `configure` may change the options.
+  Result<Artifact> run(const std::function<void(CompileOptions &)> &configure) const {
+    Session session;
+    FailureOr<OwningOpRef<ModuleOp>> module = build(session.get());
+    if (failed(module))
+      return session.error("the module could not be built");
+    CompileOptions chosen = options();
+    if (configure)
+      configure(chosen);
+    FailureOr<Artifact> artifact = compile(**module, *target, chosen);
+    if (failed(artifact))
+      return session.error("the module could not be compiled");
+    return std::move(*artifact);
+  }
+};
+
+/// The text that says everything about a kernel.
+std::string cacheKey(ModuleOp module, const Recipe &recipe) {
+  const CompileOptions options = recipe.options();
+  std::string key;
+  llvm::raw_string_ostream stream(key);
+  stream << getCompilerId() << "\n"
+         << recipe.target->getName() << "\n"
+         << options.entry << "\n"
+         << options.tiles.rows << " " << options.tiles.keys << " " << options.optLevel << " " << options.vectorizeLoops
+         << "\n"
+         << print(module);
+  return key;
+}
+
+class CompiledImpl : public CompiledKernel {
+public:
+  CompiledImpl(Recipe recipe, Artifact artifact, std::unique_ptr<JitKernel> kernel)
+      : recipe(std::move(recipe)), artifact(std::move(artifact)), kernel(std::move(kernel)) {}
+
+  const flashc_kernel &functions() const override { return kernel->get(); }
+
+  Result<std::string> printStage(const std::string &stage) const override {
+    std::string text;
+    bool known = false;
+    Result<Artifact> made = recipe.run([&](CompileOptions &options) {
+      options.stages = {stage};
+      options.onStage = [&](llvm::StringRef, llvm::StringRef shown) {
+        known = true;
+        text = shown.str();
+      };
+    });
+    if (!made)
+      return made.error();
+    if (known)
+      return text;
+    std::string names;
+    for (const auto &[name, description] : listStages())
+      names += (names.empty() ? "" : ", ") + name;
+    return Error{FLASHC_ERROR_INVALID, "stage: expected one of " + names + ", got '" + stage + "'"};
+  }
+
+  std::optional<Error> save(const std::string &folder, const std::string &name) const override {
+    const Artifact *saved = &artifact;
+    std::optional<Artifact> renamed;
+    if (name != artifact.name) {
+      Result<Artifact> made = recipe.run([&](CompileOptions &options) { options.name = name; });
+      if (!made)
+        return made.error();
+      renamed = std::move(*made);
+      saved = &*renamed;
+    }
+    if (llvm::Error error = writePack(*saved, folder))
+      return toError(std::move(error), FLASHC_ERROR_IO);
+    return std::nullopt;
+  }
+
+private:
+  Recipe recipe;
+  Artifact artifact;
+  std::unique_ptr<JitKernel> kernel;
+};
+
+/// The kernel of a recipe: from the cache on disk, else compiled and kept there.
+Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
+  Session session;
+  FailureOr<OwningOpRef<ModuleOp>> module = recipe.build(session.get());
+  if (failed(module))
+    return session.error("the module could not be built");
+  const std::string key = cacheKey(**module, recipe);
+  KernelCache &cache = KernelCache::process();
+  auto load = [&](Artifact artifact) -> Result<std::shared_ptr<CompiledKernel>> {
+    llvm::Expected<std::unique_ptr<JitKernel>> kernel = JitKernel::load(artifact.name, artifact.bytes);
+    if (!kernel)
+      return toError(kernel.takeError(), FLASHC_ERROR_TARGET);
+    return std::shared_ptr<CompiledKernel>(
+        std::make_shared<CompiledImpl>(std::move(recipe), std::move(artifact), std::move(*kernel)));
+  };
+  if (std::optional<std::string> stored = cache.lookup(key)) {
+    Result<Artifact> artifact = Artifact::parse(*stored);
+    if (artifact) {
+      ++fromDiskCount;
+      return load(std::move(*artifact));
+    }
+    cache.remove(key);
+  }
+  FailureOr<Artifact> artifact = compile(**module, *recipe.target, recipe.options());
+  if (failed(artifact))
+    return session.error("the module could not be compiled");
+  ++compiledCount;
+  cache.store(key, artifact->serialise());
+  return load(std::move(*artifact));
+}
+
+KernelSpec toSpec(const KernelRequest &request) {
+  KernelSpec spec;
+  spec.name = request.name;
+  spec.headDim = request.headDim;
+  spec.valueHeadDim = request.valueHeadDim;
+  spec.dtype = request.dtype;
+  spec.mask = request.mask;
+  spec.maskDTypes = request.maskDTypes;
+  spec.biasDType = request.biasDType;
+  spec.scale = request.scale;
+  spec.softcap = request.softcap;
+  spec.score = request.score;
+  spec.lse = request.returnLse;
+  return spec;
+}
+
+} // namespace
+
+Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &request) {
+  llvm::Expected<std::shared_ptr<const Target>> target = parseTarget(request.target);
+  if (!target)
+    return toError(target.takeError());
+  Recipe recipe;
+  recipe.target = *target;
+  recipe.build = [request](MLIRContext &context) { return buildKernelModule(context, toSpec(request)); };
+  recipe.options = [request] {
+    CompileOptions options;
+    options.tiles.rows = request.tileQueries;
+    options.tiles.keys = request.tileKeys;
+    options.metadata = describeSpec(toSpec(request));
+    return options;
+  };
+  return make(std::move(recipe));
+}
+
+Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &text, const std::string &entry,
+                                                      const std::string &target) {
+  llvm::Expected<std::shared_ptr<const Target>> parsed = parseTarget(target);
+  if (!parsed)
+    return toError(parsed.takeError());
+  Recipe recipe;
+  recipe.target = *parsed;
+  recipe.build = [text](MLIRContext &context) { return parseModule(text, "module", &context); };
+  recipe.options = [entry] {
+    CompileOptions options;
+    options.entry = entry;
+    options.vectorizeLoops = true;
+    return options;
+  };
+  return make(std::move(recipe));
+}
+
+std::vector<std::pair<std::string, std::string>> listStages() {
+  std::vector<std::pair<std::string, std::string>> stages = {{"input", "What is compiled."}};
+  for (const Stage &stage : getCpuStages())
+    stages.emplace_back(stage.name.str(), stage.description.str());
+  stages.emplace_back("llvm-ir", "LLVM's IR after its optimisations.");
+  stages.emplace_back("asm", "The assembly.");
+  return stages;
+}
+
+CompileCounts getCompileCounts() { return {compiledCount.load(), fromDiskCount.load()}; }
+
+std::string getCompilerVersion() { return getCompilerId().str(); }
+
+Result<std::string> describeTarget(const std::string &target) {
+  llvm::Expected<std::shared_ptr<const Target>> parsed = parseTarget(target);
+  if (!parsed)
+    return toError(parsed.takeError());
+  return (*parsed)->getName().str();
+}
+
+} // namespace flashc::python
