@@ -89,13 +89,13 @@ class Tracer:
         )
 
     def as_float(self, value: Any) -> Expr:
-        value = self.lift(value)
-        if value.kind == "float":
-            return value
-        if value.kind == "int":
-            integer = self.emit(f"arith.index_cast {value.name} : index to i64", "i64")
+        lifted = self.lift(value)
+        if lifted.kind == "float":
+            return lifted
+        if lifted.kind == "int":
+            integer = self.emit(f"arith.index_cast {lifted.name} : index to i64", "i64")
             return self.emit(f"arith.sitofp {integer.name} : i64 to {self.compute}", "float")
-        return self.emit(f"arith.uitofp {value.name} : i1 to {self.compute}", "float")
+        return self.emit(f"arith.uitofp {lifted.name} : i1 to {self.compute}", "float")
 
     def as_int(self, value: Expr) -> Expr:
         if value.kind == "bool":

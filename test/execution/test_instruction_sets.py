@@ -3,10 +3,11 @@
 import subprocess
 from functools import cache
 
-import flashc
 import numpy as np
 import pytest
 from cases import Case, build, call, run
+
+import flashc
 
 LEVELS = {
     "cpu:x86-64": (),

@@ -4,11 +4,12 @@ import subprocess
 import sys
 import threading
 
-import flashc
 import numpy as np
 import pytest
 from cases import Case, build, call, flashc_mask
 from oracle import Problem, attention
+
+import flashc
 
 CAUSAL = flashc.causal("top_left")
 

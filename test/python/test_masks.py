@@ -1,9 +1,10 @@
 """Mask objects: their text, their arrays, and what is refused."""
 
-import flashc
 import numpy as np
 import pytest
 import torch
+
+import flashc
 from flashc.masks import parse
 
 

@@ -2,12 +2,13 @@
 
 import itertools
 
-import flashc
 import ml_dtypes
 import numpy as np
 import pytest
 from cases import flashc_mask, mask_terms
 from oracle import DTYPES, Problem, attention
+
+import flashc
 
 MASKS = [
     (),

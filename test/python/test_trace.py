@@ -2,9 +2,10 @@
 
 import math
 
-import flashc
 import numpy as np
 import pytest
+
+import flashc
 from flashc.trace import trace
 
 

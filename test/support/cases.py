@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import flashc
 import numpy as np
 from oracle import DTYPES, MaskTerm, Problem, attention, standard
+
+import flashc
 
 HEAD_DIMS = (1, 8, 24, 40, 59, 64, 80, 88, 96, 111, 128, 160, 192, 224, 256)
 LENGTHS = (0, 1, 17, 97, 113, 128, 200, 384, 768, 1023, 1025, 2048)
