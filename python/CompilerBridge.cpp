@@ -30,6 +30,8 @@ std::atomic<int64_t> compiledCount{0}, fromDiskCount{0};
 class Session {
 public:
   Session() : context(makeRegistry(), MLIRContext::Threading::DISABLED) {
+    // A message names what is wrong; whole modules below it help nobody.
+    context.printOpOnDiagnostic(false);
     context.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) { collect(diagnostic); });
   }
 
