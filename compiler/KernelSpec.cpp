@@ -225,11 +225,13 @@ FailureOr<OwningOpRef<ModuleOp>> buildKernelModule(MLIRContext &context, const K
   return SpecBuilder(context, spec).build();
 }
 
-llvm::json::Object describeSpec(const KernelSpec &spec) {
+llvm::json::Object describeSpec(MLIRContext &context, const KernelSpec &spec) {
+  FailureOr<SmallVector<Attribute>> masks = parseMask(spec.mask, &context);
   llvm::json::Object object{{"dtype", dtypeName(spec.dtype)},
                             {"head_dim", spec.headDim},
                             {"value_head_dim", spec.valueHeadDim ? spec.valueHeadDim : spec.headDim},
-                            {"mask", spec.mask}};
+                            {"mask", succeeded(masks) ? printMask(*masks) : spec.mask},
+                            {"score", !spec.score.empty()}};
   if (spec.scale)
     object["scale"] = *spec.scale;
   if (spec.softcap)

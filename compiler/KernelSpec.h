@@ -49,8 +49,9 @@ std::optional<int32_t> parseDType(llvm::StringRef name);
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildKernelModule(mlir::MLIRContext &context,
                                                                      const KernelSpec &spec);
 
-/// The members of kernel.json that only the specification knows: dtype, head dims, mask, scale, softcap.
-llvm::json::Object describeSpec(const KernelSpec &spec);
+/// The members of kernel.json that only the specification knows: dtype, head dims, the mask with every alignment,
+/// scale, softcap, and whether there is a score function. `spec` is one that buildKernelModule accepted.
+llvm::json::Object describeSpec(mlir::MLIRContext &context, const KernelSpec &spec);
 
 } // namespace flashc
 

@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
   if (mlir::failed(module))
     return 1;
   if (options->input.empty())
-    options->compile.metadata = describeSpec(options->spec);
+    options->compile.metadata = describeSpec(context, options->spec);
 
   if (options->emit == Emit::Mlir && options->explain.empty()) {
     std::string text;

@@ -1,0 +1,37 @@
+/// The command line of flash-run.
+#ifndef FLASHC_TOOLS_FLASHRUN_ARGUMENTS_H
+#define FLASHC_TOOLS_FLASHRUN_ARGUMENTS_H
+
+#include "runtime/Error.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace flashc {
+
+/// Sizes of one attention. 0 in kvHeads means as many as heads.
+struct ProblemSizes {
+  int64_t batch = 1, heads = 8, kvHeads = 0, queries = 1024, keys = 0;
+};
+
+struct Arguments {
+  std::string pack;
+  bool help = false, info = false, verify = false, bench = false;
+  /// Sizes were given: --verify checks these alone instead of its own list.
+  bool sizesGiven = false;
+  ProblemSizes sizes;
+  int32_t threads = 0;
+  double seconds = 0.5;
+  uint64_t seed = 1;
+};
+
+/// Parses the command line; the error says what was expected and found.
+Result<Arguments> parseArguments(int argc, char **argv);
+
+/// What --help prints.
+const char *getUsage();
+
+} // namespace flashc
+
+#endif // FLASHC_TOOLS_FLASHRUN_ARGUMENTS_H

@@ -1,0 +1,20 @@
+/// What flash-run does with a loaded pack.
+#ifndef FLASHC_TOOLS_FLASHRUN_COMMANDS_H
+#define FLASHC_TOOLS_FLASHRUN_COMMANDS_H
+
+#include "Arguments.h"
+
+#include "runtime/Pack.h"
+
+namespace flashc {
+
+/// Compares the kernel with the reference and prints a line for each problem. An error is a problem that could not be
+/// run; false is a result outside the tolerance.
+Result<bool> verify(const LoadedPack &pack, const Arguments &arguments);
+
+/// Times one problem and prints the median, the rate and the statistic.
+std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments);
+
+} // namespace flashc
+
+#endif // FLASHC_TOOLS_FLASHRUN_COMMANDS_H

@@ -1,0 +1,41 @@
+/// flash-run: a pack, run by the runtime alone.
+#include "Commands.h"
+
+#include <cstdio>
+
+using namespace flashc;
+
+static int fail(const Error &error) {
+  std::fprintf(stderr, "flash-run: error: %s (%s)\n", error.message.c_str(), flashc_status_string(error.status));
+  return 1;
+}
+
+static void printInfo(const LoadedPack &pack) { std::printf("%s\n", pack.metadata.c_str()); }
+
+int main(int argc, char **argv) {
+  Result<Arguments> arguments = parseArguments(argc, argv);
+  if (!arguments)
+    return fail(arguments.error());
+  if (arguments->help) {
+    std::fputs(getUsage(), stdout);
+    return 0;
+  }
+  if (arguments->threads && flashc_set_num_threads(arguments->threads) != FLASHC_OK)
+    return fail({FLASHC_ERROR_INVALID, flashc_last_error()});
+  Result<LoadedPack> pack = loadPack(arguments->pack);
+  if (!pack)
+    return fail(pack.error());
+  if (arguments->info || (!arguments->verify && !arguments->bench))
+    printInfo(*pack);
+  if (arguments->verify) {
+    Result<bool> good = verify(*pack, *arguments);
+    if (!good)
+      return fail(good.error());
+    if (!*good)
+      return fail({FLASHC_ERROR_INVALID, "expected results within the tolerance, found larger errors"});
+  }
+  if (arguments->bench)
+    if (std::optional<Error> error = bench(*pack, *arguments))
+      return fail(*error);
+  return 0;
+}
