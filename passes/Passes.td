@@ -5,6 +5,48 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// From a framework's graph to attn.sdpa
+//===----------------------------------------------------------------------===//
+
+def RaiseToAttention : Pass<"raise-to-attention"> {
+  let summary = "Find attention in linalg and tosa and replace it by attn.sdpa";
+  let description = [{
+    Looks for two products with a softmax between them, in linalg (named operations or generics) and tosa, whatever the
+    layouts, and replaces them by one `attn.sdpa` on tensors: heads that share a key by broadcast or repeat become
+    grouped heads, a scale anywhere becomes the scale, `cap * tanh(s / cap)` the softcap, additions the bias, and
+    comparisons of positions the causal or window mask; other conditions become boolean masks.
+
+    It raises only where the result is the same, rows with nothing to attend to included. With `remarks`, each
+    softmax between two products that was not raised gets a remark at the operation that is in the way.
+
+    Before:
+    ```mlir
+    func.func @attention(%q: tensor<8x128x64xf32>, %kt: tensor<8x64x128xf32>, %v: tensor<8x128x64xf32>) -> tensor<8x128x64xf32> {
+      %zero = arith.constant 0.0 : f32
+      %scores = tensor.empty() : tensor<8x128x128xf32>
+      %init = linalg.fill ins(%zero : f32) outs(%scores : tensor<8x128x128xf32>) -> tensor<8x128x128xf32>
+      %s = linalg.batch_matmul ins(%q, %kt : tensor<8x128x64xf32>, tensor<8x64x128xf32>) outs(%init : tensor<8x128x128xf32>) -> tensor<8x128x128xf32>
+      %p = linalg.softmax dimension(2) ins(%s : tensor<8x128x128xf32>) outs(%scores : tensor<8x128x128xf32>) -> tensor<8x128x128xf32>
+      %out = tensor.empty() : tensor<8x128x64xf32>
+      %start = linalg.fill ins(%zero : f32) outs(%out : tensor<8x128x64xf32>) -> tensor<8x128x64xf32>
+      %o = linalg.batch_matmul ins(%p, %v : tensor<8x128x128xf32>, tensor<8x128x64xf32>) outs(%start : tensor<8x128x64xf32>) -> tensor<8x128x64xf32>
+      return %o : tensor<8x128x64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    %r = attn.sdpa ins(%q4, %k4, %v4 : ...) outs(%init : tensor<8x1x128x64xf32>) {scale = 1.0 : f64} -> tensor<8x1x128x64xf32>
+    ```
+  }];
+  let options = [Option<"remarks", "remarks", "bool", /*default=*/"false",
+                        "Say for each near miss which operation is in the way, and why">];
+  let dependentDialects = ["::flashc::attn::AttentionDialect", "mlir::affine::AffineDialect", "mlir::arith::ArithDialect",
+                           "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numRaised", "num-raised", "Attentions that became attn.sdpa">,
+                    Statistic<"numNearMisses", "num-near-misses", "Softmaxes between two products that did not">];
+}
+
+//===----------------------------------------------------------------------===//
 // From an attention to tile operations, for every target
 //===----------------------------------------------------------------------===//
 
