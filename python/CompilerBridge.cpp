@@ -3,13 +3,13 @@
 #include "python/CompilerBridge.h"
 
 #include "compiler/Aot.h"
+#include "compiler/CachedCompile.h"
 #include "compiler/Compiler.h"
 #include "compiler/InputText.h"
 #include "compiler/Jit.h"
 #include "compiler/KernelSpec.h"
 #include "compiler/Register.h"
 #include "compiler/TargetRegistry.h"
-#include "runtime/KernelCache.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -68,13 +68,6 @@ Error toError(llvm::Error error, flashc_status status = FLASHC_ERROR_INVALID) {
   return {status, llvm::toString(std::move(error))};
 }
 
-std::string print(ModuleOp module) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  module.print(stream);
-  return text;
-}
-
 /// How a module for a compilation is made, in a context of its own.
 using BuildModule = std::function<FailureOr<OwningOpRef<ModuleOp>>(MLIRContext &)>;
 
@@ -82,7 +75,7 @@ using BuildModule = std::function<FailureOr<OwningOpRef<ModuleOp>>(MLIRContext &
 struct Recipe {
   BuildModule build;
   std::shared_ptr<const Target> target;
-  std::function<CompileOptions()> options;
+  std::function<CompileOptions(MLIRContext &)> options;
 
   /// Runs the compiler. `configure` may change the options.
   Result<Artifact> run(const std::function<void(CompileOptions &)> &configure) const {
@@ -90,7 +83,7 @@ struct Recipe {
     FailureOr<OwningOpRef<ModuleOp>> module = build(session.get());
     if (failed(module))
       return session.error("the module could not be built");
-    CompileOptions chosen = options();
+    CompileOptions chosen = options(session.get());
     if (configure)
       configure(chosen);
     FailureOr<Artifact> artifact = compile(**module, *target, chosen);
@@ -99,20 +92,6 @@ struct Recipe {
     return std::move(*artifact);
   }
 };
-
-/// The text that says everything about a kernel.
-std::string cacheKey(ModuleOp module, const Recipe &recipe) {
-  const CompileOptions options = recipe.options();
-  std::string key;
-  llvm::raw_string_ostream stream(key);
-  stream << getCompilerId() << "\n"
-         << recipe.target->getName() << "\n"
-         << options.entry << "\n"
-         << options.tiles.rows << " " << options.tiles.keys << " " << options.optLevel << " " << options.vectorizeLoops
-         << "\n"
-         << print(module);
-  return key;
-}
 
 class CompiledImpl : public CompiledKernel {
 public:
@@ -168,29 +147,17 @@ Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
   FailureOr<OwningOpRef<ModuleOp>> module = recipe.build(session.get());
   if (failed(module))
     return session.error("the module could not be built");
-  const std::string key = cacheKey(**module, recipe);
-  KernelCache &cache = KernelCache::process();
-  auto load = [&](Artifact artifact) -> Result<std::shared_ptr<CompiledKernel>> {
-    llvm::Expected<std::unique_ptr<JitKernel>> kernel = JitKernel::load(artifact.name, artifact.bytes);
-    if (!kernel)
-      return toError(kernel.takeError(), FLASHC_ERROR_TARGET);
-    return std::shared_ptr<CompiledKernel>(
-        std::make_shared<CompiledImpl>(std::move(recipe), std::move(artifact), std::move(*kernel)));
-  };
-  if (std::optional<std::string> stored = cache.lookup(key)) {
-    Result<Artifact> artifact = Artifact::parse(*stored);
-    if (artifact) {
-      ++fromDiskCount;
-      return load(std::move(*artifact));
-    }
-    cache.remove(key);
-  }
-  FailureOr<Artifact> artifact = compile(**module, *recipe.target, recipe.options());
+  bool fromDisk = false;
+  FailureOr<Artifact> artifact =
+      compileCached(**module, *recipe.target, recipe.options(session.get()), KernelCache::process(), &fromDisk);
   if (failed(artifact))
     return session.error("the module could not be compiled");
-  ++compiledCount;
-  cache.store(key, artifact->serialise());
-  return load(std::move(*artifact));
+  ++(fromDisk ? fromDiskCount : compiledCount);
+  llvm::Expected<std::unique_ptr<JitKernel>> kernel = JitKernel::load(artifact->name, artifact->bytes);
+  if (!kernel)
+    return toError(kernel.takeError(), FLASHC_ERROR_TARGET);
+  return std::shared_ptr<CompiledKernel>(
+      std::make_shared<CompiledImpl>(std::move(recipe), std::move(*artifact), std::move(*kernel)));
 }
 
 KernelSpec toSpec(const KernelRequest &request) {
@@ -218,11 +185,11 @@ Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &re
   Recipe recipe;
   recipe.target = *target;
   recipe.build = [request](MLIRContext &context) { return buildKernelModule(context, toSpec(request)); };
-  recipe.options = [request] {
+  recipe.options = [request](MLIRContext &context) {
     CompileOptions options;
     options.tiles.rows = request.tileQueries;
     options.tiles.keys = request.tileKeys;
-    options.metadata = describeSpec(toSpec(request));
+    options.metadata = describeSpec(context, toSpec(request));
     return options;
   };
   return make(std::move(recipe));
@@ -236,7 +203,7 @@ Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &text, c
   Recipe recipe;
   recipe.target = *parsed;
   recipe.build = [text](MLIRContext &context) { return parseModule(text, "module", &context); };
-  recipe.options = [entry] {
+  recipe.options = [entry](MLIRContext &) {
     CompileOptions options;
     options.entry = entry;
     options.vectorizeLoops = true;
@@ -256,7 +223,7 @@ std::vector<std::pair<std::string, std::string>> listStages() {
 
 CompileCounts getCompileCounts() { return {compiledCount.load(), fromDiskCount.load()}; }
 
-std::string getCompilerVersion() { return getCompilerId().str(); }
+std::string getCompilerVersion() { return flashc::getCompilerVersion().str(); }
 
 Result<std::string> describeTarget(const std::string &target) {
   llvm::Expected<std::shared_ptr<const Target>> parsed = parseTarget(target);
