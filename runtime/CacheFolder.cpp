@@ -100,7 +100,6 @@ Result<std::optional<std::string>> CacheFolder::read(const std::string &name) co
   Result<std::string> content = readAll(file.get(), name, UINT32_MAX);
   if (!content)
     return content.error();
-  ::futimens(file.get(), nullptr); // the time of last use; a read-only folder does without
   return std::optional<std::string>(std::move(*content));
 }
 

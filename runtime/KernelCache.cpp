@@ -98,6 +98,8 @@ std::optional<std::string> KernelCache::readEntry(const std::string &name, std::
     dropDamaged(name, "expected the SHA-256 of its content, got another");
     return std::nullopt;
   }
+  // The time of last use, for eviction; a read-only folder does without.
+  ::utimensat(folder.fd(), name.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
   return std::string(data.substr(entryHeaderSize));
 }
 

@@ -1,0 +1,204 @@
+//===- TuningStore.cpp - what was measured on this machine, remembered --------===//
+
+#include "runtime/TuningStore.h"
+
+#include <chrono>
+#include <cmath>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <thread>
+
+using namespace flashc;
+using nlohmann::json;
+
+static constexpr const char *format = "flashc-tuning";
+static constexpr int version = 1;
+// The lock avoids lost updates and nothing else, so a process that was stopped while it held it must not stop others.
+static constexpr auto lockPatience = std::chrono::seconds(2);
+
+namespace {
+/// Holds the folder's lock, or gives up after lockPatience.
+class FolderLock {
+public:
+  explicit FolderLock(const CacheFolder &folder)
+      : file(::openat(folder.fd(), "tuning.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
+    const auto end = std::chrono::steady_clock::now() + lockPatience;
+    while (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+private:
+  FileDescriptor file; // closing it unlocks
+};
+
+bool isGood(const TuningRecord &record) {
+  return record.tiles.chosen() && std::isfinite(record.seconds) && record.seconds > 0;
+}
+
+/// The record of one entry of the file; nothing if a member is missing or makes no sense.
+std::optional<std::pair<TuningKey, TuningRecord>> parseEntry(const json &entry) {
+  try {
+    TuningKey key{entry.at("device"), entry.at("kernel"), entry.at("shape"), entry.at("compiler"),
+                  entry.at("assembler")};
+    const json &tiles = entry.at("tiles");
+    TuningRecord record;
+    record.tiles.rows = tiles.at("rows");
+    record.tiles.keys = tiles.at("keys");
+    record.seconds = entry.at("seconds");
+    if (isGood(record))
+      return std::pair(std::move(key), record);
+  } catch (const json::exception &) {
+  }
+  return std::nullopt;
+}
+
+void keepFaster(std::map<TuningKey, TuningRecord> &records, const TuningKey &key, const TuningRecord &record) {
+  auto [known, added] = records.try_emplace(key, record);
+  if (!added && record.seconds < known->second.seconds)
+    known->second = record;
+}
+} // namespace
+
+bool TuningStore::openFolder() {
+  std::optional<Error> reason = folder.open();
+  if (reason)
+    problem = reason->message;
+  return !reason;
+}
+
+/// Reads the file again if it changed since it was read; a file that was removed is forgotten.
+void TuningStore::refresh() {
+  if (!openFolder())
+    return;
+  struct stat info;
+  Version now;
+  if (::fstatat(folder.fd(), fileName, &info, AT_SYMLINK_NOFOLLOW) == 0)
+    now = {info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+  if (now == seen)
+    return;
+  Result<std::optional<std::string>> text = folder.read(fileName);
+  if (!text) {
+    problem = "tuning store: " + text.error().message;
+    return;
+  }
+  seen = now;
+  saved = Content();
+  if (*text)
+    parse(**text);
+}
+
+void TuningStore::parse(const std::string &text) {
+  const json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object() || root.value("format", json()) != format || root.value("version", json()) != version) {
+    problem = std::string("tuning store: ") + fileName + " is damaged and counts as empty";
+    return;
+  }
+  size_t skipped = 0;
+  const json entries = root.value("entries", json::array());
+  for (const json &entry : entries) {
+    if (auto parsed = parseEntry(entry))
+      keepFaster(saved.records, parsed->first, parsed->second);
+    else
+      ++skipped;
+  }
+  const json devices = root.value("facts", json::object());
+  for (const auto &[device, values] : devices.items())
+    for (const auto &[name, value] : values.items()) {
+      if (value.is_number())
+        saved.facts[{device, name}] = value;
+      else
+        ++skipped;
+    }
+  if (skipped)
+    problem =
+        std::string("tuning store: ") + fileName + ": " + std::to_string(skipped) + " damaged entries were skipped";
+}
+
+std::string TuningStore::print(const Content &content) {
+  json root = {{"format", format}, {"version", version}, {"entries", json::array()}, {"facts", json::object()}};
+  for (const auto &[key, record] : content.records)
+    root["entries"].push_back({{"device", key.device},
+                               {"kernel", key.kernel},
+                               {"shape", key.shape},
+                               {"compiler", key.compiler},
+                               {"assembler", key.assembler},
+                               {"tiles", {{"rows", record.tiles.rows}, {"keys", record.tiles.keys}}},
+                               {"seconds", record.seconds}});
+  for (const auto &[name, value] : content.facts)
+    root["facts"][name.first][name.second] = value;
+  // A name that is not UTF-8 is written with replacements rather than not at all.
+  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+/// Writes what is not on disk yet, joined with what others wrote meanwhile.
+bool TuningStore::save() {
+  if (!openFolder())
+    return false;
+  const FolderLock lock(folder);
+  refresh();
+  Content joined = saved;
+  for (const auto &[key, record] : unsaved.records)
+    keepFaster(joined.records, key, record);
+  for (const auto &[name, value] : unsaved.facts)
+    joined.facts[name] = value;
+  if (std::optional<Error> error = folder.write(fileName, print(joined))) {
+    problem = "tuning store: " + error->message;
+    return false;
+  }
+  saved = std::move(joined);
+  unsaved = Content();
+  return true;
+}
+
+std::optional<TuningRecord> TuningStore::lookup(const TuningKey &key) {
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  refresh();
+  std::optional<TuningRecord> best;
+  for (const Content *content : {&saved, &unsaved})
+    if (auto found = content->records.find(key); found != content->records.end())
+      if (!best || found->second.seconds < best->seconds)
+        best = found->second;
+  return best;
+}
+
+bool TuningStore::record(const TuningKey &key, const TuningRecord &record) {
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  if (!isGood(record)) {
+    problem = "tuning store: expected tile sizes of at least 1 and a positive time, got " +
+              std::to_string(record.tiles.rows) + " x " + std::to_string(record.tiles.keys) + " and " +
+              std::to_string(record.seconds) + " s";
+    return false;
+  }
+  keepFaster(unsaved.records, key, record);
+  return save();
+}
+
+std::optional<double> TuningStore::fact(const std::string &device, const std::string &name) {
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  refresh();
+  for (const Content *content : {&unsaved, &saved})
+    if (auto found = content->facts.find({device, name}); found != content->facts.end())
+      return found->second;
+  return std::nullopt;
+}
+
+bool TuningStore::recordFact(const std::string &device, const std::string &name, double value) {
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  if (!std::isfinite(value)) {
+    problem = "tuning store: expected a finite value of \"" + name + "\", got " + std::to_string(value);
+    return false;
+  }
+  unsaved.facts[{device, name}] = value;
+  return save();
+}
+
+std::string TuningStore::lastProblem() const {
+  std::lock_guard<std::mutex> guard(mutex);
+  return problem;
+}
