@@ -6,6 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Attention/Attention.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -59,4 +63,5 @@ void AttentionDialect::initialize() {
 #define GET_OP_LIST
 #include "dialects/Attention/AttentionOps.cpp.inc"
       >();
+  attachTilingInterface(*getContext());
 }

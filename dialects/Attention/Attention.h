@@ -34,18 +34,21 @@ struct MaskContext {
   mlir::ValueRange operands;
 };
 
-/// A range of key positions `[begin, end)`, index values; a null begin is 0 and a null end is the key length. Bounds may
-/// lie below 0 or beyond the key length, and an end may lie before its begin (nothing): whoever reads them clamps.
+/// A range of key positions `[begin, end)`, index values; a null begin is 0 and a null end is the key length. Bounds
+/// may lie below 0 or beyond the key length, and an end may lie before its begin (nothing): whoever reads them clamps.
 struct KeyRange {
   mlir::Value begin, end;
 };
 
-/// What a mask says of all keys for a block of query rows. Keys outside `possible` are attended by no row of the block; keys
-/// inside `full` are attended by every row, unless `neverFull`.
+/// What a mask says of all keys for a block of query rows. Keys outside `possible` are attended by no row of the block;
+/// keys inside `full` are attended by every row, unless `neverFull`.
 struct KeyClasses {
   KeyRange possible, full;
   bool neverFull = false;
 };
+
+/// Gives attn.sdpa upstream's TilingInterface; the dialect does it as it is loaded.
+void attachTilingInterface(mlir::MLIRContext &context);
 
 } // namespace flashc::attn
 

@@ -20,7 +20,10 @@ def Attention_Dialect : Dialect {
     out `[B, Hq, Sq, Dv]`, lse `[B, Hq, Sq]`; query head `h` reads key head `h / (Hq / Hkv)`.
   }];
   let useDefaultAttributePrinterParser = 1;
-  let dependentDialects = ["::flashc::tile::TileDialect"];
+  // What tiling an operation makes of its operands: slices and views at computed positions.
+  let dependentDialects = ["::flashc::tile::TileDialect", "::mlir::affine::AffineDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 #endif // FLASHC_ATTENTION_BASE_TD
