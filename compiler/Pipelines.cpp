@@ -44,7 +44,20 @@ void populateTiles(OpPassManager &pm, const PipelineOptions &options) {
   functions.addPass(createCSEPass());
 }
 
-void populateVector(OpPassManager &pm, const PipelineOptions &options) {}
+void populateVector(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  AssignTileLayoutsOptions layouts;
+  layouts.vectorBytes = options.cpu.vectorBytes;
+  layouts.vectorRegisters = options.cpu.vectorRegisters;
+  functions.addPass(createAssignTileLayouts(layouts));
+  functions.addPass(createPackOperands());
+  functions.addPass(createLowerTilesToVector());
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  ExpandMathOptions math;
+  math.scaleInstruction = options.cpu.scalef;
+  functions.addPass(createExpandMath(math));
+}
 
 /// A kernel with a workspace, tasks and its C functions, still in func, scf, memref, vector and arith.
 void populateCallable(OpPassManager &pm, const PipelineOptions &options) {

@@ -306,6 +306,118 @@ def DecomposeOnline : Pass<"decompose-online", "mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// From tiles to a CPU's native vectors
+//===----------------------------------------------------------------------===//
+
+def AssignTileLayouts : Pass<"assign-tile-layouts"> {
+  let summary = "Say how each matrix tile is blocked in native vector registers";
+  let description = [{
+    The right-hand side of a product gets panels, every other matrix tile register blocks: `block-rows` rows of as many
+    vectors side by side as the register file holds beside one column of the right-hand side and one broadcast.
+
+    Before (AVX-512: 32 registers of 64 bytes):
+    ```mlir
+    %s = tile.dot %q, %k, %zero transposed
+        : !tile.tile<24x64xf32>, !tile.tile<512x64xf32> -> !tile.tile<24x512xf32>
+    ```
+    After:
+    ```mlir
+    %s = tile.dot %q, %k, %zero transposed
+        : !tile.tile<24x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>,
+          !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
+       -> !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+    ```
+  }];
+  let dependentDialects = ["flashc::tile::TileDialect"];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a native vector">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "32", "Native vector registers">,
+    Option<"blockRows", "block-rows", "int64_t", "6", "Rows of a register block">];
+  let statistics = [Statistic<"numAssigned", "num-assigned", "Tiles that got a layout">];
+}
+
+def PackOperands : Pass<"pack-operands"> {
+  let summary = "Pack the right-hand sides of products once, before the loop over query blocks";
+  let description = [{
+    Keys and values are read by every query block of every head of their group. They are copied once into the order in
+    which the products read them (keys transposed in panels, values in panels, both widened to the element type of the
+    tile) by parallel loops before the loop over query blocks; a `tile.load` of a part of them becomes a `tile.view` of
+    packed memory. Loads whose memory cannot be followed to the outside of the loop are left to be packed where they are
+    used.
+
+    Before:
+    ```mlir
+    scf.forall (%b, %h, %t) in (%B, %H, %T) {
+      %kh = memref.subview %k[%b, %g, 0, 0] [1, 1, %n, 64] [1, 1, 1, 1] : ...
+      scf.for %j = ... {
+        %kt = tile.load %kh[%j, %c0] valid(%m, %c64) : memref<?x64xf32, strided<[?, ?], offset: ?>> -> !tile.tile<...>
+    ```
+    After:
+    ```mlir
+    %packed = memref.alloc(%B, %G, %strips) : memref<?x?x?x64x64xf32>
+    scf.forall (%b, %g, %s) in (%B, %G, %strips) {
+      tile.pack %k[%b, %g, %first, %c0] valid(%rows) into %packed[%b, %g, %s] transposed ...
+    }
+    scf.forall (%b, %h, %t) in (%B, %H, %T) {
+      scf.for %j = ... {
+        %kt = tile.view %packed[%b, %g, %strip] valid(%m) : memref<?x?x?x64x64xf32> -> !tile.tile<...>
+    ```
+  }];
+  let dependentDialects = ["flashc::tile::TileDialect", "mlir::arith::ArithDialect", "mlir::memref::MemRefDialect",
+                           "mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numPacked", "num-packed", "Operands that are packed before the loop">];
+}
+
+def LowerTilesToVector : Pass<"lower-tiles-to-vector"> {
+  let summary = "Replace tile operations by loops over native vectors";
+  let description = [{
+    Tiles get scratch on the task's stack, products become register-blocked micro-kernels whose accumulators are separate
+    native vectors, and the maps and reductions between two products become one loop over rows in which they share passes
+    over the columns. Needs layouts (assign-tile-layouts).
+
+    Before:
+    ```mlir
+    %m1 = tile.reduce max %s, %m : !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+                                -> !tile.tile<24xf32>
+    ```
+    After:
+    ```mlir
+    scf.for %r = %c0 to %rows step %c1 {
+      %v:4 = scf.for %c = %c0 to %columns step %c64 iter_args(...) -> (vector<16xf32>, ...) {
+        %x = vector.load %scratch[%r, %c] : memref<24x528xf32>, vector<16xf32>
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect",
+                           "mlir::vector::VectorDialect"];
+}
+
+def ExpandMath : Pass<"expand-math"> {
+  let summary = "Replace mathematical functions by arithmetic that every target vectorises";
+  let description = [{
+    exp2, exp, log, tanh and fused multiply-add on f32 and f64, scalars and vectors, and roundings to bf16, become
+    polynomials and integer operations: a call of the C library for each element would cost more than the products.
+    exp2 is a minimax polynomial on [-1/2, 1/2] with relative error below 2^-24 (f32) and 2^-52 (f64); results below the
+    smallest normal number are 0. With `scale-instruction` its scaling uses AVX-512's `vscalef`.
+
+    Before:
+    ```mlir
+    %p = math.exp2 %x : vector<16xf32>
+    ```
+    After:
+    ```mlir
+    %n = math.roundeven %x ...
+    %f = arith.subf %x, %n
+    ...
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::math::MathDialect",
+                           "mlir::vector::VectorDialect"];
+  let options = [
+    Option<"scaleInstruction", "scale-instruction", "bool", "false", "The target has AVX-512's vscalef">];
+  let statistics = [Statistic<"numExpanded", "num-expanded", "Operations that were expanded">];
+}
+
+//===----------------------------------------------------------------------===//
 // From a lowered function to one that a host can call
 //===----------------------------------------------------------------------===//
 

@@ -69,17 +69,19 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["accumulator", "result"]>]
   let summary = "accumulator + lhs * rhs, or accumulator + lhs * rhs^T";
   let description = [{
     The product of two tiles, accumulated in the accumulator's element type. With `transposed` the right-hand side is
-    columns x contraction, as a tile of keys is.
+    columns x contraction, as a tile of keys is. With `skip_zeros` an element of the left-hand side that is zero
+    contributes nothing, whatever the right-hand side holds there: a masked probability keeps a NaN value out.
 
     ```mlir
     %s = tile.dot %q, %k, %zero transposed
         : !tile.tile<24x64xf32>, !tile.tile<512x64xf32> -> !tile.tile<24x512xf32>
     ```
   }];
-  let arguments = (ins Tile_Matrix:$lhs, Tile_Matrix:$rhs, Tile_Matrix:$accumulator, UnitAttr:$transposed);
+  let arguments = (ins Tile_Matrix:$lhs, Tile_Matrix:$rhs, Tile_Matrix:$accumulator, UnitAttr:$transposed,
+                       UnitAttr:$skip_zeros);
   let results = (outs Tile_Matrix:$result);
   let assemblyFormat = [{
-    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? attr-dict
+    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? (`skip_zeros` $skip_zeros^)? attr-dict
     `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let hasVerifier = 1;
@@ -159,7 +161,7 @@ def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
     source's rows are contracted (values of p * v).
 
     ```mlir
-    tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed <width = 64>
+    tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed <width = 64, lanes = 16>
         : memref<?x?x?x64xf32>, memref<?x?x?x4096xf32>
     ```
   }];
@@ -180,7 +182,7 @@ def Tile_ViewOp : Tile_Op<"view", [Pure]> {
 
     ```mlir
     %k = tile.view %packed[%b, %h, %s] valid(%n)
-        : memref<?x?x?x4096xf32> -> !tile.tile<512x64xf32, #tile.panels<width = 64>>
+        : memref<?x?x?x4096xf32> -> !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
     ```
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices, Index:$valid);

@@ -1,0 +1,78 @@
+//===- AssignTileLayouts.cpp - assign-tile-layouts ------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tile/Tile.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "passes/Passes.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_ASSIGNTILELAYOUTS
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+
+namespace {
+
+/// How many vectors of a register block lie side by side: as many as leave registers for a column of the right-hand side and
+/// a broadcast, spread evenly over the tile's columns so that the last block is not nearly empty.
+int64_t vectorsFor(int64_t columns, int64_t lanes, int64_t rows, int64_t registers) {
+  int64_t most = 1;
+  while ((most + 1) * rows + (most + 1) + 1 <= registers)
+    ++most;
+  int64_t vectors = llvm::divideCeil(columns, lanes);
+  return llvm::divideCeil(vectors, llvm::divideCeil(vectors, most));
+}
+
+struct AssignTileLayouts : flashc::impl::AssignTileLayoutsBase<AssignTileLayouts> {
+  using AssignTileLayoutsBase::AssignTileLayoutsBase;
+
+  void runOnOperation() override {
+    if (vectorBytes < 8 || !llvm::isPowerOf2_64(vectorBytes)) {
+      getOperation()->emitError() << "expected vector-bytes to be a power of two of at least 8, got " << vectorBytes;
+      return signalPassFailure();
+    }
+    if (vectorRegisters < blockRows + 2 || blockRows < 1) {
+      getOperation()->emitError() << "expected at least " << blockRows + 2 << " vector registers for blocks of "
+                                  << blockRows << " rows, got " << vectorRegisters;
+      return signalPassFailure();
+    }
+    getOperation()->walk([&](Operation *op) {
+      for (Value result : op->getResults())
+        assign(result);
+      for (Region &region : op->getRegions())
+        for (Block &block : region)
+          for (Value argument : block.getArguments())
+            assign(argument);
+    });
+  }
+
+private:
+  void assign(Value value) {
+    auto type = dyn_cast<tile::TileType>(value.getType());
+    if (!type || type.getShape().size() != 2 || type.getLayout())
+      return;
+    int64_t lanes = std::max<int64_t>(1, vectorBytes * 8 / type.getElementType().getIntOrFloatBitWidth());
+    // The right-hand side of a product is read in panels, everything else in rows.
+    tile::DotOp product;
+    for (OpOperand &use : value.getUses())
+      if (auto dot = dyn_cast<tile::DotOp>(use.getOwner()); dot && use.getOperandNumber() == 1)
+        product = dot;
+    int64_t columns = type.getShape()[product && product.getTransposed() ? 0 : 1];
+    int64_t vectors = vectorsFor(columns, lanes, blockRows, vectorRegisters);
+    Attribute layout;
+    if (product)
+      layout = tile::PanelLayoutAttr::get(&getContext(), vectors * lanes, lanes);
+    else
+      layout = tile::RegisterLayoutAttr::get(&getContext(), blockRows, vectors, lanes);
+    value.setType(type.withLayout(layout));
+    ++numAssigned;
+  }
+};
+
+} // namespace

@@ -1,0 +1,243 @@
+//===- ExpandMath.cpp - expand-math ---------------------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/Passes.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_EXPANDMATH
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+
+namespace {
+
+constexpr double kLog2e = 1.4426950408889634074, kLn2 = 0.69314718055994530942;
+
+/// Arithmetic on scalars or vectors of one floating-point type, f32 or f64.
+struct Math {
+  OpBuilder &b;
+  Location loc;
+  Type type;
+
+  FloatType element() const { return cast<FloatType>(getElementTypeOrSelf(type)); }
+  bool isDouble() const { return element().isF64(); }
+  Type like(Type t) const {
+    auto vector = dyn_cast<VectorType>(type);
+    return vector ? Type(vector.clone(t)) : t;
+  }
+  Type integerType() const { return like(b.getIntegerType(element().getWidth())); }
+
+  Value constant(double value) const { return fromAttr(type, b.getFloatAttr(element(), value)); }
+  Value integer(int64_t value) const {
+    return fromAttr(integerType(), b.getIntegerAttr(getElementTypeOrSelf(integerType()), value));
+  }
+  Value fromAttr(Type t, TypedAttr scalar) const {
+    TypedAttr value = scalar;
+    if (auto vector = dyn_cast<VectorType>(t))
+      value = DenseElementsAttr::get(vector, Attribute(scalar));
+    return b.create<arith::ConstantOp>(loc, t, value);
+  }
+  Value add(Value x, Value y) const { return b.create<arith::AddFOp>(loc, x, y); }
+  Value sub(Value x, Value y) const { return b.create<arith::SubFOp>(loc, x, y); }
+  Value mul(Value x, Value y) const { return b.create<arith::MulFOp>(loc, x, y); }
+  Value div(Value x, Value y) const { return b.create<arith::DivFOp>(loc, x, y); }
+  Value fma(Value x, Value y, Value z) const { return b.create<LLVM::FMulAddOp>(loc, x, y, z); }
+  Value compare(arith::CmpFPredicate p, Value x, Value y) const { return b.create<arith::CmpFOp>(loc, p, x, y); }
+  Value select(Value c, Value x, Value y) const { return b.create<arith::SelectOp>(loc, c, x, y); }
+  Value bits(Value x) const { return b.create<arith::BitcastOp>(loc, integerType(), x); }
+  Value fromBits(Value x) const { return b.create<arith::BitcastOp>(loc, type, x); }
+
+  /// c[0] + c[1] x + ... by Horner's rule.
+  Value polynomial(Value x, ArrayRef<double> c) const {
+    Value sum = constant(c.back());
+    for (double coefficient : llvm::reverse(c.drop_back()))
+      sum = fma(sum, x, constant(coefficient));
+    return sum;
+  }
+};
+
+/// 2^f on [-1/2, 1/2], minimax in relative error (Remez exchange): 7.5e-8 and 3.1e-18.
+constexpr double kExp2Float[] = {1.0000000716546416382, 0.69314696706526492761,  0.24022119723969178047,
+                                 0.05550713272875391178, 0.0096755413310213911451, 0.0013276472167819943329};
+constexpr double kExp2Double[] = {
+    0.9999999999999999971,      0.69314718055994533046,     0.24022650695910156205,    0.055504108664819921483,
+    0.0096181291075883350833,   0.0013333558146789950323,   0.00015403530462514613026, 0.0000152527334899608046,
+    1.3215433089594629037e-6,   1.0178198033328527662e-7,   7.0741056262456593708e-9,  4.4352809446103361611e-10};
+
+/// The attribute that says an exponent is never positive, so nothing guards against overflow.
+constexpr StringLiteral kNonPositive = "tile.nonpositive";
+
+Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction) {
+  OpBuilder &b = m.b;
+  bool isDouble = m.isDouble();
+  // Below this the result is not a normal number and becomes 0.
+  Value least = m.constant(isDouble ? -1022 : -126);
+  if (!nonPositive) {
+    Value most = m.constant(isDouble ? 1024 : 128);
+    x = m.select(m.compare(arith::CmpFPredicate::OGT, x, most), most, x);
+  }
+  ArrayRef<double> coefficients = isDouble ? ArrayRef<double>(kExp2Double) : ArrayRef<double>(kExp2Float);
+  auto vector = dyn_cast<VectorType>(m.type);
+  if (scaleInstruction && vector && vector.getNumElements() * m.element().getWidth() == 512) {
+    // A compare whose false side is x keeps a NaN, and is one vmax. One below the least: vscalef then gives 0 in the
+    // flush-to-zero mode that tasks run in, and a subnormal number otherwise.
+    Value floor = m.constant(isDouble ? -1200 : -200);
+    x = m.select(m.compare(arith::CmpFPredicate::OLT, x, floor), floor, x);
+    Value n = b.create<math::RoundEvenOp>(m.loc, x);
+    Value p = m.polynomial(m.sub(x, n), coefficients);
+    Value mask = b.create<arith::ConstantOp>(m.loc, b.getIntegerAttr(b.getIntegerType(vector.getNumElements()), -1));
+    Value rounding = b.create<arith::ConstantOp>(m.loc, b.getI32IntegerAttr(4)); // the current direction
+    StringRef name = isDouble ? "llvm.x86.avx512.mask.scalef.pd.512" : "llvm.x86.avx512.mask.scalef.ps.512";
+    return b
+        .create<LLVM::CallIntrinsicOp>(m.loc, m.type, b.getStringAttr(name), ValueRange{p, n, p, mask, rounding},
+                                       LLVM::FastmathFlagsAttr{})
+        .getResult(0);
+  }
+  // Adding 1.5 * 2^(mantissa bits) rounds to an integer and leaves it in the low bits of the sum.
+  Value magic = m.constant(isDouble ? 6755399441055744.0 : 12582912.0);
+  Value shifted = m.add(x, magic);
+  Value p = m.polynomial(m.sub(x, m.sub(shifted, magic)), coefficients);
+  Value exponent = b.create<arith::ShLIOp>(m.loc, m.bits(shifted), m.integer(isDouble ? 52 : 23));
+  Value result = m.fromBits(b.create<arith::AddIOp>(m.loc, m.bits(p), exponent));
+  if (!nonPositive) {
+    Value infinity = m.constant(std::numeric_limits<double>::infinity());
+    result = m.select(m.compare(arith::CmpFPredicate::OGE, x, m.constant(isDouble ? 1024 : 128)), infinity, result);
+  }
+  result = m.select(m.compare(arith::CmpFPredicate::OLT, x, least), m.constant(0), result);
+  return m.select(m.compare(arith::CmpFPredicate::UNO, x, x), x, result);
+}
+
+/// log(2^e m) = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)): the series of atanh converges like
+/// 0.0295^k.
+Value buildLog(const Math &m, Value x) {
+  OpBuilder &b = m.b;
+  bool isDouble = m.isDouble();
+  int64_t mantissa = isDouble ? 52 : 23;
+  Value bits = m.bits(x);
+  Value rootHalf = m.integer(isDouble ? 0x3fe6a09e667f3bcdLL : 0x3f3504f3LL);
+  Value shift = m.integer(mantissa);
+  Value e = b.create<arith::ShRSIOp>(m.loc, b.create<arith::SubIOp>(m.loc, bits, rootHalf), shift);
+  Value scaled = m.fromBits(b.create<arith::SubIOp>(m.loc, bits, b.create<arith::ShLIOp>(m.loc, e, shift)));
+  Value one = m.constant(1);
+  Value s = m.div(m.sub(scaled, one), m.add(scaled, one));
+  SmallVector<double> series;
+  for (int k = 0; k < (isDouble ? 12 : 6); ++k)
+    series.push_back(2.0 / (2 * k + 1));
+  Value logScaled = m.mul(s, m.polynomial(m.mul(s, s), series));
+  Value exponent = b.create<arith::SIToFPOp>(m.loc, m.type, e);
+  Value result = m.fma(exponent, m.constant(kLn2), logScaled);
+  double infinity = std::numeric_limits<double>::infinity();
+  Value least = m.constant(isDouble ? 2.2250738585072014e-308 : 1.17549435e-38);
+  result = m.select(m.compare(arith::CmpFPredicate::OLT, x, least), m.constant(-infinity), result);
+  Value invalid = m.compare(arith::CmpFPredicate::ULT, x, m.constant(0));
+  result = m.select(invalid, m.constant(std::numeric_limits<double>::quiet_NaN()), result);
+  return m.select(m.compare(arith::CmpFPredicate::OEQ, x, m.constant(infinity)), x, result);
+}
+
+/// tanh(x) = sign(x) (1 - t) / (1 + t), t = e^(-2|x|): the error is relative to 1, not to a small result, which is what a
+/// score capped by it needs.
+Value buildTanh(const Math &m, Value x, bool scaleInstruction) {
+  Value zero = m.constant(0);
+  Value negative = m.compare(arith::CmpFPredicate::OLT, x, zero);
+  Value minus = m.b.create<arith::NegFOp>(m.loc, x);
+  Value magnitude = m.select(negative, minus, x);
+  Value t = buildExp2(m, m.mul(magnitude, m.constant(-2 * kLog2e)), /*nonPositive=*/true, scaleInstruction);
+  Value one = m.constant(1);
+  Value r = m.div(m.sub(one, t), m.add(one, t));
+  return m.select(negative, m.b.create<arith::NegFOp>(m.loc, r), r);
+}
+
+/// f32 to bf16, to nearest and ties to even; NaN stays NaN.
+Value buildRoundToBF16(OpBuilder &b, Location loc, Value x, Type result) {
+  Math m{b, loc, x.getType()};
+  Value bits = m.bits(x);
+  Value odd = b.create<arith::AndIOp>(loc, b.create<arith::ShRUIOp>(loc, bits, m.integer(16)), m.integer(1));
+  Value rounded = b.create<arith::AddIOp>(loc, b.create<arith::AddIOp>(loc, bits, m.integer(0x7fff)), odd);
+  Value high = b.create<arith::ShRUIOp>(loc, rounded, m.integer(16));
+  high = m.select(m.compare(arith::CmpFPredicate::UNO, x, x), m.integer(0x7fc0), high);
+  return b.create<arith::BitcastOp>(loc, result, b.create<arith::TruncIOp>(loc, m.like(b.getI16Type()), high));
+}
+
+Value buildExtendBF16(OpBuilder &b, Location loc, Value x, Type result) {
+  Math m{b, loc, result};
+  Value narrow = b.create<arith::BitcastOp>(loc, m.like(b.getI16Type()), x);
+  Value wide = b.create<arith::ExtUIOp>(loc, m.integerType(), narrow);
+  return m.fromBits(b.create<arith::ShLIOp>(loc, wide, m.integer(16)));
+}
+
+/// Replaces `Op` on f32 and f64 by what `build` makes of it; null leaves it alone.
+template <typename Op>
+struct Expand : OpRewritePattern<Op> {
+  using Build = std::function<Value(const Math &, Op)>;
+  Expand(MLIRContext *context, Build build) : OpRewritePattern<Op>(context), build(std::move(build)) {}
+
+  LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
+    Type element = getElementTypeOrSelf(op.getType());
+    if (!element.isF32() && !element.isF64() && !element.isBF16())
+      return rewriter.notifyMatchFailure(op, "neither f32, f64 nor bf16");
+    Value result = build(Math{rewriter, op.getLoc(), op.getType()}, op);
+    if (!result)
+      return rewriter.notifyMatchFailure(op, "not of a type that is expanded");
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+
+  Build build;
+};
+
+struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
+  using ExpandMathBase::ExpandMathBase;
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    add<math::Exp2Op>(patterns, [this](const Math &m, math::Exp2Op op) {
+      return buildExp2(m, op.getOperand(), op->hasAttr(kNonPositive), scaleInstruction);
+    });
+    add<math::ExpOp>(patterns, [this](const Math &m, math::ExpOp op) {
+      return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(kNonPositive), scaleInstruction);
+    });
+    add<math::LogOp>(patterns, [](const Math &m, math::LogOp op) { return buildLog(m, op.getOperand()); });
+    add<math::TanhOp>(patterns,
+                      [this](const Math &m, math::TanhOp op) { return buildTanh(m, op.getOperand(), scaleInstruction); });
+    add<math::FmaOp>(patterns, [](const Math &m, math::FmaOp op) { return m.fma(op.getA(), op.getB(), op.getC()); });
+    patterns.add<Expand<arith::TruncFOp>>(&getContext(), [this](const Math &m, arith::TruncFOp op) -> Value {
+      if (!getElementTypeOrSelf(op.getType()).isBF16() || !getElementTypeOrSelf(op.getIn().getType()).isF32())
+        return {};
+      ++numExpanded;
+      return buildRoundToBF16(m.b, m.loc, op.getIn(), op.getType());
+    });
+    patterns.add<Expand<arith::ExtFOp>>(&getContext(), [this](const Math &m, arith::ExtFOp op) -> Value {
+      if (!getElementTypeOrSelf(op.getIn().getType()).isBF16() || !m.element().isF32())
+        return {};
+      ++numExpanded;
+      return buildExtendBF16(m.b, m.loc, op.getIn(), op.getType());
+    });
+    if (failed(applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+
+private:
+  template <typename Op>
+  void add(RewritePatternSet &patterns, typename Expand<Op>::Build build) {
+    patterns.add<Expand<Op>>(&getContext(), [this, build](const Math &m, Op op) -> Value {
+      if (m.element().isBF16())
+        return {};
+      ++numExpanded;
+      return build(m, op);
+    });
+  }
+};
+
+} // namespace

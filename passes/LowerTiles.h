@@ -1,0 +1,90 @@
+//===- LowerTiles.h - Tiles on a CPU --------------------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// The parts of lower-tiles-to-vector: where a tile lives, and one emitter for each kind of operation. A tile lives in a
+/// row-major scratch buffer on the task's stack, sized to stay in the first or second cache level, or packed in memory.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_PASSES_LOWERTILES_H
+#define FLASHC_PASSES_LOWERTILES_H
+
+#include "dialects/Tile/Tile.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Builders.h"
+
+namespace flashc::cpu {
+
+/// Where a tile's elements are.
+struct TileBuffer {
+  /// Scratch: memref<rows x padded columns> (memref<rows> for one element a row). Packed: the memory of `tile.pack`.
+  mlir::Value memory;
+  /// The tile is this scalar everywhere and has no memory.
+  mlir::Value splat;
+  /// How many rows and columns exist (index); null: all of the tile's.
+  mlir::Value rows, columns;
+  /// Packed: which strip (transposed) or first key (not transposed) `memory` is read at.
+  llvm::SmallVector<mlir::Value> indices;
+};
+
+/// Register blocking of a matrix tile: `rows` x (`vectors` * `lanes`) accumulators.
+struct RegisterBlock {
+  int64_t rows, vectors, lanes;
+  int64_t columns() const { return vectors * lanes; }
+};
+
+/// Index arithmetic with constants, folded while it is built.
+struct IndexBuilder {
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  mlir::Value constant(int64_t value) const;
+  mlir::Value add(mlir::Value x, mlir::Value y) const;
+  mlir::Value mul(mlir::Value x, int64_t y) const;
+  mlir::Value ceilDiv(mlir::Value x, int64_t y) const;
+  mlir::Value min(mlir::Value x, mlir::Value y) const;
+};
+
+/// Builds `for (i = begin; i < end; i += step) body(i)`.
+void buildLoop(mlir::OpBuilder &b, mlir::Location loc, mlir::Value begin, mlir::Value end, int64_t step,
+               llvm::function_ref<void(mlir::OpBuilder &, mlir::Value)> body);
+
+/// Converts a scalar or vector between floating-point types of any width.
+mlir::Value convertFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value, mlir::Type element);
+
+/// result = accumulator + lhs * rhs over register blocks of `block`; `rhs` is packed in panels of `block.columns()`.
+/// `accumulator` and `result` are scratch of one shape, possibly the same; a null accumulator is zero.
+void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
+             const TileBuffer &rhs, mlir::Value accumulator, mlir::Value result);
+
+/// Reads a tile into scratch, zero outside the valid extent.
+void emitLoad(mlir::OpBuilder &b, tile::LoadOp op, int64_t lanes, mlir::Value scratch);
+
+/// Writes the valid extent of scratch (or of a splat) to memory.
+void emitStore(mlir::OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuffer &value);
+
+/// What `tile.pack` does, with its parts: copies `valid` rows of `source` from `offsets` on into panels of `width` of
+/// `destination` at `indices`.
+void emitPack(mlir::OpBuilder &b, mlir::Location loc, mlir::Value source, mlir::ValueRange offsets, mlir::Value valid,
+              mlir::Value destination, mlir::ValueRange indices, bool transposed, int64_t width, int64_t lanes);
+
+/// Clones the scalar code of `body` (without its terminator) on vectors of `lanes` elements: arguments that are
+/// vectors make what depends on them vectors, the rest stays scalar. Returns what the terminator's operand became, as a vector.
+/// Operations that have no vector form are unrolled over the lanes.
+mlir::Value cloneVectorized(mlir::OpBuilder &b, mlir::Block &body, mlir::ValueRange arguments, int64_t lanes);
+
+/// A run of maps and reductions between two products: each row is finished before the next one starts, and operations
+/// that can share a pass over the columns do. `buffers` knows every operand; results that live on get scratch by `allocate`.
+void emitRows(mlir::OpBuilder &b, llvm::ArrayRef<mlir::Operation *> group, int64_t lanes,
+              llvm::function_ref<TileBuffer &(mlir::Value)> buffer, llvm::function_ref<bool(mlir::Value)> livesOn);
+
+} // namespace flashc::cpu
+
+#endif // FLASHC_PASSES_LOWERTILES_H

@@ -1,0 +1,375 @@
+//===- LowerTilesMemory.cpp - Tiles to and from memory --------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Loads, stores and packing. Memory may have any strides; where the innermost one is known only at run time, both forms are
+/// emitted: whole vectors where it is 1, single elements otherwise. All of it costs O(S * D), against O(S^2 * D) of the
+/// products, but a strided gather of single elements would still show.
+///
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "passes/LowerTiles.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::cpu;
+
+Value IndexBuilder::constant(int64_t value) const { return b.create<arith::ConstantIndexOp>(loc, value); }
+
+Value IndexBuilder::add(Value x, Value y) const {
+  if (isConstantIntValue(x, 0))
+    return y;
+  if (isConstantIntValue(y, 0))
+    return x;
+  auto xc = getConstantIntValue(x), yc = getConstantIntValue(y);
+  return xc && yc ? constant(*xc + *yc) : b.create<arith::AddIOp>(loc, x, y).getResult();
+}
+
+Value IndexBuilder::mul(Value x, int64_t y) const {
+  if (auto xc = getConstantIntValue(x))
+    return constant(*xc * y);
+  return y == 1 ? x : b.create<arith::MulIOp>(loc, x, constant(y)).getResult();
+}
+
+Value IndexBuilder::ceilDiv(Value x, int64_t y) const {
+  if (auto xc = getConstantIntValue(x))
+    return constant((*xc + y - 1) / y);
+  // Extents are never negative, so the unsigned form is exact; it is a shift where y is a power of two.
+  Value up = b.create<arith::AddIOp>(loc, x, constant(y - 1));
+  return b.create<arith::DivUIOp>(loc, up, constant(y));
+}
+
+Value IndexBuilder::min(Value x, Value y) const { return b.create<arith::MinSIOp>(loc, x, y); }
+
+void cpu::buildLoop(OpBuilder &b, Location loc, Value begin, Value end, int64_t step,
+                    function_ref<void(OpBuilder &, Value)> body) {
+  b.create<scf::ForOp>(loc, begin, end, b.create<arith::ConstantIndexOp>(loc, step), ValueRange{},
+                       [&](OpBuilder &b, Location loc, Value i, ValueRange) {
+                         body(b, i);
+                         b.create<scf::YieldOp>(loc);
+                       });
+}
+
+Value cpu::convertFloat(OpBuilder &b, Location loc, Value value, Type element) {
+  Type from = getElementTypeOrSelf(value.getType());
+  if (from == element)
+    return value;
+  auto typeOf = [&](Type t) -> Type {
+    auto vector = dyn_cast<VectorType>(value.getType());
+    return vector ? Type(vector.clone(t)) : t;
+  };
+  unsigned fromBits = from.getIntOrFloatBitWidth(), toBits = element.getIntOrFloatBitWidth();
+  if (fromBits == toBits) // f16 and bf16: neither holds the other
+    return convertFloat(b, loc, convertFloat(b, loc, value, b.getF32Type()), element);
+  if (fromBits < toBits)
+    return b.create<arith::ExtFOp>(loc, typeOf(element), value);
+  return b.create<arith::TruncFOp>(loc, typeOf(element), value);
+}
+
+namespace {
+
+/// The strides of ranked memory; `ShapedType::kDynamic` where not known.
+int64_t innerStride(Value memory) {
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  auto type = cast<MemRefType>(memory.getType());
+  if (type.getRank() == 0 || failed(getStridesAndOffset(type, strides, offset)))
+    return ShapedType::kDynamic;
+  return strides.back();
+}
+
+/// Emits `body(memory, true)` where the innermost stride of `memory` is 1 (and its type says so) and
+/// `body(memory, false)` where it is not.
+void dispatchOnStride(OpBuilder &b, Location loc, Value memory, function_ref<void(OpBuilder &, Value, bool)> body) {
+  int64_t stride = innerStride(memory);
+  if (stride != ShapedType::kDynamic)
+    return body(b, memory, stride == 1);
+  auto type = cast<MemRefType>(memory.getType());
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(getStridesAndOffset(type, strides, offset)))
+    return body(b, memory, false);
+  strides.back() = 1;
+  auto unitType = MemRefType::get(type.getShape(), type.getElementType(),
+                                  StridedLayoutAttr::get(b.getContext(), offset, strides), type.getMemorySpace());
+  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, memory);
+  Value one = b.create<arith::ConstantIndexOp>(loc, 1);
+  Value isUnit = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, metadata.getStrides().back(), one);
+  b.create<scf::IfOp>(
+      loc, isUnit,
+      [&](OpBuilder &b, Location loc) {
+        body(b, b.create<memref::CastOp>(loc, unitType, memory), true);
+        b.create<scf::YieldOp>(loc);
+      },
+      [&](OpBuilder &b, Location loc) {
+        body(b, memory, false);
+        b.create<scf::YieldOp>(loc);
+      });
+}
+
+/// A place in memory: indices, the last of which moves along a row.
+struct Place {
+  Value memory;
+  SmallVector<Value> indices;
+  Type element() const { return cast<MemRefType>(memory.getType()).getElementType(); }
+  SmallVector<Value> at(OpBuilder &b, Location loc, Value column) const {
+    SmallVector<Value> result(indices);
+    result.back() = IndexBuilder{b, loc}.add(result.back(), column);
+    return result;
+  }
+};
+
+/// Copies `count` elements (static) of a row; whole vectors if `vectorize`, which asks unit strides of both sides.
+void copyRow(OpBuilder &b, Location loc, const Place &from, const Place &to, int64_t count, int64_t lanes,
+             bool vectorize) {
+  IndexBuilder index{b, loc};
+  int64_t whole = vectorize ? count / lanes * lanes : 0;
+  auto type = VectorType::get({lanes}, from.element());
+  if (whole)
+    buildLoop(b, loc, index.constant(0), index.constant(whole), lanes, [&](OpBuilder &b, Value c) {
+      Value x = b.create<vector::LoadOp>(loc, type, from.memory, from.at(b, loc, c));
+      b.create<vector::StoreOp>(loc, convertFloat(b, loc, x, to.element()), to.memory, to.at(b, loc, c));
+    });
+  if (whole < count)
+    buildLoop(b, loc, index.constant(whole), index.constant(count), 1, [&](OpBuilder &b, Value c) {
+      Value x = b.create<memref::LoadOp>(loc, from.memory, from.at(b, loc, c));
+      b.create<memref::StoreOp>(loc, convertFloat(b, loc, x, to.element()), to.memory, to.at(b, loc, c));
+    });
+}
+
+void fillRow(OpBuilder &b, Location loc, const Place &to, int64_t begin, int64_t end) {
+  if (begin >= end)
+    return;
+  IndexBuilder index{b, loc};
+  Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(to.element()));
+  buildLoop(b, loc, index.constant(begin), index.constant(end), 1, [&](OpBuilder &b, Value c) {
+    b.create<memref::StoreOp>(loc, zero, to.memory, to.at(b, loc, c));
+  });
+}
+
+/// Offsets of element (row, 0) of an access whose last two offsets are `offsets`' last two.
+SmallVector<Value> rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value row) {
+  SmallVector<Value> indices(offsets);
+  Value &rowIndex = indices[indices.size() - 2];
+  rowIndex = IndexBuilder{b, loc}.add(rowIndex, row);
+  return indices;
+}
+
+} // namespace
+
+void cpu::emitLoad(OpBuilder &b, tile::LoadOp op, int64_t lanes, Value scratch) {
+  Location loc = op.getLoc();
+  IndexBuilder index{b, loc};
+  ArrayRef<int64_t> shape = cast<tile::TileType>(op.getResult().getType()).getShape();
+  ArrayRef<int64_t> padded = cast<MemRefType>(scratch.getType()).getShape();
+  Value zero = index.constant(0);
+  auto extent = [&](unsigned d) { return op.getValid().empty() ? index.constant(shape[d]) : op.getValid()[d]; };
+  // Rows of more or fewer columns than the tile's: only a static number is unrolled into vectors, so that is what is
+  // asked of the columns; a tile's columns are a head dimension, which is static.
+  int64_t columns = shape.size() == 2 ? getConstantIntValue(extent(1)).value_or(shape[1]) : 1;
+  Value valid = index.min(extent(0), index.constant(shape[0]));
+
+  if (shape.size() == 1) {
+    buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
+      SmallVector<Value> indices(op.getOffsets());
+      indices.back() = IndexBuilder{b, loc}.add(indices.back(), r);
+      Value x = b.create<memref::LoadOp>(loc, op.getSource(), indices);
+      x = convertFloat(b, loc, x, cast<MemRefType>(scratch.getType()).getElementType());
+      b.create<memref::StoreOp>(loc, x, scratch, r);
+    });
+    buildLoop(b, loc, valid, index.constant(padded[0]), 1,
+              [&](OpBuilder &b, Value r) { fillRow(b, loc, Place{scratch, {r}}, 0, 1); });
+    return;
+  }
+  dispatchOnStride(b, loc, op.getSource(), [&](OpBuilder &b, Value source, bool unit) {
+    buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
+      Place to{scratch, {r, zero}};
+      copyRow(b, loc, Place{source, rowOf(b, loc, op.getOffsets(), r)}, to, columns, lanes, unit);
+      fillRow(b, loc, to, columns, padded[1]);
+    });
+  });
+  buildLoop(b, loc, valid, index.constant(padded[0]), 1,
+            [&](OpBuilder &b, Value r) { fillRow(b, loc, Place{scratch, {r, zero}}, 0, padded[1]); });
+}
+
+void cpu::emitStore(OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuffer &value) {
+  Location loc = op.getLoc();
+  IndexBuilder index{b, loc};
+  ArrayRef<int64_t> shape = cast<tile::TileType>(op.getValue().getType()).getShape();
+  Value zero = index.constant(0);
+  Value valid = op.getValid().empty() ? index.constant(shape[0]) : op.getValid()[0];
+  Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
+  auto read = [&](OpBuilder &b, ValueRange at) -> Value {
+    Value x = value.splat ? value.splat : b.create<memref::LoadOp>(loc, value.memory, at).getResult();
+    return convertFloat(b, loc, x, element);
+  };
+  if (shape.size() == 1) {
+    buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
+      SmallVector<Value> indices(op.getOffsets());
+      indices.back() = IndexBuilder{b, loc}.add(indices.back(), r);
+      b.create<memref::StoreOp>(loc, read(b, r), op.getDestination(), indices);
+    });
+    return;
+  }
+  int64_t columns = op.getValid().empty() ? shape[1] : getConstantIntValue(op.getValid()[1]).value_or(shape[1]);
+  if (value.splat) {
+    buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
+      buildLoop(b, loc, zero, index.constant(columns), 1, [&](OpBuilder &b, Value c) {
+        SmallVector<Value> indices = rowOf(b, loc, op.getOffsets(), r);
+        indices.back() = IndexBuilder{b, loc}.add(indices.back(), c);
+        b.create<memref::StoreOp>(loc, read(b, {}), op.getDestination(), indices);
+      });
+    });
+    return;
+  }
+  dispatchOnStride(b, loc, op.getDestination(), [&](OpBuilder &b, Value destination, bool unit) {
+    buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
+      copyRow(b, loc, Place{value.memory, {r, zero}}, Place{destination, rowOf(b, loc, op.getOffsets(), r)}, columns,
+              lanes, unit);
+    });
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Packing
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Transposes `rows` (as many vectors as lanes) in log2(lanes) rounds: round h swaps the off-diagonal h x h blocks.
+void transposeSquare(OpBuilder &b, Location loc, SmallVectorImpl<Value> &rows) {
+  int64_t lanes = rows.size();
+  for (int64_t h = lanes / 2; h >= 1; h /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t k = 0; k < lanes; ++k) {
+      low.push_back(k & h ? lanes + k - h : k);
+      high.push_back(k & h ? lanes + k : k + h);
+    }
+    for (int64_t i = 0; i < lanes; ++i) {
+      if (i & h)
+        continue;
+      Value x = rows[i], y = rows[i + h];
+      rows[i] = b.create<vector::ShuffleOp>(loc, x, y, low);
+      rows[i + h] = b.create<vector::ShuffleOp>(loc, x, y, high);
+    }
+  }
+}
+
+struct Packer {
+  Location loc;
+  Value source;
+  ValueRange offsets;
+  Value destination;
+  SmallVector<Value> indices;
+  int64_t width, lanes;
+  int64_t columns = cast<MemRefType>(source.getType()).getShape().back();
+  Type element = cast<MemRefType>(destination.getType()).getElementType();
+
+  Value read(OpBuilder &b, Value row, Value column) {
+    SmallVector<Value> at = rowOf(b, loc, offsets, row);
+    at.back() = IndexBuilder{b, loc}.add(at.back(), column);
+    return convertFloat(b, loc, b.create<memref::LoadOp>(loc, source, at), element);
+  }
+  SmallVector<Value> to(ValueRange last) {
+    SmallVector<Value> at(indices);
+    at.append(last.begin(), last.end());
+    return at;
+  }
+
+  /// Single elements: destination[d][row] = source[row][d] for the columns `[first, columns)`.
+  void transposeElements(OpBuilder &b, Value valid, int64_t first) {
+    if (first >= columns)
+      return;
+    IndexBuilder index{b, loc};
+    buildLoop(b, loc, index.constant(0), valid, 1, [&](OpBuilder &b, Value row) {
+      buildLoop(b, loc, index.constant(first), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
+        b.create<memref::StoreOp>(loc, read(b, row, d), destination, to({d, row}));
+      });
+    });
+  }
+
+  /// Whole squares of lanes x lanes, where all `width` rows exist and rows are contiguous.
+  void transposeVectors(OpBuilder &b) {
+    IndexBuilder index{b, loc};
+    int64_t whole = columns / lanes * lanes;
+    auto type = VectorType::get({lanes}, cast<MemRefType>(source.getType()).getElementType());
+    buildLoop(b, loc, index.constant(0), index.constant(width), lanes, [&](OpBuilder &b, Value row) {
+      buildLoop(b, loc, index.constant(0), index.constant(whole), lanes, [&](OpBuilder &b, Value d) {
+        IndexBuilder index{b, loc};
+        SmallVector<Value> square;
+        for (int64_t r = 0; r < lanes; ++r) {
+          SmallVector<Value> at = rowOf(b, loc, offsets, index.add(row, index.constant(r)));
+          at.back() = index.add(at.back(), d);
+          square.push_back(convertFloat(b, loc, b.create<vector::LoadOp>(loc, type, source, at), element));
+        }
+        transposeSquare(b, loc, square);
+        for (int64_t r = 0; r < lanes; ++r)
+          b.create<vector::StoreOp>(loc, square[r], destination, to({index.add(d, index.constant(r)), row}));
+      });
+    });
+    transposeElements(b, index.constant(width), whole);
+  }
+
+  void packTransposed(OpBuilder &b, Value valid, bool unit) {
+    IndexBuilder index{b, loc};
+    auto elements = [&](OpBuilder &b) {
+      transposeElements(b, valid, 0);
+      Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(element));
+      buildLoop(b, loc, index.constant(0), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
+        buildLoop(b, loc, valid, index.constant(width), 1, [&](OpBuilder &b, Value row) {
+          b.create<memref::StoreOp>(loc, zero, destination, to({d, row}));
+        });
+      });
+    };
+    if (!unit || width % lanes != 0)
+      return elements(b);
+    Value whole = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, valid, index.constant(width));
+    b.create<scf::IfOp>(
+        loc, whole,
+        [&](OpBuilder &b, Location loc) {
+          transposeVectors(b);
+          b.create<scf::YieldOp>(loc);
+        },
+        [&](OpBuilder &b, Location loc) {
+          elements(b);
+          b.create<scf::YieldOp>(loc);
+        });
+  }
+
+  /// destination[panel][first + row][c] = source[row][panel * width + c], zero beyond the source's columns.
+  void packRows(OpBuilder &b, Value valid, bool unit) {
+    IndexBuilder index{b, loc};
+    Value first = indices.pop_back_val();
+    int64_t panels = llvm::divideCeil(columns, width);
+    buildLoop(b, loc, index.constant(0), valid, 1, [&](OpBuilder &b, Value row) {
+      IndexBuilder index{b, loc};
+      for (int64_t p = 0; p < panels; ++p) {
+        int64_t count = std::min(width, columns - p * width);
+        Place from{source, rowOf(b, loc, offsets, row)};
+        from.indices.back() = index.add(from.indices.back(), index.constant(p * width));
+        Place into{destination, to({index.constant(p), index.add(first, row), index.constant(0)})};
+        copyRow(b, loc, from, into, count, lanes, unit);
+        fillRow(b, loc, into, count, width);
+      }
+    });
+  }
+};
+
+} // namespace
+
+void cpu::emitPack(OpBuilder &b, Location loc, Value source, ValueRange offsets, Value valid, Value destination,
+                   ValueRange indices, bool transposed, int64_t width, int64_t lanes) {
+  dispatchOnStride(b, loc, source, [&](OpBuilder &b, Value source, bool unit) {
+    Packer packer{loc, source, offsets, destination, SmallVector<Value>(indices), width, lanes};
+    if (transposed)
+      packer.packTransposed(b, valid, unit);
+    else
+      packer.packRows(b, valid, unit);
+  });
+}
