@@ -19,8 +19,8 @@ using namespace flashc;
 
 namespace {
 
-/// How many vectors of a register block lie side by side: as many as leave registers for a column of the right-hand side and
-/// a broadcast, spread evenly over the tile's columns so that the last block is not nearly empty.
+/// How many vectors of a register block lie side by side: as many as leave registers for a column of the right-hand
+/// side and a broadcast, spread evenly over the tile's columns so that the last block is not nearly empty.
 int64_t vectorsFor(int64_t columns, int64_t lanes, int64_t rows, int64_t registers) {
   int64_t most = 1;
   while ((most + 1) * rows + (most + 1) + 1 <= registers)

@@ -69,12 +69,12 @@ struct Math {
 };
 
 /// 2^f on [-1/2, 1/2], minimax in relative error (Remez exchange): 7.5e-8 and 3.1e-18.
-constexpr double kExp2Float[] = {1.0000000716546416382, 0.69314696706526492761,  0.24022119723969178047,
+constexpr double kExp2Float[] = {1.0000000716546416382,  0.69314696706526492761,   0.24022119723969178047,
                                  0.05550713272875391178, 0.0096755413310213911451, 0.0013276472167819943329};
-constexpr double kExp2Double[] = {
-    0.9999999999999999971,      0.69314718055994533046,     0.24022650695910156205,    0.055504108664819921483,
-    0.0096181291075883350833,   0.0013333558146789950323,   0.00015403530462514613026, 0.0000152527334899608046,
-    1.3215433089594629037e-6,   1.0178198033328527662e-7,   7.0741056262456593708e-9,  4.4352809446103361611e-10};
+constexpr double kExp2Double[] = {0.9999999999999999971,     0.69314718055994533046,   0.24022650695910156205,
+                                  0.055504108664819921483,   0.0096181291075883350833, 0.0013333558146789950323,
+                                  0.00015403530462514613026, 0.0000152527334899608046, 1.3215433089594629037e-6,
+                                  1.0178198033328527662e-7,  7.0741056262456593708e-9, 4.4352809446103361611e-10};
 
 /// The attribute that says an exponent is never positive, so nothing guards against overflow.
 constexpr StringLiteral kNonPositive = "tile.nonpositive";
@@ -119,8 +119,8 @@ Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction)
   return m.select(m.compare(arith::CmpFPredicate::UNO, x, x), x, result);
 }
 
-/// log(2^e m) = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)): the series of atanh converges like
-/// 0.0295^k.
+/// log(2^e m) = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)): the series of atanh converges
+/// like 0.0295^k.
 Value buildLog(const Math &m, Value x) {
   OpBuilder &b = m.b;
   bool isDouble = m.isDouble();
@@ -146,8 +146,8 @@ Value buildLog(const Math &m, Value x) {
   return m.select(m.compare(arith::CmpFPredicate::OEQ, x, m.constant(infinity)), x, result);
 }
 
-/// tanh(x) = sign(x) (1 - t) / (1 + t), t = e^(-2|x|): the error is relative to 1, not to a small result, which is what a
-/// score capped by it needs.
+/// tanh(x) = sign(x) (1 - t) / (1 + t), t = e^(-2|x|): the error is relative to 1, not to a small result, which is what
+/// a score capped by it needs.
 Value buildTanh(const Math &m, Value x, bool scaleInstruction) {
   Value zero = m.constant(0);
   Value negative = m.compare(arith::CmpFPredicate::OLT, x, zero);
@@ -178,8 +178,7 @@ Value buildExtendBF16(OpBuilder &b, Location loc, Value x, Type result) {
 }
 
 /// Replaces `Op` on f32 and f64 by what `build` makes of it; null leaves it alone.
-template <typename Op>
-struct Expand : OpRewritePattern<Op> {
+template <typename Op> struct Expand : OpRewritePattern<Op> {
   using Build = std::function<Value(const Math &, Op)>;
   Expand(MLIRContext *context, Build build) : OpRewritePattern<Op>(context), build(std::move(build)) {}
 
@@ -209,8 +208,8 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
       return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(kNonPositive), scaleInstruction);
     });
     add<math::LogOp>(patterns, [](const Math &m, math::LogOp op) { return buildLog(m, op.getOperand()); });
-    add<math::TanhOp>(patterns,
-                      [this](const Math &m, math::TanhOp op) { return buildTanh(m, op.getOperand(), scaleInstruction); });
+    add<math::TanhOp>(
+        patterns, [this](const Math &m, math::TanhOp op) { return buildTanh(m, op.getOperand(), scaleInstruction); });
     add<math::FmaOp>(patterns, [](const Math &m, math::FmaOp op) { return m.fma(op.getA(), op.getB(), op.getC()); });
     patterns.add<Expand<arith::TruncFOp>>(&getContext(), [this](const Math &m, arith::TruncFOp op) -> Value {
       if (!getElementTypeOrSelf(op.getType()).isBF16() || !getElementTypeOrSelf(op.getIn().getType()).isF32())
@@ -229,8 +228,7 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
   }
 
 private:
-  template <typename Op>
-  void add(RewritePatternSet &patterns, typename Expand<Op>::Build build) {
+  template <typename Op> void add(RewritePatternSet &patterns, typename Expand<Op>::Build build) {
     patterns.add<Expand<Op>>(&getContext(), [this, build](const Math &m, Op op) -> Value {
       if (m.element().isBF16())
         return {};

@@ -6,8 +6,9 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// The parts of lower-tiles-to-vector: where a tile lives, and one emitter for each kind of operation. A tile lives in a
-/// row-major scratch buffer on the task's stack, sized to stay in the first or second cache level, or packed in memory.
+/// The parts of lower-tiles-to-vector: where a tile lives, and one emitter for each kind of operation. A tile lives in
+/// a row-major scratch buffer on the task's stack, sized to stay in the first or second cache level, or packed in
+/// memory.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -76,12 +77,13 @@ void emitPack(mlir::OpBuilder &b, mlir::Location loc, mlir::Value source, mlir::
               mlir::Value destination, mlir::ValueRange indices, bool transposed, int64_t width, int64_t lanes);
 
 /// Clones the scalar code of `body` (without its terminator) on vectors of `lanes` elements: arguments that are
-/// vectors make what depends on them vectors, the rest stays scalar. Returns what the terminator's operand became, as a vector.
-/// Operations that have no vector form are unrolled over the lanes.
+/// vectors make what depends on them vectors, the rest stays scalar. Returns what the terminator's operand became, as a
+/// vector. Operations that have no vector form are unrolled over the lanes.
 mlir::Value cloneVectorized(mlir::OpBuilder &b, mlir::Block &body, mlir::ValueRange arguments, int64_t lanes);
 
 /// A run of maps and reductions between two products: each row is finished before the next one starts, and operations
-/// that can share a pass over the columns do. `buffers` knows every operand; results that live on get scratch by `allocate`.
+/// that can share a pass over the columns do. `buffers` knows every operand; results that live on get scratch by
+/// `allocate`.
 void emitRows(mlir::OpBuilder &b, llvm::ArrayRef<mlir::Operation *> group, int64_t lanes,
               llvm::function_ref<TileBuffer &(mlir::Value)> buffer, llvm::function_ref<bool(mlir::Value)> livesOn);
 

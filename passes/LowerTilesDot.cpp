@@ -55,23 +55,23 @@ struct DotEmitter {
         sums.push_back(accumulator ? b.create<vector::LoadOp>(loc, type, accumulator, ValueRange{r, c}).getResult()
                                    : zero);
 
-    auto loop = b.create<scf::ForOp>(
-        loc, index.constant(0), depth, index.constant(1), sums,
-        [&](OpBuilder &b, Location loc, Value k, ValueRange carried) {
-          SmallVector<Value> next(carried);
-          SmallVector<Value> values;
-          for (int64_t v = 0; v < block.vectors; ++v)
-            values.push_back(panel(b, k, b.create<arith::ConstantIndexOp>(loc, v * block.lanes)));
-          for (int64_t r = 0; r < block.rows; ++r) {
-            Value scalar = b.create<memref::LoadOp>(loc, lhs, ValueRange{rows[r], k});
-            Value wide = b.create<vector::BroadcastOp>(loc, type, scalar);
-            for (int64_t v = 0; v < block.vectors; ++v) {
-              Value &sum = next[r * block.vectors + v];
-              sum = b.create<vector::FMAOp>(loc, wide, values[v], sum);
-            }
-          }
-          b.create<scf::YieldOp>(loc, next);
-        });
+    auto loop =
+        b.create<scf::ForOp>(loc, index.constant(0), depth, index.constant(1), sums,
+                             [&](OpBuilder &b, Location loc, Value k, ValueRange carried) {
+                               SmallVector<Value> next(carried);
+                               SmallVector<Value> values;
+                               for (int64_t v = 0; v < block.vectors; ++v)
+                                 values.push_back(panel(b, k, b.create<arith::ConstantIndexOp>(loc, v * block.lanes)));
+                               for (int64_t r = 0; r < block.rows; ++r) {
+                                 Value scalar = b.create<memref::LoadOp>(loc, lhs, ValueRange{rows[r], k});
+                                 Value wide = b.create<vector::BroadcastOp>(loc, type, scalar);
+                                 for (int64_t v = 0; v < block.vectors; ++v) {
+                                   Value &sum = next[r * block.vectors + v];
+                                   sum = b.create<vector::FMAOp>(loc, wide, values[v], sum);
+                                 }
+                               }
+                               b.create<scf::YieldOp>(loc, next);
+                             });
     for (int64_t r = 0; r < block.rows; ++r)
       for (int64_t v = 0; v < block.vectors; ++v)
         b.create<vector::StoreOp>(loc, loop.getResult(r * block.vectors + v), result, ValueRange{rows[r], columns[v]});
@@ -151,9 +151,8 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, cons
         element.append({k, column});
         return b.create<vector::LoadOp>(loc, type, rhs.memory, element);
       };
-      buildLoop(b, loc, zero, numRows, block.rows, [&](OpBuilder &b, Value row) {
-        emitter.emitBlock(b, row, column, depth, accumulator, result, panel);
-      });
+      buildLoop(b, loc, zero, numRows, block.rows,
+                [&](OpBuilder &b, Value row) { emitter.emitBlock(b, row, column, depth, accumulator, result, panel); });
     });
     return;
   }

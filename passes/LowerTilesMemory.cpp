@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Loads, stores and packing. Memory may have any strides; where the innermost one is known only at run time, both forms are
-/// emitted: whole vectors where it is 1, single elements otherwise. All of it costs O(S * D), against O(S^2 * D) of the
-/// products, but a strided gather of single elements would still show.
+/// Loads, stores and packing. Memory may have any strides; where the innermost one is known only at run time, both
+/// forms are emitted: whole vectors where it is 1, single elements otherwise. All of it costs O(S * D), against O(S^2 *
+/// D) of the products, but a strided gather of single elements would still show.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -104,7 +104,19 @@ void dispatchOnStride(OpBuilder &b, Location loc, Value memory, function_ref<voi
   b.create<scf::IfOp>(
       loc, isUnit,
       [&](OpBuilder &b, Location loc) {
-        body(b, b.create<memref::CastOp>(loc, unitType, memory), true);
+        // A memref.cast would say it too, but folds into the vector.load, which then has no unit stride.
+        auto mixed = [&](int64_t known, Value value) -> OpFoldResult {
+          return ShapedType::isDynamic(known) ? OpFoldResult(value) : OpFoldResult(b.getIndexAttr(known));
+        };
+        SmallVector<OpFoldResult> sizes, steps;
+        for (int64_t d = 0; d < type.getRank(); ++d) {
+          sizes.push_back(mixed(type.getDimSize(d), metadata.getSizes()[d]));
+          steps.push_back(mixed(strides[d], metadata.getStrides()[d]));
+        }
+        body(b,
+             b.create<memref::ReinterpretCastOp>(loc, unitType, metadata.getBaseBuffer(),
+                                                 mixed(offset, metadata.getOffset()), sizes, steps),
+             true);
         b.create<scf::YieldOp>(loc);
       },
       [&](OpBuilder &b, Location loc) {
@@ -148,9 +160,8 @@ void fillRow(OpBuilder &b, Location loc, const Place &to, int64_t begin, int64_t
     return;
   IndexBuilder index{b, loc};
   Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(to.element()));
-  buildLoop(b, loc, index.constant(begin), index.constant(end), 1, [&](OpBuilder &b, Value c) {
-    b.create<memref::StoreOp>(loc, zero, to.memory, to.at(b, loc, c));
-  });
+  buildLoop(b, loc, index.constant(begin), index.constant(end), 1,
+            [&](OpBuilder &b, Value c) { b.create<memref::StoreOp>(loc, zero, to.memory, to.at(b, loc, c)); });
 }
 
 /// Offsets of element (row, 0) of an access whose last two offsets are `offsets`' last two.
@@ -322,9 +333,8 @@ struct Packer {
       transposeElements(b, valid, 0);
       Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(element));
       buildLoop(b, loc, index.constant(0), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
-        buildLoop(b, loc, valid, index.constant(width), 1, [&](OpBuilder &b, Value row) {
-          b.create<memref::StoreOp>(loc, zero, destination, to({d, row}));
-        });
+        buildLoop(b, loc, valid, index.constant(width), 1,
+                  [&](OpBuilder &b, Value row) { b.create<memref::StoreOp>(loc, zero, destination, to({d, row})); });
       });
     };
     if (!unit || width % lanes != 0)

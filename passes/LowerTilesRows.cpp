@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Between two products lie only operations whose rows do not meet. Each row is therefore taken through all of them while it
-/// is in the first cache level, and consecutive operations share one pass over its columns until one of them needs a
-/// reduction's result. For a softmax step that gives the two passes it needs: scale, mask and maximum; exponential and
-/// sum.
+/// Between two products lie only operations whose rows do not meet. Each row is therefore taken through all of them
+/// while it is in the first cache level, and consecutive operations share one pass over its columns until one of them
+/// needs a reduction's result. For a softmax step that gives the two passes it needs: scale, mask and maximum;
+/// exponential and sum.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -86,8 +86,8 @@ struct ColumnPass {
   SmallVector<Operation *> ops;
   llvm::SmallDenseSet<Value> produced;
   int64_t columns = 0;
-  /// Vectors of one iteration: a register block's, which hides the latency of a reduction and of an exponential, and to whose
-  /// width the columns that a product computed are rounded.
+  /// Vectors of one iteration: a register block's, which hides the latency of a reduction and of an exponential, and to
+  /// whose width the columns that a product computed are rounded.
   int64_t blockVectors = 1;
   /// Columns that exist; null: all.
   Value extent;
@@ -296,8 +296,8 @@ struct RowEmitter {
 
 } // namespace
 
-void cpu::emitRows(OpBuilder &b, ArrayRef<Operation *> group, int64_t lanes,
-                   function_ref<TileBuffer &(Value)> buffer, function_ref<bool(Value)> livesOn) {
+void cpu::emitRows(OpBuilder &b, ArrayRef<Operation *> group, int64_t lanes, function_ref<TileBuffer &(Value)> buffer,
+                   function_ref<bool(Value)> livesOn) {
   if (group.empty())
     return;
   Location loc = group.front()->getLoc();

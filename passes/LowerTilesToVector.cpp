@@ -6,14 +6,14 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Gives every tile a place and replaces every tile operation by loops over native vectors. A result takes over an operand's
-/// scratch where nothing reads the operand afterwards, so a loop's state is updated in place.
+/// Gives every tile a place and replaces every tile operation by loops over native vectors. A result takes over an
+/// operand's scratch where nothing reads the operand afterwards, so a loop's state is updated in place.
 ///
 //===----------------------------------------------------------------------===//
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "passes/LowerTiles.h"
 #include "passes/Passes.h"
 
@@ -32,7 +32,8 @@ tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()
 bool isTile(Value value) { return isa<tile::TileType>(value.getType()); }
 bool isMatrix(Value value) { return typeOf(value).getShape().size() == 2; }
 
-/// Whether some use of `value` may execute after `op`, which lies in the block of the value's definition or in branches of it.
+/// Whether some use of `value` may execute after `op`, which lies in the block of the value's definition or in branches
+/// of it.
 bool isUsedAfter(Value value, Operation *op) {
   for (Operation *at = op; at; at = at->getParentOp()) {
     for (Operation *user : value.getUsers())
@@ -152,7 +153,8 @@ private:
       return;
     int64_t lanes = 1;
     for (Operation *op : group)
-      for (Value value : llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults())))
+      for (Value value :
+           llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults())))
         if (isTile(value) && isMatrix(value))
           lanes = lanesOf(typeOf(value));
     // References into the map do not outlive its growth, so what the emitter asks for exists beforehand.
@@ -198,8 +200,8 @@ private:
         group.push_back(&op);
         continue;
       }
-      bool concernsTiles = op.getNumRegions() != 0 || isa<tile::TileDialect>(op.getDialect()) ||
-                           op.hasTrait<OpTrait::IsTerminator>();
+      bool concernsTiles =
+          op.getNumRegions() != 0 || isa<tile::TileDialect>(op.getDialect()) || op.hasTrait<OpTrait::IsTerminator>();
       if (!concernsTiles)
         continue;
       OpBuilder b(&op);
@@ -257,7 +259,8 @@ private:
     int64_t rows = type.getShape()[0], columns = type.getShape()[1], width = panels.getWidth();
     Value zero = index.constant(0);
     if (transposed) {
-      buffer.memory = allocate(MemRefType::get({int64_t(llvm::divideCeil(rows, width)), columns, width}, type.getElementType()));
+      buffer.memory =
+          allocate(MemRefType::get({int64_t(llvm::divideCeil(rows, width)), columns, width}, type.getElementType()));
       buildLoop(b, loc, zero, index.ceilDiv(buffer.rows, width), 1, [&](OpBuilder &b, Value strip) {
         IndexBuilder index{b, loc};
         Value first = index.mul(strip, width);
@@ -269,7 +272,8 @@ private:
                  /*transposed=*/true, width, panels.getLanes());
       });
     } else {
-      buffer.memory = allocate(MemRefType::get({int64_t(llvm::divideCeil(columns, width)), rows, width}, type.getElementType()));
+      buffer.memory =
+          allocate(MemRefType::get({int64_t(llvm::divideCeil(columns, width)), rows, width}, type.getElementType()));
       emitPack(b, loc, load.getSource(), load.getOffsets(), buffer.rows, buffer.memory, zero, /*transposed=*/false,
                width, panels.getLanes());
     }
@@ -330,8 +334,8 @@ private:
     return moveInto(end, yield.getOperands(), loop.getRegionIterArgs(), yield);
   }
 
-  /// Makes each of `to`'s scratch hold the tile of `from`. Values that would be overwritten before they are read are refused;
-  /// a recurrence does not produce them.
+  /// Makes each of `to`'s scratch hold the tile of `from`. Values that would be overwritten before they are read are
+  /// refused; a recurrence does not produce them.
   LogicalResult moveInto(OpBuilder &b, ValueRange from, ValueRange to, Operation *op) {
     for (auto [i, source, target] : llvm::enumerate(from, to)) {
       if (!isTile(source))
@@ -426,15 +430,16 @@ private:
 
   static void yieldOnlyScalars(Block &block) {
     auto yield = cast<scf::YieldOp>(block.getTerminator());
-    SmallVector<Value> kept = llvm::to_vector(llvm::make_filter_range(yield.getOperands(), [](Value v) { return !isTile(v); }));
+    SmallVector<Value> kept =
+        llvm::to_vector(llvm::make_filter_range(yield.getOperands(), [](Value v) { return !isTile(v); }));
     yield->setOperands(kept);
   }
 
   static void dropTiles(IRRewriter &rewriter, scf::ForOp loop, function_ref<Value(Type)> placeholder) {
     SmallVector<Value> inits =
         llvm::to_vector(llvm::make_filter_range(loop.getInitArgs(), [](Value v) { return !isTile(v); }));
-    auto replacement = rewriter.create<scf::ForOp>(loop.getLoc(), loop.getLowerBound(), loop.getUpperBound(),
-                                                   loop.getStep(), inits);
+    auto replacement =
+        rewriter.create<scf::ForOp>(loop.getLoc(), loop.getLowerBound(), loop.getUpperBound(), loop.getStep(), inits);
     if (inits.empty())
       rewriter.eraseOp(replacement.getBody()->getTerminator());
     yieldOnlyScalars(*loop.getBody());
@@ -452,8 +457,8 @@ private:
   }
 
   static void dropTiles(IRRewriter &rewriter, scf::IfOp branch) {
-    SmallVector<Type> types =
-        llvm::to_vector(llvm::make_filter_range(branch.getResultTypes(), [](Type t) { return !isa<tile::TileType>(t); }));
+    SmallVector<Type> types = llvm::to_vector(
+        llvm::make_filter_range(branch.getResultTypes(), [](Type t) { return !isa<tile::TileType>(t); }));
     auto replacement = rewriter.create<scf::IfOp>(branch.getLoc(), types, branch.getCondition(),
                                                   /*addThenBlock=*/false, /*addElseBlock=*/false);
     for (Region *region : {&branch.getThenRegion(), &branch.getElseRegion()})
@@ -471,7 +476,7 @@ private:
 struct LowerTilesToVector : flashc::impl::LowerTilesToVectorBase<LowerTilesToVector> {
   using LowerTilesToVectorBase::LowerTilesToVectorBase;
   void runOnOperation() override {
-    auto func = cast<FunctionOpInterface>(getOperation());
+    func::FuncOp func = getOperation();
     if (!func.isExternal() && failed(TileLowering(func).run()))
       signalPassFailure();
   }

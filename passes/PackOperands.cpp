@@ -8,10 +8,10 @@
 #include "dialects/Tile/Tile.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
-#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "passes/Passes.h"
 
 namespace flashc {
@@ -142,8 +142,8 @@ private:
     bool transposed = isTransposed(load);
     int64_t width = widthOf(load);
 
-    auto *known = llvm::find_if(
-        packed, [&](PackedOperand &p) { return p.source == origin->root && p.transposed == transposed; });
+    auto *known =
+        llvm::find_if(packed, [&](PackedOperand &p) { return p.source == origin->root && p.transposed == transposed; });
     Value memory = known == packed.end() ? Value() : known->memory;
     if (!memory) {
       OpBuilder b(loop);
@@ -208,7 +208,7 @@ private:
       auto lanes = lanesOf(loop, type.getElementType());
       auto layout = tile::PanelLayoutAttr::get(b.getContext(), type.getShape().back(), lanes);
       auto build = [&, root = root, memory = memory, transposed = transposed](OpBuilder &b, Location loc,
-                                                                             ValueRange ivs) {
+                                                                              ValueRange ivs) {
         Value width = b.create<arith::ConstantIndexOp>(loc, strip);
         Value zero = b.create<arith::ConstantIndexOp>(loc, 0);
         Value first = b.create<arith::MulIOp>(loc, ivs.back(), width);
@@ -218,7 +218,8 @@ private:
         offsets.append({first, zero});
         SmallVector<Value> indices(ivs.drop_back());
         indices.push_back(transposed ? ivs.back() : first);
-        b.create<tile::PackOp>(loc, root, offsets, valid, memory, indices, transposed ? b.getUnitAttr() : UnitAttr(), layout);
+        b.create<tile::PackOp>(loc, root, offsets, valid, memory, indices, transposed ? b.getUnitAttr() : UnitAttr(),
+                               layout);
         b.create<scf::InParallelOp>(loc);
       };
       b.create<scf::ForallOp>(loc, bounds, ValueRange{}, /*mapping=*/std::nullopt, build);

@@ -336,7 +336,7 @@ def AssignTileLayouts : Pass<"assign-tile-layouts"> {
   let statistics = [Statistic<"numAssigned", "num-assigned", "Tiles that got a layout">];
 }
 
-def PackOperands : Pass<"pack-operands"> {
+def PackOperands : Pass<"pack-operands", "mlir::func::FuncOp"> {
   let summary = "Pack the right-hand sides of products once, before the loop over query blocks";
   let description = [{
     Keys and values are read by every query block of every head of their group. They are copied once into the order in
@@ -368,7 +368,7 @@ def PackOperands : Pass<"pack-operands"> {
   let statistics = [Statistic<"numPacked", "num-packed", "Operands that are packed before the loop">];
 }
 
-def LowerTilesToVector : Pass<"lower-tiles-to-vector"> {
+def LowerTilesToVector : Pass<"lower-tiles-to-vector", "mlir::func::FuncOp"> {
   let summary = "Replace tile operations by loops over native vectors";
   let description = [{
     Tiles get scratch on the task's stack, products become register-blocked micro-kernels whose accumulators are separate

@@ -167,8 +167,7 @@ void MapOp::build(OpBuilder &builder, OperationState &state, TileType result, Va
   for (Value input : inputs)
     types.push_back(cast<TileType>(input.getType()).getElementType());
   types.append(origin.size(), builder.getIndexType());
-  Block *block =
-      builder.createBlock(region, region->end(), types, SmallVector<Location>(types.size(), state.location));
+  Block *block = builder.createBlock(region, region->end(), types, SmallVector<Location>(types.size(), state.location));
   Value value = body(builder, state.location, block->getArguments());
   builder.create<YieldOp>(state.location, value);
 }
