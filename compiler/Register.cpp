@@ -3,6 +3,8 @@
 #include "compiler/CAbi.h"
 #include "compiler/Pipelines.h"
 #include "dialects/Attention/Attention.h"
+#include "passes/BufferizeAttention.h"
+#include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
 
 #include "mlir/InitAllDialects.h"
@@ -20,6 +22,7 @@ void flashc::registerAllDialects(mlir::DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   registry.insert<attn::AttentionDialect, tile::TileDialect>();
+  registerAttentionBufferization(registry);
   registerTranslations(registry);
 }
 
@@ -28,6 +31,7 @@ void flashc::registerCompilerDialects(mlir::DialectRegistry &registry) {
                   mlir::cf::ControlFlowDialect, mlir::func::FuncDialect, mlir::LLVM::LLVMDialect,
                   mlir::linalg::LinalgDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
                   mlir::scf::SCFDialect, mlir::tensor::TensorDialect, mlir::vector::VectorDialect>();
+  registerModulePipelineDialects(registry);
   registerTranslations(registry);
 }
 
@@ -36,4 +40,5 @@ void flashc::registerAllPasses() {
   flashc::registerFlashcPasses();
   flashc::registerEmitCAbiPass();
   flashc::registerPipelines();
+  flashc::registerModulePipeline();
 }

@@ -1,0 +1,81 @@
+//===- ModulePipeline.cpp - A whole module around its attentions ----------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/ModulePipeline.h"
+#include "dialects/Attention/Attention.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/ControlFlow/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Linalg/Transforms/AllInterfaces.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+#include "passes/BufferizeAttention.h"
+#include "passes/Passes.h"
+
+using namespace mlir;
+
+namespace flashc {
+
+static bufferization::OneShotBufferizationOptions bufferizationOptions() {
+  bufferization::OneShotBufferizationOptions options;
+  options.bufferizeFunctionBoundaries = true;
+  options.setFunctionBoundaryTypeConversion(bufferization::LayoutMapOption::IdentityLayoutMap);
+  options.bufferAlignment = 64;
+  return options;
+}
+
+static bool everyFunction(func::FuncOp *) { return true; }
+
+void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options) {
+  RaiseToAttentionOptions raise;
+  raise.remarks = options.remarks;
+  pm.addPass(createRaiseToAttention(raise));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+
+  // Results are written where they are returned: empty tensors that only stand for a destination disappear first.
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferizationOptions()));
+  bufferization::BufferResultsToOutParamsOpts results;
+  results.filterFn = everyFunction;
+  results.hoistStaticAllocs = true;
+  pm.addPass(bufferization::createBufferResultsToOutParamsPass(results));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  pm.addPass(createCanonicalizerPass());
+}
+
+void registerModulePipelineDialects(DialectRegistry &registry) {
+  registry.insert<attn::AttentionDialect, bufferization::BufferizationDialect, linalg::LinalgDialect>();
+  arith::registerBufferizableOpInterfaceExternalModels(registry);
+  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(registry);
+  cf::registerBufferizableOpInterfaceExternalModels(registry);
+  linalg::registerAllDialectInterfaceImplementations(registry);
+  scf::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerInferTypeOpInterfaceExternalModels(registry);
+  registerAttentionBufferization(registry);
+}
+
+void registerModulePipeline() {
+  PassPipelineRegistration<>("module-to-loops", "From a module on tensors to parallel loops around attn.sdpa",
+                             [](OpPassManager &pm) { buildModulePipeline(pm, ModulePipelineOptions()); });
+}
+
+} // namespace flashc
