@@ -46,9 +46,12 @@ private:
     return emitError(loc) << llvm::toString(std::move(error));
   }
 
-  /// Brings a copy of the prepared module to optimised LLVM IR.
+  LogicalResult runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
+  /// Lowers what is around attention, and says which operands are the former results.
+  LogicalResult lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
+  /// Brings a copy of the prepared module to optimised LLVM IR, and reads its interface.
   FailureOr<std::unique_ptr<llvm::Module>> compileVariant(ModuleOp prepared, unsigned number,
-                                                          const KernelInterface &interface);
+                                                          KernelInterface &interface);
   std::string describe(const KernelInterface &interface) const;
 
   const Target &target;
@@ -56,23 +59,55 @@ private:
   llvm::LLVMContext context;
 };
 
+LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline,
+                                    bool shown) const {
+  PassManager pm(module->getContext(), ModuleOp::getOperationName());
+  pm.enableVerifier(false);
+  stage.populate(pm, pipeline);
+  if (failed(pm.run(module)))
+    return failure();
+  if (shown)
+    show(stage.name, module);
+  return success();
+}
+
+LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const {
+  FailureOr<func::FuncOp> kernel = getKernelFunction(module);
+  if (failed(kernel))
+    return failure();
+  unsigned inputs = kernel->getNumArguments();
+  for (unsigned i = 0; i < inputs; ++i)
+    if (!kernel->getArgAttr(i, kNameAttr))
+      kernel->setArgAttr(i, kNameAttr, StringAttr::get(module.getContext(), "in" + Twine(i)));
+  if (failed(runStage(getModuleStage(), module, pipeline, shown)) || failed(kernel = getKernelFunction(module)))
+    return failure();
+  for (unsigned i = inputs; i < kernel->getNumArguments(); ++i) {
+    kernel->setArgAttr(i, kNameAttr, StringAttr::get(module.getContext(), "out" + Twine(i - inputs)));
+    kernel->setArgAttr(i, kOutputAttr, UnitAttr::get(module.getContext()));
+  }
+  return success();
+}
+
 FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp prepared, unsigned number,
-                                                                     const KernelInterface &interface) {
+                                                                     KernelInterface &interface) {
   const CpuVariant &variant = target.getVariants()[number];
   bool shown = number + 1 == target.getVariants().size();
   OwningOpRef<ModuleOp> module = prepared.clone();
   PipelineOptions pipeline;
   pipeline.tiles = options.tiles;
   pipeline.cpu = variant.capabilities;
-  for (const Stage &stage : getCpuStages()) {
-    PassManager pm(module->getContext(), ModuleOp::getOperationName());
-    pm.enableVerifier(false);
-    stage.populate(pm, pipeline);
-    if (failed(pm.run(*module)))
+  if (isWholeModule(*module) && failed(lowerWholeModule(*module, pipeline, shown)))
+    return failure();
+  FailureOr<func::FuncOp> kernel = getKernelFunction(*module);
+  if (failed(kernel))
+    return failure();
+  FailureOr<KernelInterface> read = getKernelInterface(*kernel);
+  if (failed(read))
+    return failure();
+  interface = std::move(*read);
+  for (const Stage &stage : getCpuStages())
+    if (failed(runStage(stage, *module, pipeline, shown)))
       return failure();
-    if (shown)
-      show(stage.name, *module);
-  }
 
   Location loc = prepared.getLoc();
   auto llvmModule = translateForVariant(*module, context, target, variant, options.optLevel);
@@ -131,21 +166,10 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
       func.setPrivate();
     }
   }
-  FailureOr<func::FuncOp> kernel = getKernelFunction(*module);
-  if (failed(kernel))
-    return failure();
-  FailureOr<KernelInterface> interface = getKernelInterface(*kernel);
-  if (failed(interface))
-    return failure();
-
-  Artifact artifact;
-  artifact.name = interface->name;
-  artifact.target = target.getName().str();
-  artifact.metadata = describe(*interface);
-
+  KernelInterface interface;
   std::unique_ptr<llvm::Module> all;
   for (unsigned i = 0; i < target.getVariants().size(); ++i) {
-    FailureOr<std::unique_ptr<llvm::Module>> variant = compileVariant(*module, i, *interface);
+    FailureOr<std::unique_ptr<llvm::Module>> variant = compileVariant(*module, i, interface);
     if (failed(variant))
       return failure();
     if (!all)
@@ -153,7 +177,11 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
     else if (llvm::Linker::linkModules(*all, std::move(*variant)))
       return emitError(source.getLoc(), "the versions of the kernel could not be linked");
   }
-  if (llvm::Error error = linkText(*all, getDispatchModule(*interface, target, artifact.metadata)))
+  Artifact artifact;
+  artifact.name = interface.name;
+  artifact.target = target.getName().str();
+  artifact.metadata = describe(interface);
+  if (llvm::Error error = linkText(*all, getDispatchModule(interface, target, artifact.metadata)))
     return fail(source.getLoc(), std::move(error));
   SmallVector<std::string> exported = {name + "_query", name + "_workspace_size", name + "_run"};
   for (llvm::GlobalValue &value : all->global_values())

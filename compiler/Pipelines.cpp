@@ -1,11 +1,13 @@
 #include "compiler/Pipelines.h"
 
 #include "compiler/CAbi.h"
+#include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -15,6 +17,15 @@ using namespace mlir;
 
 namespace flashc {
 namespace {
+
+void populateModule(OpPassManager &pm, const PipelineOptions &options) {
+  // One kernel is one function: what it calls becomes part of it.
+  pm.addPass(createInlinerPass());
+  pm.addPass(createSymbolDCEPass());
+  ModulePipelineOptions module;
+  module.cpu = options.cpu;
+  buildModulePipeline(pm, module);
+}
 
 void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
@@ -93,6 +104,8 @@ void populateLlvm(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCSEPass());
 }
 
+constexpr Stage kModuleStage = {"module", "attention raised, everything else in loops on buffers", populateModule};
+
 constexpr Stage kCpuStages[] = {
     {"tiled", "attention as a parallel loop over batches, heads and query blocks", populateTiled},
     {"online", "a loop over key tiles that carries the running maximum and sum, split by what the masks know",
@@ -132,6 +145,18 @@ template <llvm::ArrayRef<Stage> (*stages)()> void populateAll(OpPassManager &pm,
 }
 } // namespace
 
+bool isWholeModule(ModuleOp module) {
+  auto isTensor = [](Type type) { return isa<TensorType>(type); };
+  WalkResult result = module.walk([&](Operation *op) {
+    if (auto func = dyn_cast<func::FuncOp>(op); func && llvm::any_of(func.getArgumentTypes(), isTensor))
+      return WalkResult::interrupt();
+    bool foreign = isa_and_nonnull<linalg::LinalgDialect>(op->getDialect());
+    return foreign || llvm::any_of(op->getResultTypes(), isTensor) ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  return result.wasInterrupted();
+}
+
+const Stage &getModuleStage() { return kModuleStage; }
 llvm::ArrayRef<Stage> getCpuStages() { return kCpuStages; }
 llvm::ArrayRef<Stage> getTileStages() { return llvm::ArrayRef(kCpuStages).take_front(kTileStages); }
 

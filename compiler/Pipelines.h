@@ -5,6 +5,7 @@
 #include "passes/CpuCapabilities.h"
 #include "runtime/TileSizes.h"
 
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/ArrayRef.h"
 
@@ -25,6 +26,13 @@ struct Stage {
   llvm::StringLiteral description;
   void (*populate)(mlir::OpPassManager &pm, const PipelineOptions &options);
 };
+
+/// Whether `module` holds anything that has to become loops on buffers before the other stages can take it: tensors, or
+/// operations of a whole model.
+bool isWholeModule(mlir::ModuleOp module);
+
+/// The stage that such a module goes through first: attention is raised, everything else becomes loops on buffers.
+const Stage &getModuleStage();
 
 /// The stages that bring a module with attention to the LLVM dialect for a CPU, in order.
 llvm::ArrayRef<Stage> getCpuStages();

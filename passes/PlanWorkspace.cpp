@@ -151,19 +151,25 @@ LogicalResult plan(func::FuncOp func, const DataLayout &layout, llvm::function_r
   func.insertArgument(func.getNumArguments(), bytesType, DictionaryAttr::get(context, mark), func.getLoc());
   Value workspace = func.getArguments().back();
 
-  Value offset;
+  // All sizes before any view: a size may be the dim of another allocation.
+  SmallVector<int64_t> staticParts;
   for (memref::AllocOp alloc : allocs) {
     if (failed(checkPlace(alloc, func)))
       return failure();
     FailureOr<int64_t> staticBytes = staticBytesOf(alloc, layout);
     if (failed(staticBytes) || failed(sizes.add(alloc, *staticBytes)))
       return failure();
+    staticParts.push_back(*staticBytes);
+  }
+
+  Value offset;
+  for (auto [alloc, staticBytes] : llvm::zip_equal(allocs, staticParts)) {
     Location loc = alloc.getLoc();
     OpBuilder b(alloc);
     if (!offset)
       offset = b.create<arith::ConstantIndexOp>(loc, 0);
     Value view = b.create<memref::ViewOp>(loc, alloc.getType(), workspace, offset, alloc.getDynamicSizes());
-    Value bytes = b.create<arith::ConstantIndexOp>(loc, *staticBytes);
+    Value bytes = b.create<arith::ConstantIndexOp>(loc, staticBytes);
     for (Value size : alloc.getDynamicSizes())
       bytes = b.create<arith::MulIOp>(loc, bytes, size);
     bytes = b.create<arith::AddIOp>(loc, bytes, b.create<arith::ConstantIndexOp>(loc, kAlignment - 1));
