@@ -56,6 +56,31 @@ static Value loadLength(OpBuilder &builder, Location loc, const MaskContext &con
   return loadIndex(builder, loc, context.operands[0], context.batch);
 }
 
+/// Asks `attended` of every key: possible are the keys from the first to the last one that is. They are full, too, if
+/// none of them is missing and `allRows`, an i1, says that what is attended is so by every row.
+static KeyClasses scanKeys(OpBuilder &builder, Location loc, Value keyLength, Value allRows,
+                           function_ref<Value(OpBuilder &, Location, Value)> attended) {
+  IndexMath math(builder, loc);
+  Value zero = math.constant(0), one = math.constant(1);
+  auto loop =
+      builder.create<scf::ForOp>(loc, zero, keyLength, one, ValueRange{keyLength, zero, zero},
+                                 [&](OpBuilder &b, Location l, Value j, ValueRange found) {
+                                   IndexMath inner(b, l);
+                                   Value yes = attended(b, l, j);
+                                   Value first = b.create<arith::SelectOp>(l, yes, inner.min(found[0], j), found[0]);
+                                   Value end = b.create<arith::SelectOp>(l, yes, inner.add(j, one), found[1]);
+                                   Value count = b.create<arith::SelectOp>(l, yes, inner.add(found[2], one), found[2]);
+                                   b.create<scf::YieldOp>(l, ValueRange{first, end, count});
+                                 });
+  Value first = loop.getResult(0), end = loop.getResult(1), count = loop.getResult(2);
+  Value whole = builder.create<arith::AndIOp>(loc, allRows,
+                                              compare(builder, loc, CmpIPredicate::eq, math.sub(end, first), count));
+  KeyClasses classes;
+  classes.possible = {first, end};
+  classes.full = {first, builder.create<arith::SelectOp>(loc, whole, end, first)};
+  return classes;
+}
+
 //===----------------------------------------------------------------------===//
 // Causal
 //===----------------------------------------------------------------------===//
@@ -138,11 +163,14 @@ Value KeyPaddingAttr::predicate(OpBuilder &builder, Location loc, const MaskCont
   return loadFlag(builder, loc, flags, {context.batch, math.clampIndex(j, math.dim(flags, 1))});
 }
 
+/// One pass over the flags, cheap beside the attention of a block of rows: where the keys that are set are consecutive,
+/// as they are in padded batches, all of them are full.
 KeyClasses KeyPaddingAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
                                     Value end) const {
-  KeyClasses classes;
-  classes.neverFull = true;
-  return classes;
+  Value always = builder.create<arith::ConstantIntOp>(loc, 1, 1);
+  return scanKeys(builder, loc, context.keyLength, always, [&](OpBuilder &b, Location l, Value j) {
+    return loadFlag(b, l, context.operands[0], {context.batch, j});
+  });
 }
 
 //===----------------------------------------------------------------------===//
@@ -191,16 +219,6 @@ static std::pair<Value, Value> segmentRange(OpBuilder &builder, Location loc, Va
   return {loop.getResult(0), loop.getResult(1)};
 }
 
-/// Segments are compared in one type, the wider of the two operands'.
-static std::pair<Value, Value> sameWidth(OpBuilder &builder, Location loc, Value x, Value y) {
-  unsigned xWidth = x.getType().getIntOrFloatBitWidth(), yWidth = y.getType().getIntOrFloatBitWidth();
-  if (xWidth < yWidth)
-    x = builder.create<arith::ExtSIOp>(loc, y.getType(), x);
-  else if (yWidth < xWidth)
-    y = builder.create<arith::ExtSIOp>(loc, x.getType(), y);
-  return {x, y};
-}
-
 Value SegmentsAttr::predicate(OpBuilder &builder, Location loc, const MaskContext &context, Value i, Value j) const {
   IndexMath math(builder, loc);
   Value ofQueries = context.operands[0], ofKeys = context.operands[1];
@@ -208,53 +226,28 @@ Value SegmentsAttr::predicate(OpBuilder &builder, Location loc, const MaskContex
                                                ValueRange{context.batch, math.clampIndex(i, math.dim(ofQueries, 1))});
   Value key =
       builder.create<memref::LoadOp>(loc, ofKeys, ValueRange{context.batch, math.clampIndex(j, math.dim(ofKeys, 1))});
-  std::tie(query, key) = sameWidth(builder, loc, query, key);
   return compare(builder, loc, CmpIPredicate::eq, query, key);
 }
 
-/// One pass over the keys' segments finds the first and the last key whose segment lies among the block's. Where the
-/// block lies in one segment and that segment's keys are consecutive, as they are in packed documents, all of them are
-/// full.
+/// One pass over the keys' segments finds those that lie among the block's. Where the block lies in one segment and
+/// that segment's keys are consecutive, as they are in packed documents, all of them are full.
 KeyClasses SegmentsAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
                                   Value end) const {
-  IndexMath math(builder, loc);
-  Value ofKeys = context.operands[1];
-  auto [low, high] = segmentRange(builder, loc, context.operands[0], context.batch, begin, end);
-  Value zero = math.constant(0), one = math.constant(1);
-  Value lowest = low, highest = high;
-  auto loop =
-      builder.create<scf::ForOp>(loc, zero, context.keyLength, one, ValueRange{context.keyLength, zero, zero},
-                                 [&](OpBuilder &b, Location l, Value j, ValueRange found) {
-                                   Value key = b.create<memref::LoadOp>(l, ofKeys, ValueRange{context.batch, j});
-                                   auto [atLow, left] = sameWidth(b, l, lowest, key);
-                                   auto [atHigh, right] = sameWidth(b, l, highest, key);
-                                   Value inside =
-                                       b.create<arith::AndIOp>(l, compare(b, l, CmpIPredicate::sge, left, atLow),
-                                                               compare(b, l, CmpIPredicate::sle, right, atHigh));
-                                   IndexMath m(b, l);
-                                   Value next = m.add(j, 1);
-                                   Value first = b.create<arith::SelectOp>(l, inside, m.min(found[0], j), found[0]);
-                                   Value last = b.create<arith::SelectOp>(l, inside, next, found[1]);
-                                   Value count = b.create<arith::SelectOp>(l, inside, m.add(found[2], one), found[2]);
-                                   b.create<scf::YieldOp>(l, ValueRange{first, last, count});
-                                 });
-  Value first = loop.getResult(0), last = loop.getResult(1), count = loop.getResult(2);
-  Value whole = builder.create<arith::AndIOp>(loc, compare(builder, loc, CmpIPredicate::eq, low, high),
-                                              compare(builder, loc, CmpIPredicate::eq, math.sub(last, first), count));
-  KeyClasses classes;
-  classes.possible = {first, last};
-  classes.full = {first, builder.create<arith::SelectOp>(loc, whole, last, first)};
-  return classes;
+  std::pair<Value, Value> range = segmentRange(builder, loc, context.operands[0], context.batch, begin, end);
+  Value single = compare(builder, loc, CmpIPredicate::eq, range.first, range.second);
+  return scanKeys(builder, loc, context.keyLength, single, [&](OpBuilder &b, Location l, Value j) -> Value {
+    Value segment = b.create<memref::LoadOp>(l, context.operands[1], ValueRange{context.batch, j});
+    return b.create<arith::AndIOp>(l, compare(b, l, CmpIPredicate::sge, segment, range.first),
+                                   compare(b, l, CmpIPredicate::sle, segment, range.second));
+  });
 }
 
 Value SegmentsAttr::tileIsEmpty(OpBuilder &builder, Location loc, const MaskContext &context, Value queryBegin,
                                 Value queryEnd, Value keyBegin, Value keyEnd) const {
   auto [queryLow, queryHigh] = segmentRange(builder, loc, context.operands[0], context.batch, queryBegin, queryEnd);
   auto [keyLow, keyHigh] = segmentRange(builder, loc, context.operands[1], context.batch, keyBegin, keyEnd);
-  auto [qh, kl] = sameWidth(builder, loc, queryHigh, keyLow);
-  auto [kh, ql] = sameWidth(builder, loc, keyHigh, queryLow);
-  return builder.create<arith::OrIOp>(loc, compare(builder, loc, CmpIPredicate::slt, qh, kl),
-                                      compare(builder, loc, CmpIPredicate::slt, kh, ql));
+  return builder.create<arith::OrIOp>(loc, compare(builder, loc, CmpIPredicate::slt, queryHigh, keyLow),
+                                      compare(builder, loc, CmpIPredicate::slt, keyHigh, queryLow));
 }
 
 //===----------------------------------------------------------------------===//
