@@ -9,6 +9,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace flashc {
 #define GEN_PASS_DEF_SPLITMASKEDTILES
@@ -38,6 +39,33 @@ static bool isEmpty(KeyInterval keys) {
   return keys.lo == keys.hi || (lo && hi && *hi <= *lo);
 }
 
+static bool mayWrite(Operation &op) {
+  std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
+  return !effects || !llvm::all_of(*effects, [](const MemoryEffects::EffectInstance &effect) {
+    return isa<MemoryEffects::Read>(effect.getEffect());
+  });
+}
+
+/// Replaces operations of `[begin, end)` by equal ones that stand before `begin` in the same block, with no write in
+/// between. tile-keys has asked the same masks already, and what they answer may take a loop over all keys, which
+/// upstream's CSE would not find to be the same.
+static void reuseEarlier(Block::iterator begin, Block::iterator end) {
+  Block *block = begin->getBlock();
+  Block::iterator reusable = begin;
+  while (reusable != block->begin() && !mayWrite(*std::prev(reusable)))
+    --reusable;
+  for (Operation &op : llvm::make_early_inc_range(llvm::make_range(begin, end))) {
+    if (mayWrite(op))
+      return;
+    for (Operation &earlier : llvm::make_range(reusable, Block::iterator(op)))
+      if (OperationEquivalence::isEquivalentTo(&op, &earlier, OperationEquivalence::IgnoreLocations)) {
+        op.replaceAllUsesWith(&earlier);
+        op.erase();
+        break;
+      }
+  }
+}
+
 namespace {
 struct SplitMaskedTiles : public flashc::impl::SplitMaskedTilesBase<SplitMaskedTiles> {
   void runOnOperation() override {
@@ -64,7 +92,9 @@ private:
     if (!keys.firstKey || !loop.isDefinedOutsideOfLoop(keys.firstKey))
       return;
     KeyInterval all = {loop.getLowerBound(), loop.getUpperBound()};
+    Operation *before = loop->getPrevNode();
     std::optional<KeyInterval> full = emitFullKeys(b, keys, all);
+    Operation *last = loop->getPrevNode();
     if (!full || isEmpty(*full)) {
       ++numUnsplit;
       return;
@@ -82,6 +112,9 @@ private:
     emit({full->hi, all.hi}, /*masked=*/true);
     loop.replaceAllUsesWith(state);
     loop.erase();
+    if (last != before)
+      reuseEarlier(before ? std::next(Block::iterator(before)) : last->getBlock()->begin(),
+                   std::next(Block::iterator(last)));
   }
 };
 } // namespace

@@ -1,4 +1,4 @@
-// RUN: flash-opt %s --tile-keys --split-masked-tiles | FileCheck %s
+// RUN: flash-opt %s --tile-keys --split-masked-tiles | FileCheck %s --check-prefixes=CHECK,ONCE
 // RUN: flash-opt %s --tile-keys --canonicalize --cse --split-masked-tiles | FileCheck %s
 
 #tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>
@@ -100,6 +100,26 @@ func.func @tensor(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !acc, %max:
   %0:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<?x64xf32>, memref<?x64xf32>)
                      state(%acc, %max, %sum : !acc, !rows, !rows)
                      masks [#attn.causal<top_left>, #attn.tensor] (%mask : memref<1x1x?x?xi1>)
+                     position(%p, %p, %p, %c0, %p, %p) {scale = 0.125, tiles = #tiles}
+  return %0#0, %0#1, %0#2 : !acc, !rows, !rows
+}
+
+// Which keys the flags leave is found once, in one pass over them; where they are consecutive, they are full.
+// CHECK-LABEL: func @key_padding
+func.func @key_padding(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !acc, %max: !rows, %sum: !rows, %p: index,
+                       %flags: memref<?x?xi1>) -> (!acc, !rows, !rows) {
+  %c0 = arith.constant 0 : index
+  // CHECK: %[[FOUND:.*]]:3 = scf.for %[[J:.*]] = %{{.*}} to %{{.*}} step
+  // CHECK:   memref.load %{{.*}}[%{{.*}}, %[[J]]] : memref<?x?xi1>
+  // CHECK: arith.subi %[[FOUND]]#1, %[[FOUND]]#0
+  // ONCE-NOT: memref.load
+  // CHECK: attn.online {{.*}} masks [#attn.key_padding, #attn.bounds]
+  // CHECK: attn.online {{.*}}) position
+  // CHECK: attn.online {{.*}} masks [#attn.key_padding, #attn.bounds]
+  // CHECK: return
+  %0:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<?x64xf32>, memref<?x64xf32>)
+                     state(%acc, %max, %sum : !acc, !rows, !rows)
+                     masks [#attn.key_padding] (%flags : memref<?x?xi1>)
                      position(%p, %p, %p, %c0, %p, %p) {scale = 0.125, tiles = #tiles}
   return %0#0, %0#1, %0#2 : !acc, !rows, !rows
 }
