@@ -46,24 +46,21 @@ static bool mayWrite(Operation &op) {
   });
 }
 
-/// Replaces operations of `[begin, end)` by equal ones that stand before `begin` in the same block, with no write in
-/// between. tile-keys has asked the same masks already, and what they answer may take a loop over all keys, which
-/// upstream's CSE would not find to be the same.
-static void reuseEarlier(Block::iterator begin, Block::iterator end) {
-  Block *block = begin->getBlock();
-  Block::iterator reusable = begin;
-  while (reusable != block->begin() && !mayWrite(*std::prev(reusable)))
-    --reusable;
-  for (Operation &op : llvm::make_early_inc_range(llvm::make_range(begin, end))) {
-    if (mayWrite(op))
-      return;
-    for (Operation &earlier : llvm::make_range(reusable, Block::iterator(op)))
+/// Of equal operations before `end` in one block, with no write in between, keeps the first. tile-keys has asked the
+/// same masks already, and what they answer may take a loop over all keys, which upstream's CSE would not find to be
+/// the same.
+static void keepFirstOfEqual(Block::iterator end) {
+  Block *block = end->getBlock();
+  Block::iterator begin = end;
+  while (begin != block->begin() && !mayWrite(*std::prev(begin)))
+    --begin;
+  for (Operation &op : llvm::make_early_inc_range(llvm::make_range(begin, end)))
+    for (Operation &earlier : llvm::make_range(begin, Block::iterator(op)))
       if (OperationEquivalence::isEquivalentTo(&op, &earlier, OperationEquivalence::IgnoreLocations)) {
         op.replaceAllUsesWith(&earlier);
         op.erase();
         break;
       }
-  }
 }
 
 namespace {
@@ -92,9 +89,7 @@ private:
     if (!keys.firstKey || !loop.isDefinedOutsideOfLoop(keys.firstKey))
       return;
     KeyInterval all = {loop.getLowerBound(), loop.getUpperBound()};
-    Operation *before = loop->getPrevNode();
     std::optional<KeyInterval> full = emitFullKeys(b, keys, all);
-    Operation *last = loop->getPrevNode();
     if (!full || isEmpty(*full)) {
       ++numUnsplit;
       return;
@@ -111,10 +106,8 @@ private:
     emit(*full, /*masked=*/false);
     emit({full->hi, all.hi}, /*masked=*/true);
     loop.replaceAllUsesWith(state);
+    keepFirstOfEqual(Block::iterator(loop));
     loop.erase();
-    if (last != before)
-      reuseEarlier(before ? std::next(Block::iterator(before)) : last->getBlock()->begin(),
-                   std::next(Block::iterator(last)));
   }
 };
 } // namespace
