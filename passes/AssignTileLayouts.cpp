@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tile/Tile.h"
-#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/Passes.h"
 
 namespace flashc {
@@ -50,6 +50,12 @@ struct AssignTileLayouts : flashc::impl::AssignTileLayoutsBase<AssignTileLayouts
           for (Value argument : block.getArguments())
             assign(argument);
     });
+    func::FuncOp func = getOperation();
+    if (func.isExternal())
+      return;
+    Block &entry = func.getBody().front();
+    func.setFunctionType(FunctionType::get(&getContext(), entry.getArgumentTypes(),
+                                           func.getBody().back().getTerminator()->getOperandTypes()));
   }
 
 private:

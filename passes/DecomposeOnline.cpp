@@ -134,8 +134,13 @@ struct Step {
       Value bent = s.b.create<math::TanhOp>(loc, s.mul(score, s.constant(1.0 / cap)));
       score = s.mul(bent, s.constant(cap));
     }
-    if (op.getBias())
-      score = s.add(score, bias(s, i, j));
+    if (op.getBias()) {
+      Value more = bias(s, i, j);
+      score = s.add(score, more);
+      // An additive mask: -inf drops a score even where the key holds NaN.
+      Value masked = s.isEqual(more, s.lowest());
+      dropped = dropped ? s.b.create<arith::OrIOp>(loc, dropped, masked).getResult() : masked;
+    }
     score = s.mul(score, s.constant(kLog2e));
     if (dropped)
       score = s.select(dropped, s.lowest(), score);
@@ -181,23 +186,30 @@ struct Step {
     Value base = map(rowsType, max, [&](Scalars &s, ValueRange in) {
       return s.select(s.isEqual(in[0], s.lowest()), s.constant(0.0), in[0]);
     });
-    Value alpha = map(rowsType, {op.getMax(), base}, [&](Scalars &s, ValueRange in) -> Value {
-      return s.b.create<math::Exp2Op>(loc, s.sub(in[0], in[1]));
-    });
+    // A maximum is never below what it is the maximum of, so exponents need no guard against overflow.
+    auto exp2 = [&](Scalars &s, Value exponent) -> Value {
+      auto power = s.b.create<math::Exp2Op>(loc, exponent);
+      power->setAttr(tile::kNonPositiveAttrName, s.b.getUnitAttr());
+      return power;
+    };
+    Value alpha = map(rowsType, {op.getMax(), base},
+                      [&](Scalars &s, ValueRange in) { return exp2(s, s.sub(in[0], in[1])); });
     Value p = map(scoresType, {scores, base}, [&](Scalars &s, ValueRange in) -> Value {
       Value exponent;
       if (linear)
         exponent = s.b.create<math::FmaOp>(loc, in[0], s.constant(factor), s.b.create<arith::NegFOp>(loc, in[1]));
       else
         exponent = s.sub(in[0], in[1]);
-      return s.b.create<math::Exp2Op>(loc, exponent);
+      return exp2(s, exponent);
     });
     auto product = [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); };
     Value oldSum = map(rowsType, {op.getSum(), alpha}, product);
     Value sum = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::sum, p, oldSum);
     Value oldAcc = map(accType, {op.getAcc(), alpha}, product);
     Value value = load(b, op.getValue(), op.getTiles().getKeys());
-    Value acc = b.create<tile::DotOp>(loc, accType, p, value, oldAcc, /*transposed=*/false);
+    auto acc = b.create<tile::DotOp>(loc, accType, p, value, oldAcc, /*transposed=*/false);
+    // Where a score can be dropped, the value it would have weighed must not matter, even if it is NaN.
+    acc.setSkipZeros(!op.getMaskList().empty() || !op.getScore().empty() || op.getBias());
     op.replaceAllUsesWith(ValueRange{acc, max, sum});
     op.erase();
   }

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tile/Tile.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -75,9 +76,6 @@ constexpr double kExp2Double[] = {0.9999999999999999971,     0.69314718055994533
                                   0.055504108664819921483,   0.0096181291075883350833, 0.0013333558146789950323,
                                   0.00015403530462514613026, 0.0000152527334899608046, 1.3215433089594629037e-6,
                                   1.0178198033328527662e-7,  7.0741056262456593708e-9, 4.4352809446103361611e-10};
-
-/// The attribute that says an exponent is never positive, so nothing guards against overflow.
-constexpr StringLiteral kNonPositive = "tile.nonpositive";
 
 Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction) {
   OpBuilder &b = m.b;
@@ -202,10 +200,10 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     add<math::Exp2Op>(patterns, [this](const Math &m, math::Exp2Op op) {
-      return buildExp2(m, op.getOperand(), op->hasAttr(kNonPositive), scaleInstruction);
+      return buildExp2(m, op.getOperand(), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction);
     });
     add<math::ExpOp>(patterns, [this](const Math &m, math::ExpOp op) {
-      return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(kNonPositive), scaleInstruction);
+      return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction);
     });
     add<math::LogOp>(patterns, [](const Math &m, math::LogOp op) { return buildLog(m, op.getOperand()); });
     add<math::TanhOp>(

@@ -309,7 +309,7 @@ def DecomposeOnline : Pass<"decompose-online", "mlir::func::FuncOp"> {
 // From tiles to a CPU's native vectors
 //===----------------------------------------------------------------------===//
 
-def AssignTileLayouts : Pass<"assign-tile-layouts"> {
+def AssignTileLayouts : Pass<"assign-tile-layouts", "mlir::func::FuncOp"> {
   let summary = "Say how each matrix tile is blocked in native vector registers";
   let description = [{
     The right-hand side of a product gets panels, every other matrix tile register blocks: `block-rows` rows of as many

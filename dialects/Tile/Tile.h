@@ -22,6 +22,12 @@
 
 #include "dialects/Tile/TileDialect.h.inc"
 #include "dialects/Tile/TileEnums.h.inc"
+
+namespace flashc::tile {
+/// On a `math.exp2`: the exponent is never positive, so that nothing need guard against overflow.
+constexpr llvm::StringLiteral kNonPositiveAttrName = "tile.nonpositive";
+} // namespace flashc::tile
+
 #define GET_ATTRDEF_CLASSES
 #include "dialects/Tile/TileAttrs.h.inc"
 #define GET_TYPEDEF_CLASSES

@@ -96,8 +96,10 @@ func.func @general(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512
   // CHECK:   %[[LOADED:.*]] = memref.load %[[BIAS]][%c0, %{{.*}}, %{{.*}}, %{{.*}}]
   // CHECK:   %[[WIDE:.*]] = arith.extf %[[LOADED]] : bf16 to f32
   // CHECK:   %[[BIASED:.*]] = arith.addf %[[CAPPED]], %[[WIDE]]
+  // CHECK:   %[[MASKED:.*]] = arith.cmpf oeq, %[[WIDE]], %[[LOWEST]] : f32
+  // CHECK:   %[[EITHER:.*]] = arith.ori %[[DROPPED]], %[[MASKED]] : i1
   // CHECK:   %[[LOG2:.*]] = arith.mulf %[[BIASED]], %{{.*}}
-  // CHECK:   %[[KEPT:.*]] = arith.select %[[DROPPED]], %[[LOWEST]], %[[LOG2]]
+  // CHECK:   %[[KEPT:.*]] = arith.select %[[EITHER]], %[[LOWEST]], %[[LOG2]]
   // CHECK:   %[[IN:.*]] = arith.cmpi slt, %[[J]], %{{.*}}
   // CHECK:   arith.select %[[IN]], %[[KEPT]], %[[LOWEST]]
   // CHECK: %[[NEW:.*]] = tile.reduce max %[[X]], %[[M]]

@@ -1,0 +1,65 @@
+// RUN: flash-opt %s --expand-math | FileCheck %s
+// RUN: flash-opt %s --expand-math=scale-instruction | FileCheck %s --check-prefix=SCALE
+
+// Rounding to an integer is the addition of 1.5 * 2^23, which leaves the integer where the exponent is built from.
+// CHECK-LABEL: func @exp2
+// CHECK-NOT:   math.exp2
+// CHECK:       %[[SHIFTED:.*]] = arith.addf %{{.*}}, %{{.*}} : vector<8xf32>
+// CHECK-COUNT-5: llvm.intr.fmuladd
+// CHECK:       arith.shli
+// CHECK:       arith.addi
+// SCALE-LABEL: func @exp2
+// SCALE-NOT:   scalef
+func.func @exp2(%x: vector<8xf32>) -> vector<8xf32> {
+  %y = math.exp2 %x : vector<8xf32>
+  return %y : vector<8xf32>
+}
+
+// A whole AVX-512 register has an instruction for the scaling.
+// SCALE-LABEL: func @wide
+// SCALE:       math.roundeven %{{.*}} : vector<16xf32>
+// SCALE-COUNT-5: llvm.intr.fmuladd
+// SCALE:       llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
+func.func @wide(%x: vector<16xf32>) -> vector<16xf32> {
+  %y = math.exp2 %x {tile.nonpositive} : vector<16xf32>
+  return %y : vector<16xf32>
+}
+
+// float64 takes eleven terms.
+// CHECK-LABEL: func @double
+// CHECK-COUNT-11: llvm.intr.fmuladd
+// CHECK-NOT:   llvm.intr.fmuladd
+func.func @double(%x: f64) -> f64 {
+  %y = math.exp2 %x : f64
+  return %y : f64
+}
+
+// CHECK-LABEL: func @others
+// CHECK-NOT:   math.
+func.func @others(%x: f32, %y: vector<4xf64>) -> (f32, vector<4xf64>, f32) {
+  %0 = math.log %x : f32
+  %1 = math.tanh %y : vector<4xf64>
+  %2 = math.exp %0 : f32
+  %3 = math.fma %2, %x, %0 : f32
+  return %2, %1, %3 : f32, vector<4xf64>, f32
+}
+
+// Rounding to bf16 is integer arithmetic: without the instruction LLVM would call a function for each element.
+// CHECK-LABEL: func @bf16
+// CHECK-NOT:   arith.truncf
+// CHECK:       arith.trunci %{{.*}} : vector<16xi32> to vector<16xi16>
+// CHECK-NOT:   arith.extf
+// CHECK:       arith.extui %{{.*}} : vector<16xi16> to vector<16xi32>
+func.func @bf16(%x: vector<16xf32>) -> vector<16xf32> {
+  %0 = arith.truncf %x : vector<16xf32> to vector<16xbf16>
+  %1 = arith.extf %0 : vector<16xbf16> to vector<16xf32>
+  return %1 : vector<16xf32>
+}
+
+// f16 arithmetic is left to the target.
+// CHECK-LABEL: func @half
+// CHECK:       math.tanh %{{.*}} : f16
+func.func @half(%x: f16) -> f16 {
+  %y = math.tanh %x : f16
+  return %y : f16
+}

@@ -1,0 +1,81 @@
+// RUN: flash-opt %s --lower-tiles-to-vector --canonicalize --cse | FileCheck %s
+
+!acc = !tile.tile<6x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+!rows = !tile.tile<6xf32>
+
+// The accumulators of a register block are separate vectors carried by the contraction loop: 24 products a step, one
+// broadcast a row.
+// CHECK-LABEL: func @product
+// CHECK:       %[[ACC:.*]] = memref.alloca() {alignment = 64 : i64} : memref<6x64xf32>
+// CHECK:       scf.for %{{.*}} = %{{.*}} to %{{.*}} step %{{.*}} iter_args(
+// CHECK-COUNT-4: vector.load
+// CHECK:         vector.broadcast
+// CHECK-COUNT-4: vector.fma
+// CHECK:         vector.broadcast
+// CHECK-COUNT-20: vector.fma
+// CHECK-NOT:     vector.fma
+// CHECK:         scf.yield
+// CHECK-COUNT-24: vector.store %{{.*}}, %[[ACC]]
+func.func @product(%p: memref<6x64xf32>, %v: memref<1x64x64xf32>, %o: memref<6x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  %zero = arith.constant 0.0 : f32
+  %a = tile.load %p[%c0, %c0] : memref<6x64xf32> -> !acc
+  %b = tile.view %v[%c0] valid(%c64) : memref<1x64x64xf32> -> !tile.tile<64x64xf32, #tile.panels<width = 64, lanes = 16>>
+  %z = tile.splat %zero : f32 -> !acc
+  %r = tile.dot %a, %b, %z : !acc, !tile.tile<64x64xf32, #tile.panels<width = 64, lanes = 16>> -> !acc
+  tile.store %r, %o[%c0, %c0] : !acc, memref<6x64xf32>
+  return
+}
+
+// A row's maximum is needed before its exponentials, so a row takes two passes over its columns and no more: the
+// exponentials, their sum and their place in memory share the second.
+// CHECK-LABEL: func @softmax
+// CHECK:       %[[X:.*]] = memref.alloca() {alignment = 64 : i64} : memref<6x64xf32>
+// CHECK:       scf.for %[[R:.*]] = %c0 to %c6 step %c1 {
+// CHECK:         vector.load %[[X]][%[[R]],
+// CHECK:         arith.cmpf ogt
+// CHECK:         vector.shuffle
+// CHECK:         vector.load %[[X]][%[[R]],
+// CHECK:         math.exp2 %{{.*}} : vector<16xf32>
+// CHECK:         vector.store %{{.*}}, %[[X]][%[[R]],
+// CHECK:         arith.addf
+// CHECK-NOT:     vector.load %[[X]][%[[R]]{{.*}}max
+func.func @softmax(%m: memref<6x64xf32>, %o: memref<6x64xf32>, %l: memref<6xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %least = arith.constant 0xFF800000 : f32
+  %x = tile.load %m[%c0, %c0] : memref<6x64xf32> -> !acc
+  %none = tile.splat %least : f32 -> !rows
+  %max = tile.reduce max %x, %none : !acc -> !rows
+  %p = tile.map ins(%x, %max : !acc, !rows) {
+  ^bb0(%e: f32, %top: f32):
+    %d = arith.subf %e, %top : f32
+    %y = math.exp2 %d : f32
+    tile.yield %y : f32
+  } -> !acc
+  %empty = tile.splat %zero : f32 -> !rows
+  %sum = tile.reduce sum %p, %empty : !acc -> !rows
+  tile.store %p, %o[%c0, %c0] : !acc, memref<6x64xf32>
+  tile.store %sum, %l[%c0] : !rows, memref<6xf32>
+  return
+}
+
+// A mask is scalar code; it becomes vectors over the columns, and what depends on the row alone stays scalar.
+// CHECK-LABEL: func @mask
+// CHECK:       %[[I:.*]] = vector.broadcast %{{.*}} : index to vector<16xindex>
+// CHECK:       arith.cmpi sle, %{{.*}}, %{{.*}} : vector<16xindex>
+// CHECK:       arith.select %{{.*}}, %{{.*}}, %{{.*}} : vector<16xi1>, vector<16xf32>
+func.func @mask(%m: memref<6x64xf32>, %o: memref<6x64xf32>, %i0: index, %j0: index) {
+  %c0 = arith.constant 0 : index
+  %least = arith.constant 0xFF800000 : f32
+  %x = tile.load %m[%c0, %c0] : memref<6x64xf32> -> !acc
+  %y = tile.map ins(%x : !acc) origin(%i0, %j0) {
+  ^bb0(%e: f32, %i: index, %j: index):
+    %in = arith.cmpi sle, %j, %i : index
+    %r = arith.select %in, %e, %least : f32
+    tile.yield %r : f32
+  } -> !acc
+  tile.store %y, %o[%c0, %c0] : !acc, memref<6x64xf32>
+  return
+}
