@@ -135,16 +135,26 @@ struct RowEmitter {
       return isa<tile::TileType>(operand.getType()) && !isMatrix(operand) && pass.produced.contains(operand);
     });
     int64_t columns = typeOf(shape).getShape()[1];
-    if (!pass.empty() && (needsResult || columns != pass.columns))
+    Value extent;
+    bool readsPass = false;
+    for (Value operand : op->getOperands())
+      if (isa<tile::TileType>(operand.getType()) && isMatrix(operand)) {
+        readsPass |= pass.produced.contains(operand);
+        if (!pass.produced.contains(operand))
+          if (TileBuffer &source = buffer(operand); source.columns)
+            extent = source.columns;
+      }
+    // Two matrices of one shape may still differ in how many columns exist: the scores of the last keys, and the
+    // accumulator where it happens to be as wide as a tile of keys.
+    bool otherExtent = !readsPass && extent != pass.extent;
+    if (!pass.empty() && (needsResult || columns != pass.columns || otherExtent))
       flush(b);
     if (pass.empty()) {
       pass.columns = columns;
       pass.blockVectors = cast<tile::RegisterLayoutAttr>(typeOf(shape).getLayout()).getVectors();
     }
-    for (Value operand : op->getOperands())
-      if (isa<tile::TileType>(operand.getType()) && isMatrix(operand) && !pass.produced.contains(operand))
-        if (TileBuffer &source = buffer(operand); source.columns)
-          pass.extent = source.columns;
+    if (extent)
+      pass.extent = extent;
     pass.ops.push_back(op);
     pass.produced.insert(op->getResult(0));
   }
