@@ -9,6 +9,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace flashc::tile;
@@ -73,8 +74,41 @@ LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError, Arr
       return emitError() << "expected positive tile sizes, got " << size;
   if (!llvm::isa<FloatType>(elementType))
     return emitError() << "expected a floating-point element type, got " << elementType;
+  int64_t bits = elementType.getIntOrFloatBitWidth();
+  for (int64_t size : shape) {
+    if (!llvm::MulOverflow(bits, size, bits))
+      continue;
+    InFlightDiagnostic error = emitError() << "expected a tile whose size in bits fits in 64 bits, got ";
+    llvm::interleave(shape, error, "x");
+    return error << "x" << elementType;
+  }
   if (layout && !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr>(layout))
     return emitError() << "expected a tile layout, got " << layout;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Layouts
+//===----------------------------------------------------------------------===//
+
+LogicalResult RegisterLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t rows, int64_t vectors,
+                                         int64_t lanes) {
+  if (rows < 1 || vectors < 1 || lanes < 1)
+    return emitError() << "expected 1 or more rows, vectors and lanes, got " << rows << ", " << vectors << " and "
+                       << lanes;
+  int64_t accumulators;
+  if (llvm::MulOverflow(rows, vectors, accumulators) || llvm::MulOverflow(accumulators, lanes, accumulators))
+    return emitError() << "expected a number of accumulators that fits in 64 bits, got " << rows << "x" << vectors
+                       << "x" << lanes;
+  return success();
+}
+
+LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t width, int64_t lanes) {
+  if (lanes < 1)
+    return emitError() << "expected 1 or more lanes, got " << lanes;
+  if (width < 1 || width % lanes != 0)
+    return emitError() << "expected panels as wide as a number of whole vectors of " << lanes << " lanes, got "
+                       << width;
   return success();
 }
 
@@ -139,14 +173,74 @@ LogicalResult DotOp::verify() {
   if (lhsType.getElementType() != rhsType.getElementType())
     return emitOpError() << "expected both sides of one element type, got " << lhsType.getElementType() << " and "
                          << rhsType.getElementType();
+  if (accType.getElementType().getIntOrFloatBitWidth() < lhsType.getElementType().getIntOrFloatBitWidth())
+    return emitOpError() << "expected an accumulator at least as wide as the operands' " << lhsType.getElementType()
+                         << ", got " << accType.getElementType();
   return success();
 }
 
 LogicalResult ReduceOp::verify() {
-  int64_t rows = cast<TileType>(getInput().getType()).getShape()[0];
-  int64_t initRows = cast<TileType>(getInit().getType()).getShape()[0];
-  if (rows != initRows)
-    return emitOpError() << "expected " << rows << " rows, got " << initRows;
+  auto input = cast<TileType>(getInput().getType()), init = cast<TileType>(getInit().getType());
+  if (input.getShape()[0] != init.getShape()[0])
+    return emitOpError() << "expected " << input.getShape()[0] << " rows, got " << init.getShape()[0];
+  if (input.getElementType() != init.getElementType())
+    return emitOpError() << "expected an init of the input's element type " << input.getElementType() << ", got "
+                         << init.getElementType();
+  return success();
+}
+
+/// Packed memory: panels of `width` along the last dimension, indexed in all dimensions but two.
+static LogicalResult verifyPacked(Operation *op, MemRefType packed, size_t numIndices, int64_t width) {
+  if (packed.getRank() < 3)
+    return op->emitOpError() << "expected packed memory of rank 3 or more, got " << packed;
+  if (packed.getShape().back() != width)
+    return op->emitOpError() << "expected packed memory whose last dimension is the panels' width " << width << ", got "
+                             << packed;
+  if (static_cast<int64_t>(numIndices) != packed.getRank() - 2)
+    return op->emitOpError() << "expected " << packed.getRank() - 2 << " indices into " << packed << ", got "
+                             << numIndices;
+  if (!isa<FloatType>(packed.getElementType()))
+    return op->emitOpError() << "expected packed memory of floating-point elements, got " << packed.getElementType();
+  return success();
+}
+
+LogicalResult PackOp::verify() {
+  auto source = cast<MemRefType>(getSource().getType()), packed = cast<MemRefType>(getDestination().getType());
+  int64_t width = getLayout().getWidth();
+  if (source.getRank() < 2 || !isa<FloatType>(source.getElementType()))
+    return emitOpError() << "expected a source of rank 2 or more with floating-point elements, got " << source;
+  if (static_cast<int64_t>(getOffsets().size()) != source.getRank())
+    return emitOpError() << "expected " << source.getRank() << " offsets, one a dimension of the source, got "
+                         << getOffsets().size();
+  if (failed(verifyPacked(*this, packed, getIndices().size(), width)))
+    return failure();
+  if (source.getElementType().getIntOrFloatBitWidth() > packed.getElementType().getIntOrFloatBitWidth())
+    return emitOpError() << "expected packed elements at least as wide as the source's " << source.getElementType()
+                         << ", got " << packed.getElementType();
+  int64_t columns = source.getShape().back();
+  if (ShapedType::isDynamic(columns))
+    return emitOpError() << "expected a static number of source columns, got " << source;
+  int64_t dimension = packed.getRank() - (getTransposed() ? 2 : 3);
+  int64_t expected = getTransposed() ? columns : static_cast<int64_t>(llvm::divideCeil(columns, width));
+  int64_t actual = packed.getDimSize(dimension);
+  if (!ShapedType::isDynamic(actual) && actual != expected)
+    return emitOpError() << "expected dimension " << dimension << " of packed memory to be " << expected
+                         << (getTransposed() ? ", the source's columns, got " : ", the number of panels, got ")
+                         << actual;
+  return success();
+}
+
+LogicalResult ViewOp::verify() {
+  auto source = cast<MemRefType>(getSource().getType());
+  auto tile = cast<TileType>(getResult().getType());
+  auto layout = dyn_cast_or_null<PanelLayoutAttr>(tile.getLayout());
+  if (!layout)
+    return emitOpError() << "expected a tile with a panel layout, got " << tile;
+  if (failed(verifyPacked(*this, source, getIndices().size(), layout.getWidth())))
+    return failure();
+  if (source.getElementType() != tile.getElementType())
+    return emitOpError() << "expected a tile of the packed memory's element type " << source.getElementType()
+                         << ", got " << tile.getElementType();
   return success();
 }
 

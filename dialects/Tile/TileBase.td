@@ -45,16 +45,18 @@ def Tile_RegisterLayout : Tile_Attr<"RegisterLayout", "registers"> {
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes);
   let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
 }
 
 def Tile_PanelLayout : Tile_Attr<"PanelLayout", "panels"> {
   let summary = "The right-hand operand of a dot, packed in panels of columns";
   let description = [{
-    Columns are grouped in panels of `width`, native vectors of `lanes` side by side; within a panel the contraction index is outermost, so that a dot reads
-    its operand in one forward stream. The last panel is padded with zeros.
+    Columns are grouped in panels of `width`, native vectors of `lanes` side by side; within a panel the contraction
+    index is outermost, so that a dot reads its operand in one forward stream. The last panel is padded with zeros.
   }];
   let parameters = (ins "int64_t":$width, "int64_t":$lanes);
   let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
 }
 
 //===----------------------------------------------------------------------===//

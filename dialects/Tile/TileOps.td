@@ -158,11 +158,13 @@ def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
     Copies `valid` rows of the source, from `offsets` on, to the strip of `destination` that `indices` select, in the
     order in which a dot reads them, widened to the destination's element type and padded with zeros. With `transposed`
     the strip's rows are the columns of the dot (keys of q * k^T) and the source's columns are contracted; without it the
-    source's rows are contracted (values of p * v).
+    source's rows are contracted (values of p * v). With n source columns and panels of width w, the destination's last
+    three dimensions are strips x n x w if transposed, and ceil(n / w) x rows x w if not; `indices` are those of the
+    dimensions before them, then the strip, or the first row.
 
     ```mlir
     tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed <width = 64, lanes = 16>
-        : memref<?x?x?x64xf32>, memref<?x?x?x4096xf32>
+        : memref<?x?x?x64xf32>, memref<?x?x?x64x64xf32>
     ```
   }];
   let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$source, Variadic<Index>:$offsets, Index:$valid,
@@ -172,22 +174,24 @@ def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
     $source `[` $offsets `]` `valid` `(` $valid `)` `into` $destination `[` $indices `]` (`transposed` $transposed^)?
     $layout attr-dict `:` type($source) `,` type($destination)
   }];
+  let hasVerifier = 1;
 }
 
 def Tile_ViewOp : Tile_Op<"view", [Pure]> {
   let summary = "A tile that lies packed in memory, read where it is";
   let description = [{
-    Nothing is copied: the tile's layout is the one in which `tile.pack` wrote it. `indices` select the first strip;
-    `valid` is the number of rows of the tile that exist.
+    Nothing is copied: the tile's layout is the one in which `tile.pack` wrote it. `indices` select the first strip or
+    row, as there; `valid` is the number of rows of the tile that exist.
 
     ```mlir
     %k = tile.view %packed[%b, %h, %s] valid(%n)
-        : memref<?x?x?x4096xf32> -> !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
+        : memref<?x?x?x64x64xf32> -> !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
     ```
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices, Index:$valid);
   let results = (outs Tile_Matrix:$result);
   let assemblyFormat = "$source `[` $indices `]` `valid` `(` $valid `)` attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 #endif // FLASHC_TILE_OPS_TD
