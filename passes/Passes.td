@@ -249,6 +249,39 @@ def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
     Statistic<"numUnsplit", "num-unsplit", "Loops that have no full tile">];
 }
 
+def DecomposeMerge : Pass<"decompose-merge", "mlir::func::FuncOp"> {
+  let summary = "Expand attn.merge into linalg on rows and elements";
+  let description = [{
+    With the larger logarithm `m` of a row taken out of the exponentials, nothing overflows:
+
+        e_a = exp(lse_a - m)    e_b = exp(lse_b - m)    lse = m + log(e_a + e_b)    out = (e_a out_a + e_b out_b) / (e_a + e_b)
+
+    The weights are computed once a row, in the wider of the types of out and lse. Where one side is empty the other's row is
+    unchanged, to the bit; where both are, the row is empty. On memrefs both outs may be updated in place.
+
+    Before:
+    ```mlir
+    func.func @f(%oa: tensor<?x?x?x64xf32>, %la: tensor<?x?x?xf32>, %ob: tensor<?x?x?x64xf32>, %lb: tensor<?x?x?xf32>)
+        -> tensor<?x?x?x64xf32> {
+      %0:2 = attn.merge ins(%oa, %la, %ob, %lb : tensor<?x?x?x64xf32>, tensor<?x?x?xf32>, tensor<?x?x?x64xf32>, tensor<?x?x?xf32>)
+          outs(%oa, %la : tensor<?x?x?x64xf32>, tensor<?x?x?xf32>) -> tensor<?x?x?x64xf32>, tensor<?x?x?xf32>
+      return %0#0 : tensor<?x?x?x64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    %weights:3 = linalg.generic {...} ins(%la, %lb : ...) outs(%a, %b, %la : ...) {
+    ...
+    %out = linalg.generic {...} ins(%weights#0, %oa, %weights#1, %ob : ...) outs(%oa : tensor<?x?x?x64xf32>) {
+    ...
+    return %out : tensor<?x?x?x64xf32>
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect",
+                           "mlir::memref::MemRefDialect", "mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numDecomposed", "num-decomposed", "Merges expanded">];
+}
+
 def DecomposeOnline : Pass<"decompose-online", "mlir::func::FuncOp"> {
   let summary = "Expand the online softmax into tile operations";
   let description = [{

@@ -25,3 +25,5 @@ config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%cc", shutil.which("cc") or "cc"))
 config.substitutions.append(("%root", config.flashc_root))
 config.substitutions.append(("%build", config.flashc_build))
+# Where mlir-cpu-runner's libraries are.
+config.substitutions.append(("%mlir_libs", os.path.join(os.path.dirname(config.llvm_tools), "lib")))

@@ -47,7 +47,6 @@ module attributes {transform.with_named_sequence} {
 
 // On memory there are views; a part of a part lies at the sum of both positions. Sizes that are not static are divided
 // where the loop runs.
-// CHECK-DAG: #[[SUM:.*]] = affine_map<()[s0, s1] -> (s0 + s1)>
 // CHECK-LABEL: func @memory
 // CHECK-SAME: (%[[Q:.*]]: memref<?x?x?x64xf32>, %[[K:.*]]: memref<?x?x?x64xf32>, %[[B0:[^:]*]]: index, %[[H0:[^:]*]]: index, %[[I0:[^:]*]]: index, %[[J0:[^:]*]]: index, %[[SQ:[^:]*]]: index, %[[SK:[^:]*]]: index)
 // CHECK-DAG: %[[C1:.*]] = arith.constant 1 : index
