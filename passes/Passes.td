@@ -35,7 +35,7 @@ def RaiseToAttention : Pass<"raise-to-attention"> {
     ```
     After:
     ```mlir
-    %r = attn.sdpa ins(%q4, %k4, %v4 : ...) outs(%init : tensor<8x1x128x64xf32>) {scale = 1.0 : f64} -> tensor<8x1x128x64xf32>
+    %r = attn.sdpa ins(%q4, %k4, %v4 : ...) outs(%start : tensor<8x1x128x64xf32>) {scale = 1.000000e+00 : f64} -> tensor<8x1x128x64xf32>
     ```
   }];
   let options = [Option<"remarks", "remarks", "bool", /*default=*/"false",
@@ -348,17 +348,26 @@ def AssignTileLayouts : Pass<"assign-tile-layouts", "mlir::func::FuncOp"> {
     The right-hand side of a product gets panels, every other matrix tile register blocks: `block-rows` rows of as many
     vectors side by side as the register file holds beside one column of the right-hand side and one broadcast.
 
-    Before (AVX-512: 32 registers of 64 bytes):
+    Before, for AVX-512:
     ```mlir
-    %s = tile.dot %q, %k, %zero transposed
-        : !tile.tile<24x64xf32>, !tile.tile<512x64xf32> -> !tile.tile<24x512xf32>
+    func.func @f(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %s: memref<24x512xf32>) {
+      %zero = arith.constant 0 : index
+      %none = arith.constant 0.0 : f32
+      %q_tile = tile.load %q[%zero, %zero] : memref<24x64xf32> -> !tile.tile<24x64xf32>
+      %k_tile = tile.load %k[%zero, %zero] : memref<512x64xf32> -> !tile.tile<512x64xf32>
+      %acc = tile.splat %none : f32 -> !tile.tile<24x512xf32>
+      %scores = tile.dot %q_tile, %k_tile, %acc transposed
+          : !tile.tile<24x64xf32>, !tile.tile<512x64xf32> -> !tile.tile<24x512xf32>
+      tile.store %scores, %s[%zero, %zero] : !tile.tile<24x512xf32>, memref<24x512xf32>
+      return
+    }
     ```
     After:
     ```mlir
-    %s = tile.dot %q, %k, %zero transposed
-        : !tile.tile<24x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>,
-          !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
-       -> !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+    %scores = tile.dot %q_tile, %k_tile, %acc transposed
+        : <24x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>,
+          <512x64xf32, #tile.panels<width = 64, lanes = 16>>
+       -> <24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
     ```
   }];
   let dependentDialects = ["flashc::tile::TileDialect"];
@@ -380,20 +389,39 @@ def PackOperands : Pass<"pack-operands", "mlir::func::FuncOp"> {
 
     Before:
     ```mlir
-    scf.forall (%b, %h, %t) in (%B, %H, %T) {
-      %kh = memref.subview %k[%b, %g, 0, 0] [1, 1, %n, 64] [1, 1, 1, 1] : ...
-      scf.for %j = ... {
-        %kt = tile.load %kh[%j, %c0] valid(%m, %c64) : memref<?x64xf32, strided<[?, ?], offset: ?>> -> !tile.tile<...>
+    func.func @f(%q: memref<24x64xf32>, %k: memref<?x?x?x64xf32>, %s: memref<24x512xf32>, %batches: index, %heads: index) {
+      %zero = arith.constant 0 : index
+      %d = arith.constant 64 : index
+      %keys = arith.constant 512 : index
+      %none = arith.constant 0.0 : f32
+      scf.forall (%b, %h) in (%batches, %heads) {
+        %head = memref.subview %k[%b, %h, 0, 0] [1, 1, %keys, 64] [1, 1, 1, 1]
+            : memref<?x?x?x64xf32> to memref<?x64xf32, strided<[64, 1], offset: ?>>
+        %q_tile = tile.load %q[%zero, %zero] : memref<24x64xf32> -> !tile.tile<24x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+        %k_tile = tile.load %head[%zero, %zero] valid(%keys, %d)
+            : memref<?x64xf32, strided<[64, 1], offset: ?>> -> !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
+        %acc = tile.splat %none : f32 -> !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+        %scores = tile.dot %q_tile, %k_tile, %acc transposed
+            : !tile.tile<24x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>, !tile.tile<512x64xf32, #tile.panels<width = 64, lanes = 16>>
+           -> !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+        tile.store %scores, %s[%zero, %zero]
+            : !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>, memref<24x512xf32>
+      }
+      return
+    }
     ```
     After:
     ```mlir
-    %packed = memref.alloc(%B, %G, %strips) : memref<?x?x?x64x64xf32>
-    scf.forall (%b, %g, %s) in (%B, %G, %strips) {
-      tile.pack %k[%b, %g, %first, %c0] valid(%rows) into %packed[%b, %g, %s] transposed ...
+    %packed = memref.alloc(%batches_of_k, %heads_of_k, %strips) ... : memref<?x?x?x64x64xf32>
+    ...
+    scf.forall (%bk, %hk, %strip) in ... {
+      ...
+      tile.pack %k[%bk, %hk, %first, %column] valid(%rows) into %packed[%bk, %hk, %strip] transposed ...
     }
-    scf.forall (%b, %h, %t) in (%B, %H, %T) {
-      scf.for %j = ... {
-        %kt = tile.view %packed[%b, %g, %strip] valid(%m) : memref<?x?x?x64x64xf32> -> !tile.tile<...>
+    scf.forall (%b, %h) in (%batches, %heads) {
+      ...
+      %k_tile = tile.view %packed[%b, %h, %first_strip] valid(%keys) : memref<?x?x?x64x64xf32>
+          -> <512x64xf32, #tile.panels<width = 64, lanes = 16>>
     ```
   }];
   let dependentDialects = ["flashc::tile::TileDialect", "mlir::arith::ArithDialect", "mlir::memref::MemRefDialect",
@@ -410,14 +438,26 @@ def LowerTilesToVector : Pass<"lower-tiles-to-vector", "mlir::func::FuncOp"> {
 
     Before:
     ```mlir
-    %m1 = tile.reduce max %s, %m : !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
-                                -> !tile.tile<24xf32>
+    func.func @f(%x: memref<24x512xf32>, %m: memref<24xf32>, %out: memref<24xf32>) {
+      %zero = arith.constant 0 : index
+      %x_tile = tile.load %x[%zero, %zero] : memref<24x512xf32> -> !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+      %m_tile = tile.load %m[%zero] : memref<24xf32> -> !tile.tile<24xf32>
+      %max = tile.reduce max %x_tile, %m_tile
+          : !tile.tile<24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>> -> !tile.tile<24xf32>
+      tile.store %max, %out[%zero] : !tile.tile<24xf32>, memref<24xf32>
+      return
+    }
     ```
     After:
     ```mlir
-    scf.for %r = %c0 to %rows step %c1 {
-      %v:4 = scf.for %c = %c0 to %columns step %c64 iter_args(...) -> (vector<16xf32>, ...) {
-        %x = vector.load %scratch[%r, %c] : memref<24x528xf32>, vector<16xf32>
+    scf.for %r = ... {
+      ...
+      scf.for %c = ... iter_args(%a0 = ... -> (vector<16xf32>, vector<16xf32>, vector<16xf32>, vector<16xf32>) {
+        ...
+        %v = vector.load %scratch[%r, %c] : memref<24x528xf32>, vector<16xf32>
+        %above = arith.cmpf ogt, %a0, %v : vector<16xf32>
+        %max = arith.select %above, %a0, %v : vector<16xi1>, vector<16xf32>
+        ...
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect",
@@ -432,15 +472,20 @@ def ExpandMath : Pass<"expand-math"> {
     exp2 is a minimax polynomial on [-1/2, 1/2] with relative error below 2^-24 (f32) and 2^-52 (f64); results below the
     smallest normal number are 0. With `scale-instruction` its scaling uses AVX-512's `vscalef`.
 
-    Before:
+    Before, with `scale-instruction=true`:
     ```mlir
-    %p = math.exp2 %x : vector<16xf32>
+    func.func @f(%x: vector<16xf32>) -> vector<16xf32> {
+      %p = math.exp2 %x : vector<16xf32>
+      return %p : vector<16xf32>
+    }
     ```
     After:
     ```mlir
-    %n = math.roundeven %x ...
-    %f = arith.subf %x, %n
+    %n = math.roundeven %x : vector<16xf32>
+    %f = arith.subf %x, %n : vector<16xf32>
+    %1 = llvm.intr.fmuladd(%c5, %f, %c4) : (vector<16xf32>, vector<16xf32>, vector<16xf32>) -> vector<16xf32>
     ...
+    %p = llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"(%poly, %n, ...
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::math::MathDialect",

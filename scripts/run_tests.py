@@ -64,9 +64,9 @@ def command(runner: str, build: Path, report: Path, jobs: int) -> list[str]:
     if runner == "lit":
         lit = [python, "-c", "from lit.main import main; main()"]
         return [*lit, "-sv", f"-j{jobs}", "--xunit-xml-output", str(report), str(build / "test")]
-    folders = (ROOT / "test/docs", ROOT / "test/python", ROOT / "test/execution", build / "python/flashc")
+    folders = (ROOT / "test/docs", ROOT / "test/python", ROOT / "test/execution")
     paths = [str(path) for path in folders if path.is_dir()]
-    return [python, "-m", "pytest", "-q", "--doctest-modules", "--durations=10", f"--junitxml={report}", *paths]
+    return [python, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *paths]
 
 
 def run(runner: str, build: Path, jobs: int) -> Result:

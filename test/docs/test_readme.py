@@ -34,7 +34,10 @@ def sections() -> dict[str, list[Block]]:
 
 def run(command: list[str], folder: Path) -> str:
     environment = dict(os.environ, PYTHONPATH=str(BUILD / "python"), FLASHC_CACHE_DIR=str(folder / "cache"))
-    environment["PATH"] = os.pathsep.join([str(BUILD / "bin"), str(Path(sys.executable).parent), environment["PATH"]])
+    llvm = subprocess.run(["llvm-config-19", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+    environment["PATH"] = os.pathsep.join(
+        [str(BUILD / "bin"), str(Path(sys.executable).parent), llvm, environment["PATH"]]
+    )
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
     )
