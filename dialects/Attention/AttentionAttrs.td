@@ -133,7 +133,7 @@ def Attention_SegmentsAttr : Attention_Mask<"Segments", "segments", 2, ["tileIsE
   let description = "Operands: segment of each query `[B, Sq]` and of each key `[B, Sk]`, i32 or i64.";
 }
 
-def Attention_TensorMaskAttr : Attention_Mask<"TensorMask", "tensor", 1, ["operandsAttendAll"]> {
+def Attention_TensorMaskAttr : Attention_Mask<"TensorMask", "tensor", 1, ["operandsAttendAll", "tileIsEmpty"]> {
   let summary = "Any boolean tensor";
   let description = [{
     Operand: i1 or i8, of rank 4, each dimension that of `[B, Hq, Sq, Sk]` or 1 (broadcast); nonzero where attended.

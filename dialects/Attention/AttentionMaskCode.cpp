@@ -271,6 +271,38 @@ KeyClasses TensorMaskAttr::classify(OpBuilder &builder, Location loc, const Mask
   return classes;
 }
 
+/// Rows are read until one attends a key. A tile that is not empty mostly shows so in its first row, which is little
+/// beside its attention; an empty one is read whole, which is less than its attention.
+Value TensorMaskAttr::tileIsEmpty(OpBuilder &builder, Location loc, const MaskContext &context, Value queryBegin,
+                                  Value queryEnd, Value keyBegin, Value keyEnd) const {
+  IndexMath math(builder, loc);
+  Value flags = context.operands[0], one = math.constant(1);
+  Value batch = math.clampIndex(context.batch, math.dim(flags, 0));
+  Value head = math.clampIndex(context.head, math.dim(flags, 1));
+  Value rows = math.dim(flags, 2), columns = math.dim(flags, 3);
+  Value none = builder.create<arith::ConstantIntOp>(loc, 0, 1);
+  auto anyKey = [&](OpBuilder &b, Location l, Value row) -> Value {
+    auto loop =
+        b.create<scf::ForOp>(l, keyBegin, keyEnd, one, none, [&](OpBuilder &b, Location l, Value j, ValueRange found) {
+          Value column = IndexMath(b, l).clampIndex(j, columns);
+          Value flag = loadFlag(b, l, flags, {batch, head, row, column});
+          b.create<scf::YieldOp>(l, b.create<arith::OrIOp>(l, found[0], flag).getResult());
+        });
+    return loop.getResult(0);
+  };
+  auto anyRow = builder.create<scf::ForOp>(
+      loc, queryBegin, queryEnd, one, none, [&](OpBuilder &b, Location l, Value i, ValueRange found) {
+        auto known = b.create<scf::IfOp>(
+            l, found[0], [&](OpBuilder &b, Location l) { b.create<scf::YieldOp>(l, found); },
+            [&](OpBuilder &b, Location l) {
+              b.create<scf::YieldOp>(l, anyKey(b, l, IndexMath(b, l).clampIndex(i, rows)));
+            });
+        b.create<scf::YieldOp>(l, known.getResults());
+      });
+  Value yes = builder.create<arith::ConstantIntOp>(loc, 1, 1);
+  return builder.create<arith::XOrIOp>(loc, anyRow.getResult(0), yes);
+}
+
 //===----------------------------------------------------------------------===//
 // Bounds
 //===----------------------------------------------------------------------===//
