@@ -43,6 +43,25 @@ def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, Destinati
               masks [#attn.causal<bottom_right>, #attn.key_lengths] (%lengths : memref<?xi32>)
               {scale = 0.125 : f64}
     ```
+
+    On tensors, with ALiBi as a score function, softcap and a broadcast bias:
+
+    ```mlir
+    %r = attn.sdpa ins(%q, %k, %v : tensor<2x8x128x64xf32>, tensor<2x8x128x64xf32>, tensor<2x8x128x64xf32>)
+        outs(%init : tensor<2x8x128x64xf32>) bias(%bias : tensor<1x8x1x128xf32>)
+        score {
+        ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+          %distance = arith.subi %i, %j : index
+          %n = arith.index_cast %distance : index to i32
+          %d = arith.sitofp %n : i32 to f32
+          %slope = tensor.extract %slopes[%h] : tensor<8xf32>
+          %penalty = arith.mulf %slope, %d : f32
+          %x = arith.subf %s, %penalty : f32
+          attn.yield %x : f32
+        } {softcap = 30.0 : f64} -> tensor<2x8x128x64xf32>
+    ```
+
+    Upstream's TilingInterface tiles it over batch, query heads and queries; each part has a `position`.
   }];
   let arguments = (ins Attention_Operand:$query, Attention_Operand:$key, Attention_Operand:$value,
                        Variadic<Attention_Operand>:$mask_operands, Optional<Attention_Operand>:$bias,
@@ -89,7 +108,14 @@ def Attention_OnlineOp : Attention_Op<"online", [AttrSizedOperandSegments, Recur
 
     (Milakov and Gimelshein, 2018; Dao et al., 2022). Rows that have attended nothing keep max = -inf, sum = 0, acc = 0.
     Query, key and value are memrefs of two dimensions (rows x head dim); `position` is batch entry, query head,
-    first query, first key, query length, key length of the whole.
+    first query, first key, query length, key length of the whole. `attn.normalize` ends the sequence of steps.
+
+    ```mlir
+    %acc1, %max1, %sum1 = attn.online ins(%q, %k, %v : memref<24x64xbf16>, memref<?x64xbf16>, memref<?x64xbf16>)
+        state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
+        masks [#attn.causal<top_left>, #attn.bounds] position(%b, %h, %i, %j, %sq, %sk)
+        {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>}
+    ```
   }];
   let arguments = (ins AnyMemRef:$query, AnyMemRef:$key, AnyMemRef:$value,
                        Variadic<Attention_Operand>:$mask_operands, Optional<Attention_Operand>:$bias,
@@ -120,6 +146,11 @@ def Attention_NormalizeOp : Attention_Op<"normalize"> {
   let description = [{
     `out = acc / sum` and `lse = ln(2) * max + ln(sum)`; 0 and -inf for a row that attended nothing. `rows` of the
     block exist. `out` has two dimensions (rows x head dim), `lse` one.
+
+    ```mlir
+    attn.normalize %acc, %max, %sum rows(%n) outs(%out : memref<?x64xbf16>) lse(%lse : memref<?xf32>)
+        : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>
+    ```
   }];
   let arguments = (ins Tile_Matrix:$acc, Tile_Rows:$max, Tile_Rows:$sum, Index:$rows,
                        Arg<AnyMemRef, "", [MemWrite]>:$out, Arg<Optional<AnyMemRef>, "", [MemWrite]>:$lse);
@@ -135,7 +166,14 @@ def Attention_MergeOp : Attention_Op<"merge", [DestinationStyleOpInterface,
   let summary = "Join the results of two attentions over disjoint sets of keys";
   let description = [{
     `lse = logaddexp(lse_a, lse_b)`, `out = exp(lse_a - lse) out_a + exp(lse_b - lse) out_b`; both sides empty give the
-    empty row. Split-KV decoding, cascades and ring attention are all this one operation.
+    empty row. Split-KV decoding, cascades and ring attention are all this one operation. A side whose weight is 0
+    contributes nothing, whatever it holds. On memrefs the first side may be updated in place.
+
+    ```mlir
+    attn.merge ins(%out_a, %lse_a, %out_b, %lse_b
+                   : memref<?x8x?x64xbf16>, memref<?x8x?xf32>, memref<?x8x?x64xbf16>, memref<?x8x?xf32>)
+               outs(%out_a, %lse_a : memref<?x8x?x64xbf16>, memref<?x8x?xf32>)
+    ```
   }];
   let arguments = (ins Attention_Operand:$out_a, Attention_Operand:$lse_a, Attention_Operand:$out_b,
                        Attention_Operand:$lse_b, Attention_Operand:$out, Attention_Operand:$lse);
