@@ -4,11 +4,12 @@
 #   make test     every check: formatting, lint, unit tests, IR tests, execution
 #   make build    the tools in build/bin and the Python package in build/python
 #   make bench    flashc beside PyTorch, with the machine's limit
+#   make graphs   models of real frameworks: exported, raised, compiled, and compared with the framework's results
 #   make lint | check-lit | docs | asan | tsan | setup | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test bench lint check-lit docs asan tsan clean help
+.PHONY: build setup demo test bench graphs lint check-lit docs asan tsan clean help
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
@@ -34,6 +35,7 @@ $(STAMPS)-%.stamp: requirements/%.txt | $(VENV)/bin/python
 	@touch $@
 $(STAMPS)-demo.stamp: $(STAMPS)-build.stamp
 $(STAMPS)-test.stamp: $(STAMPS)-demo.stamp
+$(STAMPS)-graphs.stamp: $(STAMPS)-test.stamp
 
 # --- build ---
 CMAKE_PYTHON = -DFLASHC_ENABLE_PYTHON=ON -DPython_EXECUTABLE=$(abspath $(PY))
@@ -55,6 +57,9 @@ bench: build $(STAMPS)-demo.stamp
 
 test: build $(STAMPS)-test.stamp
 	@$(PY) scripts/run_tests.py --build $(BUILD) $(TEST_ARGS)
+
+graphs: build $(STAMPS)-graphs.stamp
+	@PATH=$(abspath $(BUILD))/bin:$$PATH PYTHONPATH=$(BUILD)/python $(PY) scripts/check_graphs.py
 
 lint: build $(STAMPS)-test.stamp
 	@$(PY) scripts/lint.py --build $(BUILD)
