@@ -71,10 +71,24 @@ struct Step {
 
   using Body = function_ref<Value(Scalars &, ValueRange)>;
   Value map(TileType result, ValueRange inputs, Body body, ValueRange origin = {}) {
-    return b.create<tile::MapOp>(loc, result, inputs, origin, [&](OpBuilder &b, Location loc, ValueRange arguments) {
-      Scalars scalars{b, loc, type};
-      return body(scalars, arguments);
-    });
+    auto map =
+        b.create<tile::MapOp>(loc, result, inputs, origin, [&](OpBuilder &b, Location loc, ValueRange arguments) {
+          Scalars scalars{b, loc, type};
+          return body(scalars, arguments);
+        });
+    hoistInvariants(map);
+    return map;
+  }
+
+  /// What is the same for all elements, a batch entry's length for one, is computed before the map. Reads are safe
+  /// there: every element does them whatever the others say.
+  static void hoistInvariants(tile::MapOp map) {
+    Region &body = map.getBody();
+    auto isOutside = [&](Value value) { return !body.isAncestor(value.getParentRegion()); };
+    for (Operation &op : llvm::make_early_inc_range(body.front().without_terminator()))
+      if (op.getNumRegions() == 0 && (isMemoryEffectFree(&op) || isa<memref::LoadOp>(op)) &&
+          llvm::all_of(op.getOperands(), isOutside))
+        op.moveBefore(map);
   }
 
   /// Rows `[0, dim(memory, 0))` of memory as a tile of `rows` rows.
@@ -90,7 +104,13 @@ struct Step {
   Value attended(Scalars &s, Value i, Value j) {
     Value all;
     for (const MaskUse &use : getMaskUses(op)) {
-      Value one = use.mask.predicate(s.b, loc, use.context(op.getPosition()), i, j);
+      attn::MaskContext context = use.context(op.getPosition());
+      // Of a part's keys, too, the last granule may reach beyond the last one.
+      if (isa<attn::BoundsAttr>(use.mask)) {
+        IndexMath math(s.b, loc);
+        context.keyLength = math.add(op.getPosition()[kFirstKey], math.dim(op.getKey(), 0));
+      }
+      Value one = use.mask.predicate(s.b, loc, context, i, j);
       all = all ? s.b.createOrFold<arith::AndIOp>(loc, all, one) : one;
     }
     return all;
@@ -192,8 +212,8 @@ struct Step {
       power->setAttr(tile::kNonPositiveAttrName, s.b.getUnitAttr());
       return power;
     };
-    Value alpha = map(rowsType, {op.getMax(), base},
-                      [&](Scalars &s, ValueRange in) { return exp2(s, s.sub(in[0], in[1])); });
+    Value alpha =
+        map(rowsType, {op.getMax(), base}, [&](Scalars &s, ValueRange in) { return exp2(s, s.sub(in[0], in[1])); });
     Value p = map(scoresType, {scores, base}, [&](Scalars &s, ValueRange in) -> Value {
       Value exponent;
       if (linear)

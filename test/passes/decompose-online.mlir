@@ -52,18 +52,22 @@ func.func @full(%q: memref<24x64xf16>, %k: memref<512x64xf16>, %v: memref<512x40
 func.func @masked(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512x40xf32>, %acc: !acc, %max: !rows,
                   %sum: !rows, %b: index, %i0: index, %j0: index, %sq: index, %sk: index, %lengths: memref<?xi32>)
     -> (!acc, !rows, !rows) {
+  // What does not depend on the element stands before the map.
   // CHECK: %[[S:.*]] = tile.dot
+  // CHECK-DAG: %[[OFFSET:.*]] = arith.subi %[[SK]], %[[SQ]]
+  // CHECK-DAG: %[[LENGTH:.*]] = memref.load %[[LENGTHS]][%[[B]]]
+  // CHECK-DAG: %[[KEYS:.*]] = arith.index_cast %[[LENGTH]]
+  // CHECK-DAG: %[[END:.*]] = arith.addi %[[J0]], %c512
   // CHECK: %[[X:.*]] = tile.map ins(%[[S]] : !tile.tile<24x512xf32>) origin(%[[I0]], %[[J0]]) {
   // CHECK-NEXT: ^bb0(%[[E:.*]]: f32, %[[I:.*]]: index, %[[J:.*]]: index):
-  // CHECK:   %[[DIAGONAL:.*]] = arith.addi %[[I]], %{{.*}}
-  // CHECK:   %[[CAUSAL:.*]] = arith.cmpi sle, %[[J]], %[[DIAGONAL]]
-  // CHECK:   memref.load %[[LENGTHS]][%[[B]]]
-  // CHECK:   %[[SHORT:.*]] = arith.cmpi slt, %[[J]], %{{.*}}
-  // CHECK:   %[[BOTH:.*]] = arith.andi %[[CAUSAL]], %[[SHORT]]
-  // CHECK:   %[[IN:.*]] = arith.cmpi slt, %[[J]], %[[SK]]
-  // CHECK:   %[[ALL:.*]] = arith.andi %[[BOTH]], %[[IN]]
-  // CHECK:   %[[Y:.*]] = arith.select %[[ALL]], %[[E]], %cst
-  // CHECK:   tile.yield %[[Y]]
+  // CHECK-NEXT:   %[[DIAGONAL:.*]] = arith.addi %[[I]], %[[OFFSET]]
+  // CHECK-NEXT:   %[[CAUSAL:.*]] = arith.cmpi sle, %[[J]], %[[DIAGONAL]]
+  // CHECK-NEXT:   %[[SHORT:.*]] = arith.cmpi slt, %[[J]], %[[KEYS]]
+  // CHECK-NEXT:   %[[BOTH:.*]] = arith.andi %[[CAUSAL]], %[[SHORT]]
+  // CHECK-NEXT:   %[[IN:.*]] = arith.cmpi slt, %[[J]], %[[END]]
+  // CHECK-NEXT:   %[[ALL:.*]] = arith.andi %[[BOTH]], %[[IN]]
+  // CHECK-NEXT:   %[[Y:.*]] = arith.select %[[ALL]], %[[E]], %cst
+  // CHECK-NEXT:   tile.yield %[[Y]]
   // CHECK: tile.reduce max %[[X]]
   // CHECK: tile.map ins(%[[X]], %{{.*}} :
   // CHECK: math.fma
@@ -81,10 +85,10 @@ func.func @general(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512
                    %sum: !rows, %b: index, %h: index, %i0: index, %j0: index, %sk: index, %bias: memref<1x8x?x?xbf16>)
     -> (!acc, !rows, !rows) {
   // CHECK: %[[S:.*]] = tile.dot
+  // CHECK: %[[BH:.*]] = arith.addi %[[B]], %{{.*}}
   // CHECK: %[[X:.*]] = tile.map ins(%[[S]] :
   // CHECK-NEXT: ^bb0(%[[E:.*]]: f32, %[[I:.*]]: index, %[[J:.*]]: index):
   // CHECK:   %[[SCALED:.*]] = arith.mulf %[[E]], %{{.*}}
-  // CHECK:   %[[BH:.*]] = arith.addi %[[B]], %{{.*}}
   // CHECK:   arith.cmpi eq, %[[BH]], %[[J]]
   // CHECK:   %[[SCORE:.*]] = arith.select %{{.*}}, %{{.*}}, %[[SCALED]]
   // CHECK:   %[[DROPPED:.*]] = arith.cmpf oeq, %[[SCORE]], %[[LOWEST:.*]] : f32
