@@ -34,12 +34,13 @@ struct AssignTileLayouts : flashc::impl::AssignTileLayoutsBase<AssignTileLayouts
 
   void runOnOperation() override {
     if (vectorBytes < 8 || !llvm::isPowerOf2_64(vectorBytes)) {
-      getOperation()->emitError() << "expected vector-bytes to be a power of two of at least 8, got " << vectorBytes;
+      getOperation()->emitError() << "expected vector-bytes to be a power of two of at least 8, got "
+                                  << vectorBytes.getValue();
       return signalPassFailure();
     }
     if (vectorRegisters < blockRows + 2 || blockRows < 1) {
       getOperation()->emitError() << "expected at least " << blockRows + 2 << " vector registers for blocks of "
-                                  << blockRows << " rows, got " << vectorRegisters;
+                                  << blockRows.getValue() << " rows, got " << vectorRegisters.getValue();
       return signalPassFailure();
     }
     getOperation()->walk([&](Operation *op) {
