@@ -51,7 +51,13 @@ def mask_terms(names: tuple[str, ...], shape: tuple[int, int, int, int], rng: np
         "tensor": lambda: MaskTerm("tensor", (), (rng.random((B, H, Sq, Sk)) < 0.6,)),
         "tensor_row": lambda: MaskTerm("tensor", (), ((rng.random((1, 1, Sq, Sk)) < 0.6).astype(np.int8),)),
     }
-    return [make[name]() for name in names]
+    terms = [make[name]() for name in names]
+    # Masks of one attention share one diagonal; others contradict each other and are refused.
+    stated = [term.parameters[-1] for term in terms if term.parameters]
+    for term in terms:
+        if term.parameters:
+            term.parameters = (*term.parameters[:-1], stated[0])
+    return terms
 
 
 def flashc_mask(terms: list[MaskTerm]) -> flashc.Mask | None:
