@@ -10,8 +10,7 @@ namespace flashc {
 std::string getCacheKey(ModuleOp module, const Target &target, const CompileOptions &options) {
   std::string key;
   llvm::raw_string_ostream os(key);
-  os << getCompilerId() << '\n'
-     << target.getName() << ' ' << target.getTriple() << (target.isHost() ? " host\n" : "\n");
+  os << getCompilerId() << '\n' << target.getName() << ' ' << target.getTriple() << '\n';
   for (const CpuVariant &variant : target.getVariants()) {
     const CpuCapabilities &cpu = variant.capabilities;
     os << variant.name << ' ' << variant.cpu << ' ' << variant.features << ' ' << cpu.vectorBytes << ' '

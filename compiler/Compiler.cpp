@@ -113,6 +113,8 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   auto llvmModule = translateForVariant(*module, context, target, variant, options.optLevel);
   if (!llvmModule)
     return fail(loc, llvmModule.takeError());
+  // The kernel itself could bear the name of a function of the C library.
+  (*llvmModule)->getFunction(interface.name)->setName(interface.name + ".kernel");
   SmallVector<std::string> exported;
   for (StringRef function : {"workspace_size", "run"}) {
     std::string symbol = getVariantSymbol(interface.name, function, number);

@@ -3,6 +3,7 @@
 #include "runtime/include/flashc/runtime.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <array>
@@ -61,15 +62,17 @@ constexpr FeatureBit kFeatureBits[] = {
 /// The bits a variant needs.
 std::array<uint32_t, kWords> getRequirements(const Target &target, const CpuVariant &variant) {
   std::array<uint32_t, kWords> words{};
+  auto info = cantFail(target.createSubtarget(variant), "the variant was compiled before");
+  auto has = [&](StringRef feature) { return info->checkFeatures(("+" + feature).str()); };
   for (const FeatureBit &feature : kFeatureBits)
-    if (target.hasFeature(variant, feature.name))
+    if (has(feature.name))
       words[feature.word] |= 1u << feature.bit;
   // The operating system has to save the registers too: SSE and AVX state; opmask and upper ZMM; AMX tiles.
-  if (target.hasFeature(variant, "avx"))
+  if (has("avx"))
     words[kXcr0] |= 0x6;
-  if (target.hasFeature(variant, "avx512f"))
+  if (has("avx512f"))
     words[kXcr0] |= 0xe0;
-  if (target.hasFeature(variant, "amx-tile"))
+  if (has("amx-tile"))
     words[kXcr0] |= 0x60000;
   return words;
 }
@@ -225,8 +228,8 @@ std::string getDispatchModule(const KernelInterface &interface, const Target &ta
   raw_string_ostream os(text);
   os << "target triple = \"" << target.getTriple() << "\"\n";
   writeQuery(os, interface, target, metadata);
-  // Every AArch64 CPU has what its single variant uses, and the host was asked while compiling.
-  bool choose = !target.isHost() && target.getArchitecture() == "x86_64";
+  // Every AArch64 CPU has what its single variant uses.
+  bool choose = target.getArchitecture() == "x86_64";
   if (choose) {
     os << kCpuid;
     writeSelect(os, interface.name, target);

@@ -39,6 +39,7 @@ Expected<std::unique_ptr<Module>> translateForVariant(mlir::ModuleOp module, LLV
     function.addFnAttr("no-trapping-math", "true");
     function.setDoesNotThrow();
   }
+  target.finish(*result, variant);
   return std::move(result);
 }
 

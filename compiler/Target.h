@@ -12,8 +12,10 @@
 #include <string>
 
 namespace llvm {
+class MCSubtargetInfo;
+class Module;
 class TargetMachine;
-}
+} // namespace llvm
 
 namespace flashc {
 
@@ -42,22 +44,22 @@ public:
   llvm::StringRef getArchitecture() const { return architecture; }
   /// The instruction sets, from the least to the most demanding; never empty. A kernel holds one version for each.
   llvm::ArrayRef<CpuVariant> getVariants() const { return variants; }
-  /// True when the machine that compiles is the machine that runs: the kernel then need not check its CPU.
-  bool isHost() const { return host; }
 
   /// A target machine that emits position-independent code for `variant`.
   virtual llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CpuVariant &variant,
                                                                                    int optLevel) const = 0;
 
-  /// Whether `variant` has the feature that LLVM calls `feature`.
-  virtual bool hasFeature(const CpuVariant &variant, llvm::StringRef feature) const = 0;
+  /// What LLVM knows of `variant`: its features by name.
+  virtual llvm::Expected<std::unique_ptr<llvm::MCSubtargetInfo>> createSubtarget(const CpuVariant &variant) const = 0;
+
+  /// Finishes a module that was translated for `variant`, before LLVM optimises it.
+  virtual void finish(llvm::Module &module, const CpuVariant &variant) const {}
 
 protected:
   Target() = default;
 
   std::string name, triple, architecture;
   llvm::SmallVector<CpuVariant, 1> variants;
-  bool host = false;
 };
 
 } // namespace flashc

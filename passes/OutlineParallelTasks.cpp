@@ -114,7 +114,7 @@ LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigne
   auto task = mb.create<func::FuncOp>(loc, (func.getName() + "_task" + Twine(number)).str(),
                                       mb.getFunctionType({ptr, i64, i32}, {}));
   task.setPrivate();
-  task->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+  task->setAttr("passthrough", b.getStrArrayAttr({"noinline", "flashc-task"}));
   Block *entry = task.addEntryBlock();
   OpBuilder tb = OpBuilder::atBlockBegin(entry);
   IRMapping map;

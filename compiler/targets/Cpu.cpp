@@ -1,5 +1,6 @@
 /// CPU targets: `cpu` (every level in one object), `cpu:NAME[,+feature,-feature]` and `host`.
 #include "compiler/Target.h"
+#include "compiler/targets/X86.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -138,18 +139,18 @@ public:
     return Error::success();
   }
 
-  void setHost() {
-    host = true;
-    readHostCaches(variants.front().capabilities);
+  void setHost() { readHostCaches(variants.front().capabilities); }
+
+  Expected<std::unique_ptr<MCSubtargetInfo>> createSubtarget(const CpuVariant &variant) const override {
+    return subtarget(triple, variant.cpu, variant.features);
   }
 
-  bool hasFeature(const CpuVariant &variant, StringRef feature) const override {
-    auto info = subtarget(triple, variant.cpu, variant.features);
-    if (!info) {
-      consumeError(info.takeError());
-      return false;
-    }
-    return (*info)->checkFeatures(("+" + feature).str());
+  void finish(Module &module, const CpuVariant &variant) const override {
+    if (!Triple(triple).isX86())
+      return;
+    flashc::flushSubnormals(module);
+    if (!variant.capabilities.f16Convert)
+      flashc::expandHalfConversions(module);
   }
 
   Expected<std::unique_ptr<TargetMachine>> createTargetMachine(const CpuVariant &variant, int optLevel) const override {

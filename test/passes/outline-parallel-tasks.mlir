@@ -34,7 +34,7 @@ func.func @loop(%x: memref<?x?xf32>, %b: index, %s: index) {
 
 // CHECK-LABEL: func private @loop_task0(
 // CHECK-SAME:    %[[CTX:.*]]: !llvm.ptr, %[[TASK:.*]]: i64, %{{.*}}: i32)
-// CHECK-SAME:    passthrough = ["noinline"]
+// CHECK-SAME:    passthrough = ["noinline", "flashc-task"]
 // The constant is not captured.
 // CHECK-DAG: %[[ONE:.*]] = arith.constant 1.0
 // CHECK-DAG: %[[X:.*]] = builtin.unrealized_conversion_cast %{{.*}} to memref<?x?xf32>

@@ -1,0 +1,77 @@
+/// The grammar of targets and what each says of its machine.
+#include "compiler/TargetRegistry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+using namespace flashc;
+using testing::HasSubstr;
+
+namespace {
+std::string errorOf(llvm::StringRef text) {
+  auto target = parseTarget(text);
+  EXPECT_FALSE(bool(target)) << text.str();
+  return target ? "" : llvm::toString(target.takeError());
+}
+const CpuCapabilities &capabilitiesOf(llvm::StringRef text) {
+  static std::vector<std::shared_ptr<const Target>> kept;
+  kept.push_back(llvm::cantFail(parseTarget(text)));
+  return kept.back()->getVariants().back().capabilities;
+}
+
+TEST(Target, LevelsDifferInTheirVectors) {
+  EXPECT_EQ(capabilitiesOf("cpu:x86-64").vectorBytes, 16u);
+  EXPECT_FALSE(capabilitiesOf("cpu:x86-64").fma);
+  EXPECT_EQ(capabilitiesOf("cpu:x86-64-v2").vectorBytes, 16u);
+  EXPECT_EQ(capabilitiesOf("cpu:x86-64-v3").vectorBytes, 32u);
+  EXPECT_TRUE(capabilitiesOf("cpu:x86-64-v3").fma);
+  EXPECT_EQ(capabilitiesOf("cpu:x86-64-v3").vectorRegisters, 16u);
+  EXPECT_EQ(capabilitiesOf("cpu:x86-64-v4").vectorBytes, 64u);
+  EXPECT_EQ(capabilitiesOf("cpu:x86-64-v4").vectorRegisters, 32u);
+  EXPECT_FALSE(capabilitiesOf("cpu:x86-64-v4").bf16Dot);
+  EXPECT_TRUE(capabilitiesOf("cpu:znver4").bf16Dot);
+  EXPECT_TRUE(capabilitiesOf("cpu:sapphirerapids").amxBf16);
+  EXPECT_EQ(capabilitiesOf("cpu:aarch64").vectorRegisters, 32u);
+}
+
+TEST(Target, FeaturesAddAndTakeAway) {
+  EXPECT_TRUE(capabilitiesOf("cpu:x86-64-v4,+avx512bf16").bf16Dot);
+  EXPECT_EQ(capabilitiesOf("cpu:znver4,-avx512f").vectorBytes, 32u);
+  EXPECT_TRUE(capabilitiesOf("cpu:x86-64-v2,+avx2,+fma").fma);
+}
+
+TEST(Target, PlainCpuHoldsSeveralLevels) {
+  auto target = llvm::cantFail(parseTarget("cpu"));
+  ASSERT_EQ(target->getVariants().size(), 3u);
+  EXPECT_EQ(target->getVariants()[0].name, "x86-64");
+  EXPECT_EQ(target->getVariants()[1].name, "x86-64-v3");
+  EXPECT_EQ(target->getVariants()[2].name, "x86-64-v4");
+  EXPECT_EQ(target->getName(), "cpu");
+}
+
+TEST(Target, NamesParseToThemselves) {
+  for (llvm::StringRef text : {"cpu", "cpu:x86-64-v3", "cpu:znver4,-avx512f", "cpu:aarch64", "cpu:neoverse-v2"}) {
+    auto target = llvm::cantFail(parseTarget(text));
+    EXPECT_EQ(target->getName(), text);
+    EXPECT_EQ(llvm::cantFail(parseTarget(target->getName()))->getVariants()[0].cpu, target->getVariants()[0].cpu);
+  }
+  // The host's name says all that was found, so that it can be a part of a key and be parsed elsewhere.
+  auto host = llvm::cantFail(parseTarget("host"));
+  auto again = parseTarget(host->getName());
+  ASSERT_TRUE(bool(again)) << llvm::toString(again.takeError());
+  EXPECT_EQ((*again)->getVariants()[0].features, host->getVariants()[0].features);
+}
+
+TEST(Target, ErrorsListWhatIsKnown) {
+  EXPECT_EQ(errorOf("gpu"), "unknown target 'gpu': expected one of cpu, host, for example cpu, cpu:x86-64-v3 or host");
+  EXPECT_THAT(errorOf(""), HasSubstr("unknown target ''"));
+  EXPECT_THAT(errorOf("cpu:znver99"), HasSubstr("unknown CPU 'znver99' in target 'cpu:znver99': expected x86-64, "
+                                                "x86-64-v2, x86-64-v3, x86-64-v4, aarch64, or a CPU that LLVM knows"));
+  EXPECT_THAT(errorOf("cpu:i686"), HasSubstr("unknown CPU 'i686'"));
+  EXPECT_EQ(errorOf("cpu:x86-64-v4,+avx512bf61"),
+            "unknown feature '+avx512bf61' for x86_64-unknown-linux-gnu: did you mean '+avx512bf16'?");
+  EXPECT_THAT(errorOf("cpu:x86-64,+nothinglikeit"), HasSubstr("for example +avx2"));
+  EXPECT_EQ(errorOf("cpu:x86-64,avx2"), "malformed feature 'avx2': expected +NAME or -NAME");
+  EXPECT_EQ(errorOf("host:avx2"), "target 'host' takes no detail, but 'host:avx2' was given");
+}
+} // namespace
