@@ -102,7 +102,7 @@ private:
 
   LogicalResult parseClause() {
     skipSpaces();
-    Clause clause{Clause::Plain, at, std::nullopt};
+    Clause clause{Clause::Plain, at, std::nullopt, 0, 0, {}};
     StringRef name = word();
     auto plain = [&](Attribute attribute) {
       clause.plain = attribute;

@@ -67,6 +67,7 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
   functions.addPass(createCSEPass());
   ExpandMathOptions math;
   math.scaleInstruction = options.cpu.scalef;
+  math.f16Convert = options.cpu.f16Convert;
   functions.addPass(createExpandMath(math));
 }
 

@@ -175,6 +175,48 @@ Value buildExtendBF16(OpBuilder &b, Location loc, Value x, Type result) {
   return m.fromBits(b.create<arith::ShLIOp>(loc, wide, m.integer(16)));
 }
 
+/// f16 to f32. A subnormal is its integer times 2^-24: shifting it into place would make a subnormal float32, which
+/// tasks flush to zero.
+Value buildExtendF16(OpBuilder &b, Location loc, Value x, Type result) {
+  Math m{b, loc, result};
+  auto below = [&](Value bits, int64_t limit) {
+    return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, bits, m.integer(limit));
+  };
+  Value narrow = b.create<arith::BitcastOp>(loc, m.like(b.getI16Type()), x);
+  Value bits = b.create<arith::ExtUIOp>(loc, m.integerType(), narrow);
+  Value magnitude = b.create<arith::AndIOp>(loc, bits, m.integer(0x7fff));
+  Value sign = b.create<arith::ShLIOp>(loc, b.create<arith::XOrIOp>(loc, bits, magnitude), m.integer(16));
+  Value shifted = b.create<arith::ShLIOp>(loc, magnitude, m.integer(13));
+  // The exponents' biases differ by 112; infinity and NaN have the largest exponent in both.
+  Value bias = m.select(below(magnitude, 0x7c00), m.integer(112LL << 23), m.integer(224LL << 23));
+  Value normal = b.create<arith::AddIOp>(loc, shifted, bias);
+  Value subnormal = m.mul(b.create<arith::UIToFPOp>(loc, m.type, magnitude), m.constant(0x1p-24));
+  Value value = m.select(below(magnitude, 0x400), m.bits(subnormal), normal);
+  return m.fromBits(b.create<arith::OrIOp>(loc, value, sign));
+}
+
+/// f32 to f16, to nearest and ties to even; NaN stays NaN.
+Value buildRoundToF16(OpBuilder &b, Location loc, Value x, Type result) {
+  Math m{b, loc, x.getType()};
+  auto below = [&](Value bits, int64_t limit) {
+    return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, bits, m.integer(limit));
+  };
+  Value bits = m.bits(x);
+  Value magnitude = b.create<arith::AndIOp>(loc, bits, m.integer(0x7fffffff));
+  Value sign = b.create<arith::ShRUIOp>(loc, b.create<arith::XOrIOp>(loc, bits, magnitude), m.integer(16));
+  Value odd = b.create<arith::AndIOp>(loc, b.create<arith::ShRUIOp>(loc, magnitude, m.integer(13)), m.integer(1));
+  Value rounded = b.create<arith::AddIOp>(loc, magnitude, m.integer(0xfff - (112LL << 23)));
+  Value normal = b.create<arith::ShRUIOp>(loc, b.create<arith::AddIOp>(loc, rounded, odd), m.integer(13));
+  // In [1/2, 1) a float32's last place is 2^-24, that of a subnormal f16: the addition rounds.
+  Value half = m.constant(0.5);
+  Value subnormal = b.create<arith::SubIOp>(loc, m.bits(m.add(m.fromBits(magnitude), half)), m.bits(half));
+  Value value = m.select(below(magnitude, 0x38800000), subnormal, normal);
+  value = m.select(below(magnitude, 0x477ff000), value, m.integer(0x7c00));
+  value = m.select(below(magnitude, 0x7f800001), value, m.integer(0x7e00));
+  value = b.create<arith::TruncIOp>(loc, m.like(b.getI16Type()), b.create<arith::OrIOp>(loc, value, sign));
+  return b.create<arith::BitcastOp>(loc, result, value);
+}
+
 /// Replaces `Op` on f32 and f64 by what `build` makes of it; null leaves it alone.
 template <typename Op> struct Expand : OpRewritePattern<Op> {
   using Build = std::function<Value(const Math &, Op)>;
@@ -182,8 +224,8 @@ template <typename Op> struct Expand : OpRewritePattern<Op> {
 
   LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
     Type element = getElementTypeOrSelf(op.getType());
-    if (!element.isF32() && !element.isF64() && !element.isBF16())
-      return rewriter.notifyMatchFailure(op, "neither f32, f64 nor bf16");
+    if (!isa<FloatType>(element))
+      return rewriter.notifyMatchFailure(op, "not floating-point");
     Value result = build(Math{rewriter, op.getLoc(), op.getType()}, op);
     if (!result)
       return rewriter.notifyMatchFailure(op, "not of a type that is expanded");
@@ -203,23 +245,28 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
       return buildExp2(m, op.getOperand(), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction);
     });
     add<math::ExpOp>(patterns, [this](const Math &m, math::ExpOp op) {
-      return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction);
+      return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(tile::kNonPositiveAttrName),
+                       scaleInstruction);
     });
     add<math::LogOp>(patterns, [](const Math &m, math::LogOp op) { return buildLog(m, op.getOperand()); });
     add<math::TanhOp>(
         patterns, [this](const Math &m, math::TanhOp op) { return buildTanh(m, op.getOperand(), scaleInstruction); });
     add<math::FmaOp>(patterns, [](const Math &m, math::FmaOp op) { return m.fma(op.getA(), op.getB(), op.getC()); });
     patterns.add<Expand<arith::TruncFOp>>(&getContext(), [this](const Math &m, arith::TruncFOp op) -> Value {
-      if (!getElementTypeOrSelf(op.getType()).isBF16() || !getElementTypeOrSelf(op.getIn().getType()).isF32())
+      Type narrow = m.element();
+      if (!getElementTypeOrSelf(op.getIn().getType()).isF32() || !(narrow.isBF16() || (narrow.isF16() && !f16Convert)))
         return {};
       ++numExpanded;
-      return buildRoundToBF16(m.b, m.loc, op.getIn(), op.getType());
+      auto build = narrow.isBF16() ? buildRoundToBF16 : buildRoundToF16;
+      return build(m.b, m.loc, op.getIn(), op.getType());
     });
     patterns.add<Expand<arith::ExtFOp>>(&getContext(), [this](const Math &m, arith::ExtFOp op) -> Value {
-      if (!getElementTypeOrSelf(op.getIn().getType()).isBF16() || !m.element().isF32())
+      Type narrow = getElementTypeOrSelf(op.getIn().getType());
+      if (!m.element().isF32() || !(narrow.isBF16() || (narrow.isF16() && !f16Convert)))
         return {};
       ++numExpanded;
-      return buildExtendBF16(m.b, m.loc, op.getIn(), op.getType());
+      auto build = narrow.isBF16() ? buildExtendBF16 : buildExtendF16;
+      return build(m.b, m.loc, op.getIn(), op.getType());
     });
     if (failed(applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
@@ -228,7 +275,7 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
 private:
   template <typename Op> void add(RewritePatternSet &patterns, typename Expand<Op>::Build build) {
     patterns.add<Expand<Op>>(&getContext(), [this, build](const Math &m, Op op) -> Value {
-      if (m.element().isBF16())
+      if (!m.element().isF32() && !m.element().isF64())
         return {};
       ++numExpanded;
       return build(m, op);

@@ -467,7 +467,7 @@ def LowerTilesToVector : Pass<"lower-tiles-to-vector", "mlir::func::FuncOp"> {
 def ExpandMath : Pass<"expand-math"> {
   let summary = "Replace mathematical functions by arithmetic that every target vectorises";
   let description = [{
-    exp2, exp, log, tanh and fused multiply-add on f32 and f64, scalars and vectors, and roundings to bf16, become
+    exp2, exp, log, tanh and fused multiply-add on f32 and f64, scalars and vectors, and conversions of bf16 and f16, become
     polynomials and integer operations: a call of the C library for each element would cost more than the products.
     exp2 is a minimax polynomial on [-1/2, 1/2] with relative error below 2^-24 (f32) and 2^-52 (f64); results below the
     smallest normal number are 0. With `scale-instruction` its scaling uses AVX-512's `vscalef`.
@@ -491,7 +491,8 @@ def ExpandMath : Pass<"expand-math"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::math::MathDialect",
                            "mlir::vector::VectorDialect"];
   let options = [
-    Option<"scaleInstruction", "scale-instruction", "bool", "false", "The target has AVX-512's vscalef">];
+    Option<"scaleInstruction", "scale-instruction", "bool", "false", "The target has AVX-512's vscalef">,
+    Option<"f16Convert", "f16-convert", "bool", "false", "The target converts vectors between f32 and f16">];
   let statistics = [Statistic<"numExpanded", "num-expanded", "Operations that were expanded">];
 }
 

@@ -1,5 +1,6 @@
 // RUN: flash-opt %s --expand-math | FileCheck %s
 // RUN: flash-opt %s --expand-math=scale-instruction | FileCheck %s --check-prefix=SCALE
+// RUN: flash-opt %s --expand-math=f16-convert | FileCheck %s --check-prefix=NATIVE
 
 // Rounding to an integer is the addition of 1.5 * 2^23, which leaves the integer where the exponent is built from.
 // CHECK-LABEL: func @exp2
@@ -53,6 +54,19 @@ func.func @others(%x: f32, %y: vector<4xf64>) -> (f32, vector<4xf64>, f32) {
 func.func @bf16(%x: vector<16xf32>) -> vector<16xf32> {
   %0 = arith.truncf %x : vector<16xf32> to vector<16xbf16>
   %1 = arith.extf %0 : vector<16xbf16> to vector<16xf32>
+  return %1 : vector<16xf32>
+}
+
+// So are conversions of f16, where the target has no instruction.
+// CHECK-LABEL: func @half_conversion
+// CHECK-NOT:   arith.truncf
+// CHECK-NOT:   arith.extf
+// NATIVE-LABEL: func @half_conversion
+// NATIVE:      arith.truncf
+// NATIVE:      arith.extf
+func.func @half_conversion(%x: vector<16xf32>) -> vector<16xf32> {
+  %0 = arith.truncf %x : vector<16xf32> to vector<16xf16>
+  %1 = arith.extf %0 : vector<16xf16> to vector<16xf32>
   return %1 : vector<16xf32>
 }
 
