@@ -191,6 +191,14 @@ static LogicalResult verifyState(Operation *op, ArrayRef<Named> states, Type com
   return success();
 }
 
+/// Whether an operation, with all that it contains, has no effect but to read memory.
+static bool readsAtMost(Operation &op) {
+  std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
+  return effects && llvm::all_of(*effects, [](const MemoryEffects::EffectInstance &effect) {
+           return isa<MemoryEffects::Read>(effect.getEffect());
+         });
+}
+
 /// The score function: (score, b, h, i, j) -> score.
 static LogicalResult verifyScore(Operation *op, Region &region, Type compute) {
   if (region.empty())
@@ -208,6 +216,11 @@ static LogicalResult verifyScore(Operation *op, Region &region, Type compute) {
   Type result = cast<YieldOp>(block.getTerminator()).getValue().getType();
   if (result != compute)
     return op->emitOpError() << "expected the score function to yield " << compute << ", got " << result;
+  // It is evaluated in any order, for positions beyond the lengths too, and as vectors.
+  for (Operation &inner : block)
+    if (!readsAtMost(inner))
+      return op->emitOpError() << "expected a score function that does no more than read memory, got '"
+                               << inner.getName() << "'";
   return success();
 }
 

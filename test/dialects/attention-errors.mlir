@@ -697,6 +697,48 @@ func.func @f(%q: memref<2x4x8x16xf32>, %k: memref<2x2x9x16xf32>, %v: memref<2x2x
 
 // -----
 
+func.func @f(%q: memref<2x4x8x16xf32>, %k: memref<2x2x9x16xf32>, %v: memref<2x2x9x24xf32>, %out: memref<2x4x8x24xf32>, %m: memref<?xf32>) {
+  // expected-error @+1 {{expected a score function that does no more than read memory, got 'memref.store'}}
+  attn.sdpa ins(%q, %k, %v : memref<2x4x8x16xf32>, memref<2x2x9x16xf32>, memref<2x2x9x24xf32>)
+      outs(%out : memref<2x4x8x24xf32>) score {
+      ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+        memref.store %s, %m[%i] : memref<?xf32>
+        attn.yield %s : f32
+      }
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x4x8x16xf32>, %k: memref<2x2x9x16xf32>, %v: memref<2x2x9x24xf32>, %out: memref<2x4x8x24xf32>, %m: memref<?xf32>, %p: i1) {
+  // expected-error @+1 {{expected a score function that does no more than read memory, got 'scf.if'}}
+  attn.sdpa ins(%q, %k, %v : memref<2x4x8x16xf32>, memref<2x2x9x16xf32>, memref<2x2x9x24xf32>)
+      outs(%out : memref<2x4x8x24xf32>) score {
+      ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+        scf.if %p {
+          memref.store %s, %m[%i] : memref<?xf32>
+        }
+        attn.yield %s : f32
+      }
+  return
+}
+
+// -----
+
+func.func private @g()
+func.func @f(%q: memref<2x4x8x16xf32>, %k: memref<2x2x9x16xf32>, %v: memref<2x2x9x24xf32>, %out: memref<2x4x8x24xf32>) {
+  // expected-error @+1 {{expected a score function that does no more than read memory, got 'func.call'}}
+  attn.sdpa ins(%q, %k, %v : memref<2x4x8x16xf32>, memref<2x2x9x16xf32>, memref<2x2x9x24xf32>)
+      outs(%out : memref<2x4x8x24xf32>) score {
+      ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+        func.call @g() : () -> ()
+        attn.yield %s : f32
+      }
+  return
+}
+
+// -----
+
 // expected-error @+1 {{expected a left window of -1 (unbounded) or more, got -2}}
 func.func private @f() attributes {mask = #attn.window<-2, 0, top_left>}
 

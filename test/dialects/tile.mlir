@@ -1,4 +1,5 @@
 // RUN: flash-opt %s | FileCheck %s
+// RUN: flash-opt %s --verify-roundtrip -o %t
 // RUN: flash-opt %s | flash-opt | FileCheck %s
 // RUN: flash-opt %s --mlir-print-op-generic | flash-opt | FileCheck %s
 // RUN: flash-opt %s --emit-bytecode | flash-opt --accept-bytecode | FileCheck %s
