@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def test_pass_has_an_example(flag):
 def test_pass_does_what_its_example_shows(example: PassExample):
     printed = flash_opt(example.before, example.argument)
     assert shows(example.after, printed), f"{example.argument} prints\n{printed}\nwhich does not show\n{example.after}"
+
+
+def test_pages_show_what_is_printed_now():
+    command = [sys.executable, ROOT / "docs/generate.py", "--check", "--build", BUILD]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_shows():
