@@ -202,7 +202,8 @@ void readOptions(PyObject *const *a, KernelRequest &request) {
 
 py::object attend(PyObject *const *a) {
   const Layout layout = parseLayout(toString(a[LayoutName], "layout"));
-  Tensor inputs[maxOperands];
+  const auto arrays = py::reinterpret_borrow<py::tuple>(a[MaskArrays]);
+  CallArray<Tensor> inputs(arrays.size() + 4);
   importTensor(a[Q], "q", inputs[0]);
   importTensor(a[K], "k", inputs[1]);
   importTensor(a[V], "v", inputs[2]);
@@ -213,10 +214,6 @@ py::object attend(PyObject *const *a) {
   request.valueHeadDim = inputs[2].view.size[3];
   request.dtype = inputs[0].view.dtype;
   uint32_t count = 3;
-  const auto arrays = py::reinterpret_borrow<py::tuple>(a[MaskArrays]);
-  if (arrays.size() + 4 > maxOperands)
-    throw py::value_error("mask: expected at most " + std::to_string(maxOperands - 4) + " arrays, got " +
-                          std::to_string(arrays.size()));
   for (py::handle array : arrays) {
     importTensor(array, "mask", inputs[count]);
     request.maskDTypes.push_back(inputs[count++].view.dtype);
@@ -233,7 +230,7 @@ py::object attend(PyObject *const *a) {
     request.biasDType = dtype;
   }
   const std::shared_ptr<Kernel> kernel = KernelTable::get().find(request, layout);
-  return kernel->call(inputs, count, layout, a[Out]);
+  return kernel->call(inputs.data(), count, layout, a[Out]);
 }
 
 /// A plain C function: parsing a call through pybind11 costs more than a tiny attention.

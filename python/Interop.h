@@ -37,7 +37,7 @@ const TypeInfo &getTypeInfo(PyTypeObject *type);
 
 /// An array argument, held for the time of a call.
 struct Tensor {
-  flashc_tensor view = {};
+  flashc_tensor view; ///< filled in by importTensor
   const TypeInfo *type = nullptr;
   py::handle object;  ///< the argument itself, borrowed
   py::object capsule; ///< keeps what `__dlpack__` exported

@@ -61,9 +61,6 @@ Layout parseLayout(const std::string &name) {
 Kernel::Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layout layout)
     : functions(functions), owner(std::move(owner)), layout(layout) {
   const flashc_kernel_info &info = *functions.info;
-  if (info.num_operands > maxOperands)
-    throw py::value_error(std::string(info.name) + ": expected at most " + std::to_string(maxOperands) +
-                          " operands, got " + std::to_string(info.num_operands));
   for (uint32_t i = 0; i < info.num_operands; ++i) {
     const flashc_operand_info &operand = info.operands[i];
     const bool matrix = operand.rank == 4 && (!std::strcmp(operand.name, "q") || !std::strcmp(operand.name, "k") ||
@@ -132,8 +129,8 @@ void Kernel::resolveSizes(const Operand &operand, const int64_t *sizes, flashc_t
 py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const {
   int64_t sizes[numSizes];
   std::fill_n(sizes, numSizes, unknownSize);
-  flashc_tensor tensors[maxOperands];
-  py::object results[maxOperands];
+  CallArray<flashc_tensor> tensors(operands.size());
+  CallArray<py::object> results(operands.size());
   Tensor given;
   uint32_t nextInput = 0, numResults = 0;
   const Tensor *like = numInputs ? &inputs[0] : nullptr;
@@ -173,7 +170,8 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
   if (nextInput != numInputs)
     throw py::type_error(std::string(info().name) + ": expected " + std::to_string(nextInput) + " operands, got " +
                          std::to_string(numInputs));
-  const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors, flashc_default_host()};
+  const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors.data(),
+                            flashc_default_host()};
   flashc_status status;
   {
     const py::gil_scoped_release release;
@@ -203,10 +201,10 @@ py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py:
   }
   if (!bias.is_none() && names.back() != "bias")
     throw py::type_error(std::string(info().name) + ": expected no bias, as the kernel was compiled without one");
-  Tensor inputs[maxOperands];
+  CallArray<Tensor> inputs(given);
   for (size_t i = 0; i < given; ++i)
     importTensor(i < arguments.size() ? py::handle(arguments[i]) : bias, names[i].c_str(), inputs[i]);
-  return call(inputs, static_cast<uint32_t>(given), layout, out);
+  return call(inputs.data(), static_cast<uint32_t>(given), layout, out);
 }
 
 void bindKernel(py::module_ &module) {

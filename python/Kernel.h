@@ -5,6 +5,7 @@
 #include "python/CompilerBridge.h"
 #include "python/Interop.h"
 
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,13 +18,25 @@ enum class Layout { BHSD, BSHD };
 /// "bhsd" or "bshd"; throws value_error for another name.
 Layout parseLayout(const std::string &name);
 
-/// The most operands of a kernel that can be called from Python.
-constexpr uint32_t maxOperands = 32;
+/// `size` values, on the stack when they are as few as an attention has; a whole module may have hundreds.
+template <typename T> class CallArray {
+public:
+  explicit CallArray(size_t size) {
+    if (size > std::size(few))
+      many.resize(size);
+  }
+  T *data() { return many.empty() ? few : many.data(); }
+  T &operator[](size_t i) { return data()[i]; }
+
+private:
+  T few[12];
+  std::vector<T> many;
+};
 
 /// A kernel with what a call needs to know of its operands.
 class Kernel {
 public:
-  /// `owner` keeps the kernel's functions alive. Throws value_error for a kernel with too many operands.
+  /// `owner` keeps the kernel's functions alive.
   Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layout layout);
 
   /// Runs the kernel on the operands that are not outputs, in its order; a bias or mask tensor may be any tensor that
