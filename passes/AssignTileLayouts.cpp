@@ -43,6 +43,7 @@ struct AssignTileLayouts : flashc::impl::AssignTileLayoutsBase<AssignTileLayouts
                                   << blockRows.getValue() << " rows, got " << vectorRegisters.getValue();
       return signalPassFailure();
     }
+    getOperation()->walk([](tile::LoadOp load) { splitByUse(load); });
     getOperation()->walk([&](Operation *op) {
       for (Value result : op->getResults())
         assign(result);
@@ -60,6 +61,30 @@ struct AssignTileLayouts : flashc::impl::AssignTileLayoutsBase<AssignTileLayouts
   }
 
 private:
+  /// How a tile is read: in rows, or in panels along its columns or (transposed) its rows.
+  enum class Use { Rows, Panels, TransposedPanels };
+
+  static Use useOf(OpOperand &use) {
+    auto dot = dyn_cast<tile::DotOp>(use.getOwner());
+    if (!dot || use.getOperandNumber() != 1)
+      return Use::Rows;
+    return dot.getTransposed() ? Use::TransposedPanels : Use::Panels;
+  }
+
+  /// A tile has one layout. Where keys and values are the same memory, one load serves both products: each gets its
+  /// own.
+  static void splitByUse(tile::LoadOp load) {
+    if (load->use_empty())
+      return;
+    Use kept = useOf(*load->use_begin());
+    OpBuilder b(load);
+    for (Use kind : {Use::Rows, Use::Panels, Use::TransposedPanels}) {
+      auto isOfKind = [&](OpOperand &use) { return useOf(use) == kind; };
+      if (kind != kept && llvm::any_of(load->getUses(), isOfKind))
+        load.getResult().replaceUsesWithIf(b.clone(*load)->getResult(0), isOfKind);
+    }
+  }
+
   void assign(Value value) {
     auto type = dyn_cast<tile::TileType>(value.getType());
     if (!type || type.getShape().size() != 2 || type.getLayout())

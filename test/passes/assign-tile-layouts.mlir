@@ -33,3 +33,17 @@ func.func @doubles(%q: !tile.tile<24x64xf64>, %k: !tile.tile<512x64xf64>, %z: !t
   %s = tile.dot %q, %k, %z transposed : !tile.tile<24x64xf64>, !tile.tile<512x64xf64> -> !tile.tile<24x512xf64>
   return
 }
+
+// A tile that is both keys and values is loaded once for each of the two products.
+// CHECK-LABEL: @keys_are_values
+// V512-DAG: tile.load {{.*}} -> <512x8xf32, #tile.panels<width = 64, lanes = 16>>
+// V512-DAG: tile.load {{.*}} -> <512x8xf32, #tile.panels<width = 16, lanes = 16>>
+// V512-NOT: tile.load
+// CHECK: return
+func.func @keys_are_values(%q: !tile.tile<24x8xf32>, %m: memref<512x8xf32>, %z: !tile.tile<24x512xf32>,
+                           %acc: !tile.tile<24x8xf32>, %i: index) -> !tile.tile<24x8xf32> {
+  %kv = tile.load %m[%i, %i] : memref<512x8xf32> -> !tile.tile<512x8xf32>
+  %s = tile.dot %q, %kv, %z transposed : !tile.tile<24x8xf32>, !tile.tile<512x8xf32> -> !tile.tile<24x512xf32>
+  %o = tile.dot %s, %kv, %acc : !tile.tile<24x512xf32>, !tile.tile<512x8xf32> -> !tile.tile<24x8xf32>
+  return %o : !tile.tile<24x8xf32>
+}
