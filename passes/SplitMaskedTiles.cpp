@@ -19,6 +19,13 @@ namespace flashc {
 using namespace mlir;
 using namespace flashc;
 
+static bool mayWrite(Operation &op) {
+  std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
+  return !effects || !llvm::all_of(*effects, [](const MemoryEffects::EffectInstance &effect) {
+    return isa<MemoryEffects::Read>(effect.getEffect());
+  });
+}
+
 /// Position of the first of all keys, from that of the loop's current tile: the tile's position less the loop's
 /// variable.
 static Value getFirstKey(OpBuilder &b, Value position, Value variable) {
@@ -33,17 +40,49 @@ static Value getFirstKey(OpBuilder &b, Value position, Value variable) {
   return {};
 }
 
+/// Whether `size` is the number of keys of the loop's current tile: `keys`, or what is left if that is less.
+static bool isTileSize(OpFoldResult size, scf::ForOp loop, int64_t keys) {
+  if (isConstantIntValue(size, keys))
+    return true;
+  auto value = dyn_cast<Value>(size);
+  auto least = value ? value.getDefiningOp<arith::MinSIOp>() : arith::MinSIOp();
+  if (!least)
+    return false;
+  for (auto [left, whole] : {std::pair(least.getLhs(), least.getRhs()), std::pair(least.getRhs(), least.getLhs())})
+    if (auto rest = left.getDefiningOp<arith::SubIOp>(); rest && isConstantIntValue(whole, keys))
+      if (rest.getLhs() == loop.getUpperBound() && rest.getRhs() == loop.getInductionVar())
+        return true;
+  return false;
+}
+
+/// Whether memory is the loop's current tile of another: rows from the loop's variable on, whole and in order.
+static bool isTileOf(memref::SubViewOp view, scf::ForOp loop, int64_t keys) {
+  if (!view || !loop.isDefinedOutsideOfLoop(view.getSource()) || view.getSourceType().getRank() != 2)
+    return false;
+  return view.getMixedOffsets()[0] == OpFoldResult(loop.getInductionVar()) &&
+         isConstantIntValue(view.getMixedOffsets()[1], 0) && isTileSize(view.getMixedSizes()[0], loop, keys) &&
+         view.getType().getDimSize(1) == view.getSourceType().getDimSize(1) &&
+         llvm::all_of(view.getMixedStrides(), [](OpFoldResult stride) { return isConstantIntValue(stride, 1); });
+}
+
+/// Whether `loop` does nothing but carry the state through `op`, or past it where its tile is empty.
+static bool carriesState(scf::ForOp loop, attn::OnlineOp op) {
+  if (!llvm::equal(loop.getRegionIterArgs(), ValueRange{op.getAcc(), op.getMax(), op.getSum()}))
+    return false;
+  ValueRange yielded = loop.getBody()->getTerminator()->getOperands();
+  if (op->getParentOp() == loop)
+    return llvm::equal(yielded, op.getResults());
+  auto skip = dyn_cast<scf::IfOp>(op->getParentOp());
+  return skip && skip->getParentOp() == loop && op->getBlock() == skip.elseBlock() &&
+         llvm::equal(yielded, skip.getResults()) &&
+         llvm::equal(skip.thenYield().getOperands(), loop.getRegionIterArgs()) &&
+         llvm::equal(skip.elseYield().getOperands(), op.getResults());
+}
+
 /// Whether surely no key lies in the interval.
 static bool isEmpty(KeyInterval keys) {
   std::optional<int64_t> lo = getConstantIntValue(keys.lo), hi = getConstantIntValue(keys.hi);
   return keys.lo == keys.hi || (lo && hi && *hi <= *lo);
-}
-
-static bool mayWrite(Operation &op) {
-  std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
-  return !effects || !llvm::all_of(*effects, [](const MemoryEffects::EffectInstance &effect) {
-    return isa<MemoryEffects::Read>(effect.getEffect());
-  });
 }
 
 /// Of equal operations before `end` in one block, with no write in between, keeps the first. tile-keys has asked the
@@ -80,8 +119,9 @@ private:
   void split(attn::OnlineOp op) {
     auto loop = op->getParentOfType<scf::ForOp>();
     auto key = op.getKey().getDefiningOp<memref::SubViewOp>(), value = op.getValue().getDefiningOp<memref::SubViewOp>();
-    if (!loop || loop.getNumRegionIterArgs() != 3 || !key || !value || key->getBlock() != op->getBlock() ||
-        value->getBlock() != op->getBlock())
+    int64_t size = op.getTiles().getKeys();
+    if (!loop || !isConstantIntValue(loop.getStep(), size) || !isTileOf(key, loop, size) ||
+        !isTileOf(value, loop, size) || !carriesState(loop, op) || mayWrite(*loop))
       return;
     OpBuilder b(loop);
     KeyLoop keys = {op, key.getSource(), value.getSource(),

@@ -144,3 +144,32 @@ func.func @segments(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !acc, %ma
                      position(%p, %p, %p, %c0, %p, %p) {scale = 0.125, tiles = #tiles}
   return %0#0, %0#1, %0#2 : !acc, !rows, !rows
 }
+
+// A loop that does more than carry the state through the step is not one that tile-keys made, and stays.
+// CHECK-LABEL: func @other_loop
+func.func @other_loop(%q: memref<24x64xf32>, %k: memref<1024x64xf32>, %acc: !acc, %max: !rows, %sum: !rows, %p: index,
+                      %log: memref<?xindex>) -> !acc {
+  %c0 = arith.constant 0 : index
+  %c512 = arith.constant 512 : index
+  %c1024 = arith.constant 1024 : index
+  // CHECK: attn.online {{.*}} masks [#attn.bounds]
+  // CHECK: memref.store
+  // CHECK: attn.online {{.*}} masks [#attn.bounds]
+  // CHECK: return
+  %0:3 = scf.for %j = %c0 to %c1024 step %c512 iter_args(%a = %acc, %m = %max, %l = %sum) -> (!acc, !rows, !rows) {
+    %t = memref.subview %k[%j, 0] [512, 64] [1, 1] : memref<1024x64xf32> to memref<512x64xf32, strided<[64, 1], offset: ?>>
+    %1:3 = attn.online ins(%q, %t, %t : memref<24x64xf32>, memref<512x64xf32, strided<[64, 1], offset: ?>>, memref<512x64xf32, strided<[64, 1], offset: ?>>)
+                       state(%a, %m, %l : !acc, !rows, !rows) masks [#attn.bounds]
+                       position(%p, %p, %p, %j, %p, %p) {scale = 0.125, tiles = #tiles}
+    memref.store %j, %log[%j] : memref<?xindex>
+    scf.yield %1#0, %1#1, %1#2 : !acc, !rows, !rows
+  }
+  %2:3 = scf.for %j = %c0 to %c1024 step %c512 iter_args(%a = %0#0, %m = %0#1, %l = %0#2) -> (!acc, !rows, !rows) {
+    %t = memref.subview %k[%j, 0] [512, 64] [1, 1] : memref<1024x64xf32> to memref<512x64xf32, strided<[64, 1], offset: ?>>
+    %1:3 = attn.online ins(%q, %t, %t : memref<24x64xf32>, memref<512x64xf32, strided<[64, 1], offset: ?>>, memref<512x64xf32, strided<[64, 1], offset: ?>>)
+                       state(%a, %l, %m : !acc, !rows, !rows) masks [#attn.bounds]
+                       position(%p, %p, %p, %j, %p, %p) {scale = 0.125, tiles = #tiles}
+    scf.yield %1#0, %1#1, %1#2 : !acc, !rows, !rows
+  }
+  return %2#0 : !acc
+}
