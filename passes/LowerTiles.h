@@ -82,8 +82,8 @@ void emitPack(mlir::OpBuilder &b, mlir::Location loc, mlir::Value source, mlir::
 mlir::Value cloneVectorized(mlir::OpBuilder &b, mlir::Block &body, mlir::ValueRange arguments, int64_t lanes);
 
 /// A run of maps and reductions between two products: each row is finished before the next one starts, and operations
-/// that can share a pass over the columns do. `buffers` knows every operand; results that live on get scratch by
-/// `allocate`.
+/// that can share a pass over the columns do. `buffer` gives the place of an operand or result; `livesOn` says whether
+/// something outside the run reads a result.
 void emitRows(mlir::OpBuilder &b, llvm::ArrayRef<mlir::Operation *> group, int64_t lanes,
               llvm::function_ref<TileBuffer &(mlir::Value)> buffer, llvm::function_ref<bool(mlir::Value)> livesOn);
 

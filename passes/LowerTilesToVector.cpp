@@ -100,7 +100,7 @@ private:
     return memory;
   }
 
-  /// Lowers a nested block; scratch taken there, but for what `keep` lists, is free again afterwards.
+  /// Lowers a nested block; scratch taken there is free again afterwards.
   LogicalResult lowerScope(Block &block) {
     SmallVector<Value> outer;
     std::swap(outer, taken);
@@ -363,6 +363,10 @@ private:
       if (!place.memory) {
         place.splat = {};
         place.memory = allocate(typeOf(result));
+      } else if (auto *freed = llvm::find(unused, place.memory); freed != unused.end()) {
+        // Scratch of the branch that goes on to be used.
+        unused.erase(freed);
+        taken.push_back(place.memory);
       }
       buffers[result] = place;
     }

@@ -61,6 +61,30 @@ func.func @softmax(%m: memref<6x64xf32>, %o: memref<6x64xf32>, %l: memref<6xf32>
   return
 }
 
+// What both branches leave lies in one place, which nothing else is given while it may still be read.
+// CHECK-LABEL: func @branches
+// CHECK:       scf.if
+// CHECK:         vector.store %{{.*}}, %[[PLACE:.*]][
+// CHECK:       } else {
+// CHECK:         vector.store %{{.*}}, %[[PLACE]][
+// CHECK:       vector.store %{{.*}}, %[[OTHER:[^\[]*]][
+// CHECK:       vector.load %[[PLACE]][
+// CHECK:       vector.load %[[OTHER]][
+func.func @branches(%m: memref<6x64xf32>, %n: memref<6x64xf32>, %o: memref<6x64xf32>, %c: i1) {
+  %c0 = arith.constant 0 : index
+  %r = scf.if %c -> (!acc) {
+    %x = tile.load %m[%c0, %c0] : memref<6x64xf32> -> !acc
+    scf.yield %x : !acc
+  } else {
+    %y = tile.load %n[%c0, %c0] : memref<6x64xf32> -> !acc
+    scf.yield %y : !acc
+  }
+  %z = tile.load %m[%c0, %c0] : memref<6x64xf32> -> !acc
+  tile.store %r, %o[%c0, %c0] : !acc, memref<6x64xf32>
+  tile.store %z, %n[%c0, %c0] : !acc, memref<6x64xf32>
+  return
+}
+
 // A mask is scalar code; it becomes vectors over the columns, and what depends on the row alone stays scalar.
 // CHECK-LABEL: func @mask
 // CHECK:       %[[I:.*]] = vector.broadcast %{{.*}} : index to vector<16xindex>
