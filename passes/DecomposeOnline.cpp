@@ -156,7 +156,11 @@ struct Step {
     }
     if (op.getBias()) {
       Value more = bias(s, i, j);
-      score = s.add(score, more);
+      // The lowest finite number is a bias like another: a row of nothing else is even, not empty. In units of log2 it
+      // would become -inf.
+      Value floor = s.constant(-0.69 * APFloat::getLargest(type.getFloatSemantics()).convertToDouble());
+      Value tooLow = s.b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OLT, more, floor);
+      score = s.add(score, s.select(tooLow, floor, more));
       // An additive mask: -inf drops a score even where the key holds NaN.
       Value masked = s.isEqual(more, s.lowest());
       dropped = dropped ? s.b.create<arith::OrIOp>(loc, dropped, masked).getResult() : masked;

@@ -99,7 +99,9 @@ func.func @general(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512
   // CHECK:   arith.minsi %[[J]],
   // CHECK:   %[[LOADED:.*]] = memref.load %[[BIAS]][%c0, %{{.*}}, %{{.*}}, %{{.*}}]
   // CHECK:   %[[WIDE:.*]] = arith.extf %[[LOADED]] : bf16 to f32
-  // CHECK:   %[[BIASED:.*]] = arith.addf %[[CAPPED]], %[[WIDE]]
+  // CHECK:   %[[TOO_LOW:.*]] = arith.cmpf olt, %[[WIDE]], %{{.*}} : f32
+  // CHECK:   %[[FINITE:.*]] = arith.select %[[TOO_LOW]], %{{.*}}, %[[WIDE]]
+  // CHECK:   %[[BIASED:.*]] = arith.addf %[[CAPPED]], %[[FINITE]]
   // CHECK:   %[[MASKED:.*]] = arith.cmpf oeq, %[[WIDE]], %[[LOWEST]] : f32
   // CHECK:   %[[EITHER:.*]] = arith.ori %[[DROPPED]], %[[MASKED]] : i1
   // CHECK:   %[[LOG2:.*]] = arith.mulf %[[BIASED]], %{{.*}}
