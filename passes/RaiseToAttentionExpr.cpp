@@ -85,6 +85,8 @@ const Expr *TensorReader::makeCompute(StringRef name, DictionaryAttr attributes,
   expr.attributes = attributes;
   expr.operands.assign(operands.begin(), operands.end());
   expr.origin = origin;
+  for (const Expr *operand : operands)
+    expr.weight = std::min(expr.weight + operand->weight, maxWeight + 1);
   return make(std::move(expr));
 }
 

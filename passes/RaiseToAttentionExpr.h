@@ -80,6 +80,8 @@ struct Expr {
   llvm::SmallVector<const Expr *> operands;
   /// The operation of the graph that computed this.
   mlir::Operation *origin = nullptr;
+  /// How many expressions this consists of, counted as a tree.
+  unsigned weight = 1;
 
   bool is(llvm::StringRef operation) const { return kind == Kind::Compute && name == operation; }
   /// The constant as a number, if this is one of floating-point type.
@@ -159,7 +161,12 @@ private:
                           mlir::Type type, mlir::Operation *origin);
   const Expr *make(Expr expr);
 
+  /// Beyond these a tensor is taken as it is: no score is that deep, and whoever walks an expression walks it as a
+  /// tree.
+  static constexpr unsigned maxDepth = 256, maxWeight = 4096;
+
   IndexSpace &space;
+  unsigned depth = 0;
   std::deque<Expr> pool;
   using Key = llvm::SmallVector<mlir::AffineExpr>;
   llvm::DenseMap<mlir::Value, llvm::SmallVector<std::pair<Key, const Expr *>>> cache[2];

@@ -54,6 +54,8 @@ const Expr *BodyReader::evaluate(Value value) {
   if (auto it = bound.find(value); it != bound.end())
     return it->second;
   const Expr *expr = evaluateUncached(value);
+  if (expr && expr->weight > TensorReader::maxWeight)
+    expr = nullptr;
   bound[value] = expr;
   return expr;
 }
@@ -135,8 +137,10 @@ const Expr *TensorReader::read(Value tensor, ArrayRef<AffineExpr> indices, bool 
   for (auto &[known, expr] : cache[throughMath][tensor])
     if (known == key)
       return expr;
-  const Expr *expr = readUncached(tensor, key, throughMath);
-  if (!expr || (!throughMath && !isMovement(expr)))
+  ++depth;
+  const Expr *expr = depth <= maxDepth ? readUncached(tensor, key, throughMath) : nullptr;
+  --depth;
+  if (!expr || expr->weight > maxWeight || (!throughMath && !isMovement(expr)))
     expr = makeElement(tensor, key);
   cache[throughMath][tensor].push_back({key, expr});
   return expr;
@@ -202,6 +206,8 @@ static std::optional<SmallVector<int64_t>> fitLinear(DenseElementsAttr elements)
 }
 
 const Expr *TensorReader::readConstant(Value tensor, DenseElementsAttr elements, ArrayRef<AffineExpr> indices) {
+  if (elements.empty())
+    return nullptr;
   if (elements.isSplat())
     return makeConstant(cast<TypedAttr>(elements.getSplatValue<Attribute>()), tensor.getDefiningOp());
   auto fit = fitLinear(elements);
