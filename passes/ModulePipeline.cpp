@@ -7,7 +7,6 @@
 
 #include "passes/ModulePipeline.h"
 #include "dialects/Attention/Attention.h"
-#include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
@@ -15,7 +14,7 @@
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/AllInterfaces.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
@@ -46,6 +45,8 @@ void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options
   pm.addPass(createRaiseToAttention(raise));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addPass(createCSEPass());
 
   // Results are written where they are returned: empty tensors that only stand for a destination disappear first.
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
@@ -57,8 +58,14 @@ void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createFoldTransposesIntoAttention());
+  LowerLinalgToVectorOptions vectors;
+  vectors.vectorBytes = options.cpu.vectorBytes;
+  vectors.vectorRegisters = options.cpu.vectorRegisters;
+  pm.addNestedPass<func::FuncOp>(createLowerLinalgToVector(vectors));
+  pm.addPass(createApproximateMath());
   pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
 }
 
 void registerModulePipelineDialects(DialectRegistry &registry) {

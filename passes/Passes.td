@@ -47,6 +47,119 @@ def RaiseToAttention : Pass<"raise-to-attention"> {
 }
 
 //===----------------------------------------------------------------------===//
+// The rest of a module around its attentions
+//===----------------------------------------------------------------------===//
+
+def FuseElementwise : Pass<"fuse-elementwise", "mlir::func::FuncOp"> {
+  let summary = "Fuse element-wise operations on tensors into those that read them";
+  let description = [{
+    Named operations become generics, a softmax that was not raised and a concatenation fall apart, and an element-wise
+    operation that one other reads is computed there. A product reads its right side through a transpose or a broadcast
+    where it still reads along memory. Results that nobody reads go away.
+
+    An index that a body computes from data (an embedding) is clamped to the tensor's bounds, and the assertions that
+    exporters put there disappear: a library does not end its host's process.
+
+    Before:
+    ```mlir
+    func.func @f(%x: tensor<64xf32>, %y: tensor<64xf32>) -> tensor<64xf32> {
+      %e = tensor.empty() : tensor<64xf32>
+      %s = linalg.add ins(%x, %y : tensor<64xf32>, tensor<64xf32>) outs(%e : tensor<64xf32>) -> tensor<64xf32>
+      %r = linalg.exp ins(%s : tensor<64xf32>) outs(%e : tensor<64xf32>) -> tensor<64xf32>
+      return %r : tensor<64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    %r = linalg.generic ... ins(%x, %y : ...) {
+      %0 = arith.addf %in, %in_0 : f32
+      %1 = math.exp %0 : f32
+      linalg.yield %1 : f32
+    }
+    ```
+  }];
+  let dependentDialects = ["mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
+                           "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
+}
+
+def FoldTransposesIntoAttention : Pass<"fold-transposes-into-attention", "mlir::func::FuncOp"> {
+  let summary = "Let attention read and write transposed views instead of copies";
+  let description = [{
+    attn.sdpa takes any strides. A query, key or value that is a transposed copy becomes a view of what was copied, and an
+    output of which a transposed copy is made is written through a view of the copy's target.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<2x6x4x8xf32>, %kv: memref<2x4x6x8xf32>, %out: memref<2x4x6x8xf32>) {
+      %t = memref.alloc() : memref<2x4x6x8xf32>
+      linalg.transpose ins(%q : memref<2x6x4x8xf32>) outs(%t : memref<2x4x6x8xf32>) permutation = [0, 2, 1, 3]
+      attn.sdpa ins(%t, %kv, %kv : memref<2x4x6x8xf32>, memref<2x4x6x8xf32>, memref<2x4x6x8xf32>)
+                outs(%out : memref<2x4x6x8xf32>)
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %t = memref.transpose %q (d0, d1, d2, d3) -> (d0, d2, d1, d3) : ...
+    attn.sdpa ins(%t, %kv, %kv : ...) outs(%out : memref<2x4x6x8xf32>)
+    ```
+  }];
+  let dependentDialects = ["mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numFolded", "num-folded", "Copies that became views">];
+}
+
+def LowerLinalgToVector : Pass<"lower-linalg-to-vector", "mlir::func::FuncOp"> {
+  let summary = "Lower structured operations on buffers to parallel loops of vector code";
+  let description = [{
+    A product becomes register-blocked tiles, along the columns of the result or, where both sides lie along the sum, as
+    dot products; any other operation a loop nest that is taken in vectors along one dimension. Enough work to pay for it
+    is cut into the tasks of one `scf.forall`. Copies are operations like others.
+
+    Before:
+    ```mlir
+    func.func @f(%x: memref<64xf32>, %y: memref<64xf32>) {
+      linalg.exp ins(%x : memref<64xf32>) outs(%y : memref<64xf32>)
+      return
+    }
+    ```
+    After:
+    ```mlir
+    scf.for %i = %c0 to %c64 step %c16 {
+      %0 = vector.load %x[%i] : memref<64xf32>, vector<16xf32>
+      %1 = math.exp %0 : vector<16xf32>
+      vector.store %1, %y[%i] : memref<64xf32>, vector<16xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "unsigned", "16", "Bytes of a vector register">,
+    Option<"vectorRegisters", "vector-registers", "unsigned", "16", "Vector registers">];
+  let dependentDialects = ["mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::memref::MemRefDialect",
+                           "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
+  let statistics = [Statistic<"numProducts", "num-products", "Products lowered with register blocking">,
+                    Statistic<"numNests", "num-nests", "Operations lowered to loop nests">];
+}
+
+def ApproximateMath : Pass<"approximate-math"> {
+  let summary = "Replace sin, cos, erf and their like by polynomials";
+  let description = [{
+    The functions of a model around its attentions that expand-math does not know: upstream's single-precision
+    approximations, on scalars and vectors.
+
+    Before:
+    ```mlir
+    func.func @f(%x: vector<16xf32>) -> vector<16xf32> {
+      %0 = math.erf %x : vector<16xf32>
+      return %0 : vector<16xf32>
+    }
+    ```
+    After: arithmetic only.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::vector::VectorDialect"];
+  let statistics = [Statistic<"numApproximated", "num-approximated", "Operations that were looked at">];
+}
+
+//===----------------------------------------------------------------------===//
 // From an attention to tile operations, for every target
 //===----------------------------------------------------------------------===//
 

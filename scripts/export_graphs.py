@@ -169,9 +169,10 @@ def _hf_encoder(small: bool, implementation: str) -> Graph:
             ).last_hidden_state
 
     length = 6 if small else 37
-    ids = torch.randint(0, 50, (2, length))
-    mask = torch.ones(2, length, dtype=torch.int64)
+    ids = torch.randint(0, 50, (2 if small else 3, length))
+    mask = torch.ones_like(ids)
     mask[1, length - 2 :] = 0  # the second sequence is padded
+    mask[2:] = 0  # the third is nothing but padding: what the framework makes of it has to stay
     return _from_torch(Encoder(), (ids, mask), layers)
 
 
