@@ -322,6 +322,40 @@ def test_a_module_from_a_file(tmp_path):
     assert close(flashc.compile_module(path).main(Q, K, V))
 
 
+WHOLE = """
+func.func @main(%a: tensor<4x8xf32>, %b: tensor<8x5xf32>) -> tensor<4x5xf32> {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x5xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x5xf32>) -> tensor<4x5xf32>
+  %0 = linalg.matmul ins(%a, %b : tensor<4x8xf32>, tensor<8x5xf32>) outs(%init : tensor<4x5xf32>) -> tensor<4x5xf32>
+  return %0 : tensor<4x5xf32>
+}
+"""
+
+
+def test_a_module_without_attention():
+    a, b = RNG.standard_normal((4, 8), np.float32), RNG.standard_normal((8, 5), np.float32)
+    module = flashc.compile_module(WHOLE)
+    assert close(module.main(a, b), a @ b)
+    assert close(module.main(torch.from_numpy(a), torch.from_numpy(b)).numpy(), a @ b)
+    # Strides of a caller's arrays are theirs.
+    assert close(module.main(np.asfortranarray(a), b[:, ::-1].copy()[:, ::-1]), a @ b)
+
+
+def test_a_module_with_many_operands():
+    count = 60
+    names = [f"%x{i}" for i in range(count)]
+    sums = "\n".join(
+        f"  %s{i + 1} = linalg.add ins(%s{i}, %x{i + 1} : tensor<3xf32>, tensor<3xf32>) "
+        f"outs(%x{i + 1} : tensor<3xf32>) -> tensor<3xf32>"
+        for i in range(count - 1)
+    ).replace("%s0,", "%x0,")
+    arguments = ", ".join(f"{name}: tensor<3xf32>" for name in names)
+    text = f"func.func @main({arguments}) -> tensor<3xf32> {{\n{sums}\n  return %s{count - 1} : tensor<3xf32>\n}}"
+    arrays = [np.full(3, i, np.float32) for i in range(count)]
+    assert (flashc.compile_module(text).main(*arrays) == sum(range(count))).all()
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

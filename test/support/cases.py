@@ -80,6 +80,11 @@ SCORE_MODS = {
     "alibi": lambda s, b, h, i, j: s - flashc.exp2(-1.0 * (h + 1)) * abs(i - j),
     "tanh": lambda s, b, h, i, j: 4.0 * flashc.tanh(s / 4.0) + 0.01 * flashc.minimum(i, j),
     "where": lambda s, b, h, i, j: flashc.where((i + j) % 3 == b % 2, s * 0.5, s + 0.25),
+    "functions": lambda s, b, h, i, j: (
+        flashc.sin(s) + flashc.cos(0.1 * i) + flashc.log2(2.0 + j) + flashc.sqrt(abs(s)) + flashc.floor(s / 2)
+    ),
+    "powers": lambda s, b, h, i, j: s**3 * 0.1 + flashc.rsqrt(1.0 + abs(s)) + flashc.sigmoid(s) + (1.0 + j) ** 0.3,
+    "integers": lambda s, b, h, i, j: s + 0.1 * ((i - j) % 5) - 0.05 * ((i - j) // 7) + 0.3 * (j == b + h),
     "minus_inf": lambda s, b, h, i, j: flashc.where(j % 5 == 2, -float("inf"), s),
 }
 MASK_MODS = {
