@@ -39,6 +39,37 @@ static bufferization::OneShotBufferizationOptions bufferizationOptions() {
 
 static bool everyFunction(func::FuncOp *) { return true; }
 
+namespace {
+/// A caller's arrays are only read: bufferization would otherwise write a result into the argument whose last use it
+/// is. A returned argument becomes a copy, as a result has memory of its own.
+struct KeepArguments : PassWrapper<KeepArguments, OperationPass<func::FuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(KeepArguments)
+
+  StringRef getName() const override { return "KeepArguments"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<bufferization::BufferizationDialect>();
+  }
+
+  void runOnOperation() override {
+    func::FuncOp function = getOperation();
+    if (function.isExternal())
+      return;
+    for (BlockArgument argument : function.getArguments())
+      if (isa<TensorType>(argument.getType()))
+        function.setArgAttr(argument.getArgNumber(), bufferization::BufferizationDialect::kWritableAttrName,
+                            BoolAttr::get(&getContext(), false));
+    function.walk([](func::ReturnOp op) {
+      OpBuilder b(op);
+      for (OpOperand &operand : op->getOpOperands()) {
+        auto type = dyn_cast<RankedTensorType>(operand.get().getType());
+        if (type && isa<BlockArgument>(operand.get()))
+          operand.set(b.create<bufferization::AllocTensorOp>(op.getLoc(), type, ValueRange(), operand.get()));
+      }
+    });
+  }
+};
+} // namespace
+
 void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options) {
   RaiseToAttentionOptions raise;
   raise.remarks = options.remarks;
@@ -48,6 +79,7 @@ void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addPass(createCSEPass());
 
+  pm.addNestedPass<func::FuncOp>(std::make_unique<KeepArguments>());
   // Results are written where they are returned: empty tensors that only stand for a destination disappear first.
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   pm.addPass(bufferization::createOneShotBufferizePass(bufferizationOptions()));
