@@ -1,6 +1,7 @@
 #include "compiler/Pipelines.h"
 
 #include "compiler/CAbi.h"
+#include "dialects/Attention/Attention.h"
 #include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
 
@@ -151,7 +152,7 @@ bool isWholeModule(ModuleOp module) {
   WalkResult result = module.walk([&](Operation *op) {
     if (auto func = dyn_cast<func::FuncOp>(op); func && llvm::any_of(func.getArgumentTypes(), isTensor))
       return WalkResult::interrupt();
-    bool foreign = isa_and_nonnull<linalg::LinalgDialect>(op->getDialect());
+    bool foreign = isa<attn::MergeOp>(op) || isa_and_nonnull<linalg::LinalgDialect>(op->getDialect());
     return foreign || llvm::any_of(op->getResultTypes(), isTensor) ? WalkResult::interrupt() : WalkResult::advance();
   });
   return result.wasInterrupted();

@@ -74,6 +74,8 @@ void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options
   RaiseToAttentionOptions raise;
   raise.remarks = options.remarks;
   pm.addPass(createRaiseToAttention(raise));
+  // What joins partial attentions is bufferized and vectorised as all linalg is.
+  pm.addNestedPass<func::FuncOp>(createDecomposeMerge());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
