@@ -71,11 +71,12 @@ def FuseElementwise : Pass<"fuse-elementwise", "mlir::func::FuncOp"> {
     ```
     After:
     ```mlir
-    %r = linalg.generic ... ins(%x, %y : ...) {
+    %r = linalg.generic ... ins(%x, %y : ...) ... {
+    ^bb0(%in: f32, %in_0: f32, %out: f32):
       %0 = arith.addf %in, %in_0 : f32
       %1 = math.exp %0 : f32
       linalg.yield %1 : f32
-    }
+    } -> tensor<64xf32>
     ```
   }];
   let dependentDialects = ["mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
@@ -115,7 +116,7 @@ def LowerLinalgToVector : Pass<"lower-linalg-to-vector", "mlir::func::FuncOp"> {
     dot products; any other operation a loop nest that is taken in vectors along one dimension. Enough work to pay for it
     is cut into the tasks of one `scf.forall`. Copies are operations like others.
 
-    Before:
+    Before, with `vector-bytes=64`:
     ```mlir
     func.func @f(%x: memref<64xf32>, %y: memref<64xf32>) {
       linalg.exp ins(%x : memref<64xf32>) outs(%y : memref<64xf32>)
@@ -153,7 +154,13 @@ def ApproximateMath : Pass<"approximate-math"> {
       return %0 : vector<16xf32>
     }
     ```
-    After: arithmetic only.
+    After:
+    ```mlir
+    func.func @f(%x: vector<16xf32>) -> vector<16xf32> {
+      ...
+      %0 = math.fma ... : vector<16xf32>
+      ...
+    ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::vector::VectorDialect"];
   let statistics = [Statistic<"numApproximated", "num-approximated", "Operations that were looked at">];
