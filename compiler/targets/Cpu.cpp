@@ -146,11 +146,8 @@ public:
   }
 
   void finish(Module &module, const CpuVariant &variant) const override {
-    if (!Triple(triple).isX86())
-      return;
-    flashc::flushSubnormals(module);
-    if (!variant.capabilities.f16Convert)
-      flashc::expandHalfConversions(module);
+    if (Triple(triple).isX86())
+      flashc::flushSubnormals(module);
   }
 
   Expected<std::unique_ptr<TargetMachine>> createTargetMachine(const CpuVariant &variant, int optLevel) const override {

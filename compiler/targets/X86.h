@@ -11,10 +11,6 @@ namespace flashc {
 /// assist; and all hosts get the same bits.
 void flushSubnormals(llvm::Module &module);
 
-/// Rewrites conversions between float and half in integer and float arithmetic, rounding to nearest even: without F16C
-/// the code generator would call functions that only recent compiler runtimes have.
-void expandHalfConversions(llvm::Module &module);
-
 } // namespace flashc
 
 #endif // FLASHC_COMPILER_TARGETS_X86_H

@@ -87,6 +87,48 @@ TEST_F(CompileTest, HasVersionsForEveryLevel) {
   EXPECT_TRUE(call.isDoubled());
 }
 
+TEST_F(CompileTest, KernelsOfOneNameComeAndGo) {
+  auto module = parse(kScale);
+  auto artifact = compile(*module, *target("host"));
+  ASSERT_TRUE(mlir::succeeded(artifact)) << messages;
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 10; ++i) {
+        auto kernel = llvm::cantFail(JitKernel::load(artifact->name, artifact->bytes));
+        ScaleCall call(1, 2, 3);
+        good += call.run(kernel->get()) == FLASHC_OK && call.isDoubled();
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(good, 40);
+}
+
+TEST_F(CompileTest, ManyThreadsCompile) {
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      mlir::DialectRegistry registry;
+      registerCompilerDialects(registry);
+      mlir::MLIRContext own(registry, mlir::MLIRContext::Threading::DISABLED);
+      auto module = mlir::parseSourceString<mlir::ModuleOp>(kScale, &own);
+      auto artifact = compile(*module, *target("host"));
+      good += mlir::succeeded(artifact) && artifact->bytes.size() > 0;
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(good, 4);
+}
+
+TEST_F(CompileTest, DamagedObjectsAreAnError) {
+  auto loaded = JitKernel::load("scale", "not an object");
+  EXPECT_FALSE(bool(loaded));
+  llvm::consumeError(loaded.takeError());
+}
+
 TEST_F(CompileTest, EmptyTensorsNeedNoData) {
   auto kernel = build(kScale);
   ScaleCall call(2, 0, 5);
