@@ -59,6 +59,8 @@ border-radius:6px;padding:12px;overflow:auto;max-height:75vh}i{font-style:normal
 } // namespace
 
 StringRef describeStage(StringRef stage) {
+  if (stage == getModuleStage().name)
+    return getModuleStage().description;
   for (const Stage &known : getCpuStages())
     if (known.name == stage)
       return known.description;

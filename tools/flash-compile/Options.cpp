@@ -133,6 +133,8 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   options.compile.name = flags.name;
   options.compile.entry = flags.entry;
   options.compile.optLevel = flags.optLevel;
+  // What a model holds beside attention is loops that LLVM can still widen.
+  options.compile.vectorizeLoops = !options.input.empty();
   if (flags.tileRows < 0 || flags.tileKeys < 0)
     return createStringError("--tile-rows and --tile-keys: expected at least 1, found " +
                              Twine(std::min<int64_t>(flags.tileRows, flags.tileKeys)));
