@@ -63,6 +63,7 @@ graphs: build $(STAMPS)-graphs.stamp
 
 lint: build $(STAMPS)-test.stamp
 	@$(PY) scripts/lint.py --build $(BUILD)
+	@$(PY) scripts/lint.py --build $(BUILD) --only clang-tidy-all
 
 check-lit: build $(STAMPS)-test.stamp
 	@ninja -C $(BUILD) check-lit
