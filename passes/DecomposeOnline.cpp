@@ -41,19 +41,8 @@ struct Scalars {
   Value add(Value x, Value y) { return b.create<arith::AddFOp>(loc, x, y); }
   Value sub(Value x, Value y) { return b.create<arith::SubFOp>(loc, x, y); }
   Value mul(Value x, Value y) { return b.create<arith::MulFOp>(loc, x, y); }
-  /// To this type, from any other.
-  Value convert(Value x) { return convert(x, type); }
-  Value convert(Value x, Type to) {
-    unsigned from = x.getType().getIntOrFloatBitWidth(), width = to.getIntOrFloatBitWidth();
-    if (x.getType() == to)
-      return x;
-    if (from < width)
-      return b.create<arith::ExtFOp>(loc, to, x);
-    if (from > width)
-      return b.create<arith::TruncFOp>(loc, to, x);
-    // Of f16 and bf16 neither holds the other.
-    return b.create<arith::TruncFOp>(loc, to, b.create<arith::ExtFOp>(loc, b.getF32Type(), x));
-  }
+  /// To this type, from one that is no wider.
+  Value widen(Value x) { return x.getType() == type ? x : b.create<arith::ExtFOp>(loc, type, x).getResult(); }
 };
 
 /// Expands one step.
@@ -124,7 +113,7 @@ struct Step {
     SmallVector<Value> indices = {position[kBatch], position[kHead], i, j};
     for (auto [dimension, index] : llvm::enumerate(indices))
       index = math.clampIndex(index, math.dim(op.getBias(), dimension));
-    return s.convert(s.b.create<memref::LoadOp>(loc, op.getBias(), indices));
+    return s.widen(s.b.create<memref::LoadOp>(loc, op.getBias(), indices));
   }
 
   /// The score function applied to one score.
@@ -132,11 +121,11 @@ struct Step {
     ValueRange position = op.getPosition();
     Block &body = op.getScore().front();
     IRMapping map;
-    map.map(body.getArgument(0), s.convert(score, body.getArgument(0).getType()));
+    map.map(body.getArgument(0), score);
     map.map(body.getArguments().drop_front(), ValueRange{position[kBatch], position[kHead], i, j});
     for (Operation &inner : body.without_terminator())
       s.b.clone(inner, map);
-    return s.convert(map.lookup(cast<attn::YieldOp>(body.getTerminator()).getValue()));
+    return map.lookupOrDefault(cast<attn::YieldOp>(body.getTerminator()).getValue());
   }
 
   /// From a raw product to the final score in units of log2, in the order that the Attention dialect defines.

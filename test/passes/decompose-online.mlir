@@ -138,6 +138,23 @@ func.func @negative_scale(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: mem
   return %0#0, %0#1, %0#2 : !acc, !rows, !rows
 }
 
+// A score function may yield what comes from above it.
+// CHECK-LABEL: func @constant_score
+// CHECK-SAME: %[[CONSTANT:[^ ]*]]: f32)
+func.func @constant_score(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512x40xf32>, %acc: !acc,
+                          %max: !rows, %sum: !rows, %p: index, %constant: f32) -> !acc {
+  // CHECK: %[[LOG2:.*]] = arith.mulf %[[CONSTANT]], %{{.*}}
+  // CHECK: %[[X:.*]] = tile.map
+  // CHECK:   tile.yield %[[LOG2]]
+  // CHECK: tile.reduce max %[[X]]
+  %0:3 = attn.online ins(%q, %k, %v : memref<24x64xf32>, memref<512x64xf32>, memref<512x40xf32>)
+                     state(%acc, %max, %sum : !acc, !rows, !rows) position(%p, %p, %p, %p, %p, %p) score {
+                     ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+                       attn.yield %constant : f32
+                     } {scale = 0.125, tiles = #tiles}
+  return %0#0 : !acc
+}
+
 // The query rows are read once, before the loop over keys.
 // CHECK-LABEL: func @loop
 func.func @loop(%x: memref<?x64xf32>, %k: memref<512x64xf32>, %v: memref<512x40xf32>, %acc: !acc, %max: !rows,
