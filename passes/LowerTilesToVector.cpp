@@ -381,7 +381,8 @@ private:
   LogicalResult lowerRegions(Operation &op) {
     Block *outerPoint = scratchPoint;
     SmallVector<Value> outerUnused;
-    bool isTask = isa<scf::ForallOp>(op);
+    // Only a function's own parallel loops become tasks; scratch inside any other loop would grow the stack each time.
+    bool isTask = isa<scf::ForallOp>(op) && op.getParentOp() == func.getOperation();
     if (isTask)
       std::swap(outerUnused, unused);
     for (Region &region : op.getRegions())

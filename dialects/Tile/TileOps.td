@@ -140,7 +140,8 @@ def Tile_ReduceOp : Tile_Op<"reduce", [Pure, AllTypesMatch<["init", "result"]>]>
   let description = [{
     `max` may ignore a NaN beside a number, as the hardware does (the row still yields NaN through the exponential of
     its NaN score); `sum` may add in any order, which is fixed for a given tile size and target. Columns beyond the
-    valid extent take part, so a `tile.map` before gives them the neutral element.
+    valid extent take part up to the next multiple of the tile's register block, so where the extent is not such a
+    multiple a `tile.map` before gives them the neutral element.
 
     ```mlir
     %m = tile.reduce max %x, %m0 : !tile.tile<24x512xf32> -> !tile.tile<24xf32>
