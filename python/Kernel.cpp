@@ -48,6 +48,18 @@ void checkOverlap(const char *name, const flashc_tensor &output, const Tensor *i
   }
 }
 
+bool isContiguous(const flashc_tensor &view) {
+  int64_t stride = 1;
+  for (int32_t d = view.rank; d-- > 0;) {
+    if (view.size[d] == 0)
+      return true;
+    if (view.size[d] != 1 && view.stride[d] != stride)
+      return false;
+    stride *= view.size[d];
+  }
+  return true;
+}
+
 } // namespace
 
 Layout parseLayout(const std::string &name) {
@@ -177,8 +189,17 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
     const py::gil_scoped_release release;
     status = flashc_kernel_run(&functions, &args);
   }
-  if (status != FLASHC_OK)
-    throwStatus(status, flashc_last_error());
+  if (status != FLASHC_OK) {
+    std::string message = flashc_last_error();
+    // A module's functions state no strides, and their kernels refuse others than the usual ones.
+    if (status == FLASHC_ERROR_INVALID)
+      for (size_t i = 0; i < operands.size(); ++i)
+        if (!isContiguous(tensors[i]))
+          message += std::string("; \"") + operands[i].info->name + "\": expected C-contiguous memory, got strides " +
+                     describeShape(tensors[i].stride, tensors[i].rank) + " for shape " +
+                     describeShape(tensors[i].size, tensors[i].rank);
+    throwStatus(status, message);
+  }
   for (uint32_t i = 0; i < numResults; ++i)
     results[i] = finishTensor(*like, std::move(results[i]));
   if (numResults == 1)
