@@ -4,7 +4,7 @@
 // CHECK-LABEL: func @overwrites
 // CHECK-SAME:  %[[X:.*]]: memref<3xf32>{{.*}}, %[[Y:.*]]: memref<3xf32>{{.*}}, %[[OUT:.*]]: memref<3xf32>
 // CHECK-NOT:   memref.store %{{.*}}, %[[Y]]
-// CHECK-NOT:   memref.copy %{{.*}}, %[[Y]]
+// CHECK-NOT:   vector.store %{{.*}}, %[[Y]]
 // CHECK:       return
 func.func @overwrites(%x: tensor<3xf32>, %y: tensor<3xf32>) -> tensor<3xf32> {
   %0 = linalg.add ins(%x, %y : tensor<3xf32>, tensor<3xf32>) outs(%y : tensor<3xf32>) -> tensor<3xf32>
@@ -13,7 +13,9 @@ func.func @overwrites(%x: tensor<3xf32>, %y: tensor<3xf32>) -> tensor<3xf32> {
 
 // CHECK-LABEL: func @returns_its_argument
 // CHECK-SAME:  %[[X:.*]]: memref<3xf32>{{.*}}, %[[OUT:.*]]: memref<3xf32>
-// CHECK:       memref.copy %[[X]], %[[OUT]]
+// CHECK:       %[[V:.*]] = vector.load %[[X]]
+// CHECK:       vector.store %[[V]], %[[OUT]]
+// CHECK-NOT:   memref.store %{{.*}}, %[[X]]
 func.func @returns_its_argument(%x: tensor<3xf32>) -> tensor<3xf32> {
   return %x : tensor<3xf32>
 }
