@@ -76,7 +76,12 @@ private:
     Value expA = b.create<math::ExpOp>(loc, b.create<arith::SubFOp>(loc, lseA, base).getResult());
     Value expB = b.create<math::ExpOp>(loc, b.create<arith::SubFOp>(loc, lseB, base).getResult());
     Value sum = b.create<arith::AddFOp>(loc, expA, expB);
-    Value lse = b.create<arith::AddFOp>(loc, base, b.create<math::LogOp>(loc, sum).getResult());
+    // Where a side vanishes the other's logarithm stays as it is: a target's exp(0) and log(1) are 1 and 0 but for
+    // rounding.
+    Value smaller = b.create<arith::MinimumFOp>(loc, expA, expB);
+    Value isAlone = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OEQ, smaller, zero);
+    Value joint = b.create<arith::AddFOp>(loc, base, b.create<math::LogOp>(loc, sum).getResult());
+    Value lse = b.create<arith::SelectOp>(loc, isAlone, larger, joint);
     auto weight = [&](Value exp) -> Value {
       return b.create<arith::SelectOp>(loc, isEmpty, zero, b.create<arith::DivFOp>(loc, exp, sum).getResult());
     };
