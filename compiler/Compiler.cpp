@@ -96,6 +96,8 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   PipelineOptions pipeline;
   pipeline.tiles = options.tiles;
   pipeline.cpu = variant.capabilities;
+  // Once is enough: what is raised does not depend on the variant.
+  pipeline.remarks = options.remarks && shown;
   if (isWholeModule(*module) && failed(lowerWholeModule(*module, pipeline, shown)))
     return failure();
   FailureOr<func::FuncOp> kernel = getKernelFunction(*module);

@@ -27,6 +27,9 @@ struct CompileOptions {
   int optLevel = 3;
   /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.
   bool vectorizeLoops = false;
+  /// Whether each near miss of a whole module, a softmax between two products that is not raised, is remarked on the
+  /// context with the operation that broke the match and why.
+  bool remarks = false;
   /// More members of kernel.json: dtype, head dims, mask.
   llvm::json::Object metadata;
 

@@ -25,6 +25,7 @@ void populateModule(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createSymbolDCEPass());
   ModulePipelineOptions module;
   module.cpu = options.cpu;
+  module.remarks = options.remarks;
   buildModulePipeline(pm, module);
 }
 

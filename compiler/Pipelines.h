@@ -16,6 +16,8 @@ struct PipelineOptions {
   /// Chosen by assign-tile-sizes where 0.
   TileSizes tiles;
   CpuCapabilities cpu;
+  /// Whether raise-to-attention says, for each near miss, what broke the match.
+  bool remarks = false;
 };
 
 /// A part of the pipeline after which the module is worth a look.

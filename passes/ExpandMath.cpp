@@ -262,11 +262,12 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
     });
     patterns.add<Expand<arith::ExtFOp>>(&getContext(), [this](const Math &m, arith::ExtFOp op) -> Value {
       Type narrow = getElementTypeOrSelf(op.getIn().getType());
-      if (!m.element().isF32() || !(narrow.isBF16() || (narrow.isF16() && !f16Convert)))
+      if (!(m.element().isF32() || m.element().isF64()) || !(narrow.isBF16() || (narrow.isF16() && !f16Convert)))
         return {};
       ++numExpanded;
       auto build = narrow.isBF16() ? buildExtendBF16 : buildExtendF16;
-      return build(m.b, m.loc, op.getIn(), op.getType());
+      Value wide = build(m.b, m.loc, op.getIn(), m.like(m.b.getF32Type()));
+      return m.element().isF64() ? m.b.create<arith::ExtFOp>(m.loc, op.getType(), wide).getResult() : wide;
     });
     if (failed(applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

@@ -70,6 +70,15 @@ func.func @half_conversion(%x: vector<16xf32>) -> vector<16xf32> {
   return %1 : vector<16xf32>
 }
 
+// float64 is two steps away.
+// CHECK-LABEL: func @half_to_double
+// CHECK:       arith.bitcast %{{.*}} : vector<8xi32> to vector<8xf32>
+// CHECK:       arith.extf %{{.*}} : vector<8xf32> to vector<8xf64>
+func.func @half_to_double(%x: vector<8xf16>) -> vector<8xf64> {
+  %0 = arith.extf %x : vector<8xf16> to vector<8xf64>
+  return %0 : vector<8xf64>
+}
+
 // f16 arithmetic is left to the target.
 // CHECK-LABEL: func @half
 // CHECK:       math.tanh %{{.*}} : f16

@@ -38,6 +38,8 @@ struct Flags {
   cl::opt<int64_t> tileRows{"tile-rows", cl::desc("query rows of a tile (default: chosen)"), cl::cat(category)};
   cl::opt<int64_t> tileKeys{"tile-keys", cl::desc("keys of a tile (default: chosen)"), cl::cat(category)};
   cl::opt<int> optLevel{"O", cl::desc("LLVM's level, 0 to 3 (default)"), cl::Prefix, cl::init(3), cl::cat(category)};
+  cl::opt<bool> remarks{"remarks", cl::desc("say for each softmax of a module that is not raised what broke the match"),
+                        cl::cat(category)};
   cl::opt<std::string> explain{"explain", cl::desc("write a page with the module at each stage (.html or text)"),
                                cl::cat(category)};
   cl::opt<Emit> emit{"emit", cl::desc("what to write:"), cl::init(Emit::Pack),
@@ -133,6 +135,7 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   options.compile.name = flags.name;
   options.compile.entry = flags.entry;
   options.compile.optLevel = flags.optLevel;
+  options.compile.remarks = flags.remarks;
   // What a model holds beside attention is loops that LLVM can still widen.
   options.compile.vectorizeLoops = !options.input.empty();
   if (flags.tileRows < 0 || flags.tileKeys < 0)

@@ -7,6 +7,7 @@
 #include "compiler/Register.h"
 #include "compiler/TargetRegistry.h"
 
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/WithColor.h"
@@ -35,6 +36,13 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
   mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  // A context prints errors by itself, and nothing milder.
+  mlir::ScopedDiagnosticHandler printRemarks(&context, [](mlir::Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark)
+      return mlir::failure();
+    llvm::errs() << diagnostic.getLocation() << ": remark: " << diagnostic << "\n";
+    return mlir::success();
+  });
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> module =
       options->input.empty() ? buildKernelModule(context, options->spec) : readModule(options->input, &context);
   if (mlir::failed(module))
