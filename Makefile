@@ -35,7 +35,11 @@ $(STAMPS)-%.stamp: requirements/%.txt | $(VENV)/bin/python
 	@touch $@
 $(STAMPS)-demo.stamp: $(STAMPS)-build.stamp
 $(STAMPS)-test.stamp: $(STAMPS)-demo.stamp
-$(STAMPS)-graphs.stamp: $(STAMPS)-test.stamp
+$(STAMPS)-graphs.stamp: requirements/graphs.txt requirements/graphs-alone.txt $(STAMPS)-test.stamp
+	@echo "== python packages: graphs"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/graphs.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/graphs-alone.txt
+	@touch $@
 
 # --- build ---
 CMAKE_PYTHON = -DFLASHC_ENABLE_PYTHON=ON -DPython_EXECUTABLE=$(abspath $(PY))
