@@ -65,6 +65,9 @@ mlir::Value convertFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value val
 void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
              const TileBuffer &rhs, mlir::Value accumulator, mlir::Value result);
 
+/// Whether a product reads the loaded tile transposed: its rows are then the product's columns.
+bool isReadTransposed(tile::LoadOp load);
+
 /// Reads a tile into scratch, zero outside the valid extent.
 void emitLoad(mlir::OpBuilder &b, tile::LoadOp op, int64_t lanes, mlir::Value scratch);
 

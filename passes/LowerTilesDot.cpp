@@ -24,11 +24,9 @@ namespace {
 using PanelReader = function_ref<Value(OpBuilder &, Value k, Value column)>;
 
 struct DotEmitter {
-  OpBuilder &b;
   Location loc;
   RegisterBlock block;
   Value lhs;
-  IndexBuilder index{b, loc};
 
   VectorType vectorType(Value scratch) const {
     return VectorType::get({block.lanes}, cast<MemRefType>(scratch.getType()).getElementType());
@@ -128,7 +126,7 @@ struct DotEmitter {
 void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
                   const TileBuffer &rhs, Value accumulator, Value result) {
   Location loc = op.getLoc();
-  DotEmitter emitter{b, loc, block, lhs.memory};
+  DotEmitter emitter{loc, block, lhs.memory};
   IndexBuilder index{b, loc};
   auto lhsType = cast<tile::TileType>(op.getLhs().getType());
   Value zero = index.constant(0);

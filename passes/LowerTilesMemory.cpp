@@ -174,6 +174,13 @@ SmallVector<Value> rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value r
 
 } // namespace
 
+bool cpu::isReadTransposed(tile::LoadOp load) {
+  return llvm::any_of(load->getUsers(), [&](Operation *user) {
+    auto dot = dyn_cast<tile::DotOp>(user);
+    return dot && dot.getRhs() == load.getResult() && dot.getTransposed();
+  });
+}
+
 void cpu::emitLoad(OpBuilder &b, tile::LoadOp op, int64_t lanes, Value scratch) {
   Location loc = op.getLoc();
   IndexBuilder index{b, loc};

@@ -252,10 +252,7 @@ private:
       return;
     }
     // An operand that pack-operands could not place before the loop is packed where it is used.
-    bool transposed = llvm::any_of(load->getUsers(), [&](Operation *user) {
-      auto dot = dyn_cast<tile::DotOp>(user);
-      return dot && dot.getTransposed() && dot.getRhs() == load.getResult();
-    });
+    bool transposed = isReadTransposed(load);
     int64_t rows = type.getShape()[0], columns = type.getShape()[1], width = panels.getWidth();
     Value zero = index.constant(0);
     if (transposed) {

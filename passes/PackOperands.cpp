@@ -12,6 +12,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "passes/LowerTiles.h"
 #include "passes/Passes.h"
 
 namespace flashc {
@@ -95,13 +96,6 @@ private:
   };
   using Packed = SmallVector<PackedOperand>;
 
-  static bool isTransposed(tile::LoadOp load) {
-    return llvm::any_of(load->getUsers(), [&](Operation *user) {
-      auto dot = dyn_cast<tile::DotOp>(user);
-      return dot && dot.getRhs() == load.getResult() && dot.getTransposed();
-    });
-  }
-
   void packLoop(scf::ForallOp loop) {
     SmallVector<tile::LoadOp> loads;
     loop.walk([&](tile::LoadOp load) {
@@ -112,7 +106,7 @@ private:
     // All packing of a loop happens in one parallel loop before it, in strips of one width.
     int64_t strip = 0;
     for (tile::LoadOp load : loads)
-      if (isTransposed(load))
+      if (cpu::isReadTransposed(load))
         strip = widthOf(load);
     if (!strip)
       return;
@@ -139,7 +133,7 @@ private:
     int64_t columns = tileType.getShape()[1];
     if (rootType.getShape().back() != columns)
       return;
-    bool transposed = isTransposed(load);
+    bool transposed = cpu::isReadTransposed(load);
     int64_t width = widthOf(load);
 
     auto *known =
