@@ -257,6 +257,15 @@ LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError, in
 // SdpaOp
 //===----------------------------------------------------------------------===//
 
+/// verifyContainers of `operands` and of the bias and the masks' operands, which both forms of attention take.
+template <typename Op> static LogicalResult verifyContainersWithMasks(Op op, SmallVector<Named> operands) {
+  if (op.getBias())
+    operands.push_back(named("bias", op.getBias()));
+  for (Value operand : op.getMaskOperands())
+    operands.push_back(named("a mask operand", operand));
+  return verifyContainers(op, operands);
+}
+
 LogicalResult SdpaOp::verify() {
   Operation *op = getOperation();
   Named query = named("query", getQuery()), key = named("key", getKey()), value = named("value", getValue()),
@@ -265,11 +274,7 @@ LogicalResult SdpaOp::verify() {
   if (getLse())
     outs.push_back(named("lse", getLse()));
   all.append(outs.begin() + 1, outs.end());
-  if (getBias())
-    all.push_back(named("bias", getBias()));
-  for (Value operand : getMaskOperands())
-    all.push_back(named("a mask operand", operand));
-  if (failed(verifyContainers(op, all)))
+  if (failed(verifyContainersWithMasks(*this, all)))
     return failure();
 
   if (failed(verifyRank(op, query, 4, "[B, Hq, Sq, D]")) || failed(verifyRank(op, key, 4, "[B, Hkv, Sk, D]")) ||
@@ -343,11 +348,7 @@ LogicalResult OnlineOp::verify() {
   Operation *op = getOperation();
   Named query = named("query", getQuery()), key = named("key", getKey()), value = named("value", getValue());
   SmallVector<Named> all = {query, key, value};
-  if (getBias())
-    all.push_back(named("bias", getBias()));
-  for (Value operand : getMaskOperands())
-    all.push_back(named("a mask operand", operand));
-  if (failed(verifyContainers(op, all)))
+  if (failed(verifyContainersWithMasks(*this, all)))
     return failure();
 
   if (failed(verifyRank(op, query, 2, "[rows, D]")) || failed(verifyRank(op, key, 2, "[keys, D]")) ||
