@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
@@ -17,21 +18,18 @@ static constexpr const char *format = "flashc-tuning";
 static constexpr int version = 1;
 // The lock avoids lost updates and nothing else, so a process that was stopped while it held it must not stop others.
 static constexpr auto lockPatience = std::chrono::seconds(2);
+static constexpr auto turnPatience = std::chrono::seconds(5);
+
+/// Locks a file of the folder, or gives up after `patience`. Closing the descriptor unlocks.
+static FileDescriptor lockFile(const CacheFolder &folder, const char *name, std::chrono::seconds patience) {
+  FileDescriptor file(::openat(folder.fd(), name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return file;
+}
 
 namespace {
-/// Holds the folder's lock, or gives up after lockPatience.
-class FolderLock {
-public:
-  explicit FolderLock(const CacheFolder &folder)
-      : file(::openat(folder.fd(), "tuning.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
-    const auto end = std::chrono::steady_clock::now() + lockPatience;
-    while (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && std::chrono::steady_clock::now() < end)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-
-private:
-  FileDescriptor file; // closing it unlocks
-};
 
 bool isGood(const TuningRecord &record) {
   return record.tiles.chosen() && std::isfinite(record.seconds) && record.seconds > 0;
@@ -60,6 +58,28 @@ void keepFaster(std::map<TuningKey, TuningRecord> &records, const TuningKey &key
     known->second = record;
 }
 } // namespace
+
+TuningStore &TuningStore::process() {
+  static TuningStore *store = [] {
+    static TuningStore *created = new TuningStore();
+    // A child must not inherit the locks of threads that it does not have.
+    pthread_atfork(
+        [] {
+          created->turn.lock();
+          created->mutex.lock();
+        },
+        [] {
+          created->mutex.unlock();
+          created->turn.unlock();
+        },
+        [] {
+          created->mutex.unlock();
+          created->turn.unlock();
+        });
+    return created;
+  }();
+  return *store;
+}
 
 bool TuningStore::openFolder() {
   std::optional<Error> reason = folder.open();
@@ -136,7 +156,7 @@ std::string TuningStore::print(const Content &content) {
 bool TuningStore::save() {
   if (!openFolder())
     return false;
-  const FolderLock lock(folder);
+  const FileDescriptor lock = lockFile(folder, "tuning.lock", lockPatience);
   refresh();
   Content joined = saved;
   for (const auto &[key, record] : unsaved.records)
@@ -188,14 +208,45 @@ std::optional<double> TuningStore::fact(const std::string &device, const std::st
 }
 
 bool TuningStore::recordFact(const std::string &device, const std::string &name, double value) {
+  return recordFacts(device, {{name, value}});
+}
+
+std::map<std::string, double> TuningStore::facts(const std::string &device) {
   std::lock_guard<std::mutex> guard(mutex);
   problem.clear();
-  if (!std::isfinite(value)) {
-    problem = "tuning store: expected a finite value of \"" + name + "\", got " + std::to_string(value);
-    return false;
-  }
-  unsaved.facts[{device, name}] = value;
+  refresh();
+  std::map<std::string, double> values;
+  for (const Content *content : {&saved, &unsaved})
+    for (const auto &[name, value] : content->facts)
+      if (name.first == device)
+        values[name.second] = value;
+  return values;
+}
+
+bool TuningStore::recordFacts(const std::string &device, const std::map<std::string, double> &values) {
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  for (const auto &[name, value] : values)
+    if (!std::isfinite(value)) {
+      problem = "tuning store: expected a finite value of \"" + name + "\", got " + std::to_string(value);
+      return false;
+    }
+  for (const auto &[name, value] : values)
+    unsaved.facts[{device, name}] = value;
   return save();
+}
+
+TuningStore::Turn TuningStore::takeTurn() {
+  Turn taken;
+  taken.thread = std::unique_lock<std::mutex>(turn);
+  bool usable;
+  {
+    std::lock_guard<std::mutex> guard(mutex);
+    usable = openFolder();
+  }
+  if (usable)
+    taken.process = lockFile(folder, "measure.lock", turnPatience);
+  return taken;
 }
 
 std::string TuningStore::lastProblem() const {

@@ -45,6 +45,9 @@ public:
   /// `directory` = "" stands for CacheFolder::defaultPath().
   explicit TuningStore(std::string directory = "") : folder(std::move(directory)) {}
 
+  /// The store in the user's cache folder that the whole process shares. Never destroyed; survives fork.
+  static TuningStore &process();
+
   std::optional<TuningRecord> lookup(const TuningKey &key);
 
   /// Keeps the faster of `record` and what is known. True when that is on disk. A record without tiles, or whose time
@@ -55,6 +58,22 @@ public:
 
   /// True when the value is on disk. A value that is not finite is refused.
   bool recordFact(const std::string &device, const std::string &name, double value);
+
+  /// All facts of a device by name; empty when there are none.
+  std::map<std::string, double> facts(const std::string &device);
+
+  /// recordFact of several at once: none is kept when one is refused.
+  bool recordFacts(const std::string &device, const std::map<std::string, double> &values);
+
+  /// Measuring is for one at a time: two that measure together measure each other.
+  class Turn {
+    friend class TuningStore;
+    std::unique_lock<std::mutex> thread;
+    FileDescriptor process; // closing it unlocks
+  };
+  /// Waits until no other thread and no other process measures; after some seconds goes on all the same, as the lock
+  /// is for good measurements and not for the file's sake. Do not nest.
+  Turn takeTurn();
 
   /// Why the last operation did not use the disk, or what it found damaged; "" when all was well.
   std::string lastProblem() const;
@@ -84,6 +103,7 @@ private:
   bool save();
 
   mutable std::mutex mutex;
+  std::mutex turn; // taken before `mutex`
   CacheFolder folder;
   Version seen;
   Content saved;   // the file's, as of `seen`

@@ -3,6 +3,7 @@
 #include "runtime/devices/Cpu.h"
 #include "runtime/Cpus.h"
 #include "runtime/SharedLibrary.h"
+#include "runtime/devices/CpuFeatures.h"
 
 #include <algorithm>
 #include <chrono>
@@ -62,6 +63,11 @@ DeviceInfo CpuDevice::describe() const {
   const std::string model = modelName();
   info.description = (model.empty() ? info.architecture : model) + ", " + std::to_string(info.units) +
                      (info.units == 1 ? " CPU" : " CPUs");
+  const CpuFeatures &features = hostCpuFeatures();
+  info.features = features.names();
+  // A virtual machine may give a model no name of its own, and may hide what its processor has.
+  info.identity = (features.model.empty() ? "" : features.model + ", ") + info.description +
+                  (info.features.empty() ? "" : ", " + info.features);
   return info;
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/Artifact.h"
 #include "runtime/Error.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,8 +19,12 @@ struct DeviceInfo {
   std::string family;       ///< the first part of the targets it runs: "cpu"
   std::string architecture; ///< "x86_64", "aarch64"; the chip's name for a GPU
   std::string description;  ///< for people: "AMD EPYC 9B45, 2 CPUs"
-  int32_t units = 1;        ///< workers that compute at a time: CPUs, multiprocessors
-  int64_t memoryBytes = 0;  ///< 0 = not known
+  std::string features;     ///< what it can do beyond its architecture, separated by blanks: "avx2 avx512 avx512-bf16"
+  /// What measurements are kept under: equal for two devices if and only if what is fast on one is fast on the other.
+  /// "AuthenticAMD 25/17, AMD EPYC, 2 CPUs, avx2 avx512".
+  std::string identity;
+  int32_t units = 1;       ///< workers that compute at a time: CPUs, multiprocessors
+  int64_t memoryBytes = 0; ///< 0 = not known
 };
 
 /// A kernel on a device; unloaded with its last owner.
@@ -48,12 +53,19 @@ struct Timing {
   int32_t runs = 0;
 };
 
+/// What was measured of a device, by name: "f32-fma-gflops". docs/tuning.md lists names and units; a name that is
+/// missing is something that the device does not have.
+using DeviceFacts = std::map<std::string, double>;
+
 /// Something that runs kernels. Implementations are stateless beyond what the hardware keeps; all calls are
 /// thread-safe.
 class Device {
 public:
   virtual ~Device() = default;
   virtual DeviceInfo describe() const = 0;
+
+  /// Measures what the device can do. Takes some tens of milliseconds; deviceFacts() remembers it.
+  virtual DeviceFacts measure() = 0;
 
   /// Makes an artifact runnable: checks that it is for this device, finds its functions, and asks for its ABI.
   virtual Result<std::unique_ptr<LoadedKernel>> load(const Artifact &artifact) = 0;
