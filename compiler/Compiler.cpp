@@ -3,6 +3,7 @@
 #include "compiler/Dispatch.h"
 #include "compiler/KernelInterface.h"
 #include "compiler/LlvmBackend.h"
+#include "compiler/targets/X86.h"
 #include "runtime/include/flashc/runtime.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -172,10 +173,12 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   }
   KernelInterface interface;
   std::unique_ptr<llvm::Module> all;
+  SmallVector<bool> tiles;
   for (unsigned i = 0; i < target.getVariants().size(); ++i) {
     FailureOr<std::unique_ptr<llvm::Module>> variant = compileVariant(*module, i, interface);
     if (failed(variant))
       return failure();
+    tiles.push_back(usesTiles(**variant));
     if (!all)
       all = std::move(*variant);
     else if (llvm::Linker::linkModules(*all, std::move(*variant)))
@@ -185,7 +188,7 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   artifact.name = interface.name;
   artifact.target = target.getName().str();
   artifact.metadata = describe(interface);
-  if (llvm::Error error = linkText(*all, getDispatchModule(interface, target, artifact.metadata)))
+  if (llvm::Error error = linkText(*all, getDispatchModule(interface, target, tiles, artifact.metadata)))
     return fail(source.getLoc(), std::move(error));
   SmallVector<std::string> exported = {name + "_query", name + "_workspace_size", name + "_run"};
   for (llvm::GlobalValue &value : all->global_values())

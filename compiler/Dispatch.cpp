@@ -59,20 +59,20 @@ constexpr FeatureBit kFeatureBits[] = {
     {"sse4a", kLeafExtendedC, 6},
 };
 
-/// The bits a variant needs.
-std::array<uint32_t, kWords> getRequirements(const Target &target, const CpuVariant &variant) {
+/// The bits a variant needs. Tiles are used by name only, so a variant may have them and not need them.
+std::array<uint32_t, kWords> getRequirements(const Target &target, const CpuVariant &variant, bool tiles) {
   std::array<uint32_t, kWords> words{};
   auto info = cantFail(target.createSubtarget(variant), "the variant was compiled before");
   auto has = [&](StringRef feature) { return info->checkFeatures(("+" + feature).str()); };
   for (const FeatureBit &feature : kFeatureBits)
-    if (has(feature.name))
+    if (has(feature.name) && (tiles || !feature.name.starts_with("amx-")))
       words[feature.word] |= 1u << feature.bit;
   // The operating system has to save the registers too: SSE and AVX state; opmask and upper ZMM; AMX tiles.
   if (has("avx"))
     words[kXcr0] |= 0x6;
   if (has("avx512f"))
     words[kXcr0] |= 0xe0;
-  if (has("amx-tile"))
+  if (tiles)
     words[kXcr0] |= 0x60000;
   return words;
 }
@@ -141,6 +141,21 @@ done:
 )";
 static_assert(kWords == 7, "the text above fills seven words");
 
+/// Linux lets a process use tiles when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA), once for all threads. There
+/// is no C library here to ask through. Another system answers with another number, or knows no such request.
+constexpr StringLiteral kRequestTiles = R"(
+define internal i1 @flashc.tiles(i1 %machine) noinline nounwind {
+entry:
+  br i1 %machine, label %ask, label %no
+ask:
+  %r = call i64 asm sideeffect "syscall", "={ax},{ax},{di},{si},~{rcx},~{r11},~{memory},~{dirflag},~{fpsr},~{flags}"(i64 158, i64 4131, i64 18)
+  %granted = icmp eq i64 %r, 0
+  ret i1 %granted
+no:
+  ret i1 false
+}
+)";
+
 void quoted(raw_ostream &os, StringRef text, size_t size) {
   os << "c\"";
   text = text.take_front(size - 1);
@@ -180,7 +195,7 @@ void writeQuery(raw_ostream &os, const KernelInterface &interface, const Target 
 }
 
 /// @NAME.select: the number of the variant to run, plus one, or -1.
-void writeSelect(raw_ostream &os, StringRef name, const Target &target) {
+void writeSelect(raw_ostream &os, StringRef name, const Target &target, ArrayRef<bool> tiles) {
   os << "@" << name << ".choice = internal global i32 0\n"
      << "define internal i32 @" << name << ".select() nounwind {\nentry:\n"
      << "  %known = load atomic i32, ptr @" << name << ".choice monotonic, align 4\n"
@@ -192,7 +207,7 @@ void writeSelect(raw_ostream &os, StringRef name, const Target &target) {
        << "\n";
   std::string best = "-1";
   for (auto [v, variant] : enumerate(target.getVariants())) {
-    std::array<uint32_t, kWords> words = getRequirements(target, variant);
+    std::array<uint32_t, kWords> words = getRequirements(target, variant, tiles[v]);
     for (unsigned w = 0; w < kWords; ++w) {
       os << "  %v" << v << "m" << w << " = and i32 %w" << w << ", " << int32_t(words[w]) << "\n  %v" << v << "x" << w
          << " = xor i32 %v" << v << "m" << w << ", " << int32_t(words[w]) << "\n";
@@ -200,8 +215,13 @@ void writeSelect(raw_ostream &os, StringRef name, const Target &target) {
         os << "  %v" << v << "o" << w << " = or i32 %v" << v << (w == 1 ? "x0" : "o" + utostr(w - 1)) << ", %v" << v
            << "x" << w << "\n";
     }
-    os << "  %ok" << v << " = icmp eq i32 %v" << v << "o" << kWords - 1 << ", 0\n  %best" << v << " = select i1 %ok"
-       << v << ", i32 " << v + 1 << ", i32 " << best << "\n";
+    std::string ok = "%ok" + utostr(v);
+    os << "  " << ok << " = icmp eq i32 %v" << v << "o" << kWords - 1 << ", 0\n";
+    if (tiles[v]) {
+      os << "  %tiles" << v << " = call i1 @flashc.tiles(i1 " << ok << ")\n";
+      ok = "%tiles" + utostr(v);
+    }
+    os << "  %best" << v << " = select i1 " << ok << ", i32 " << v + 1 << ", i32 " << best << "\n";
     best = "%best" + utostr(v);
   }
   os << "  store atomic i32 " << best << ", ptr @" << name << ".choice monotonic, align 4\n  ret i32 " << best
@@ -223,7 +243,8 @@ std::string getVariantSymbol(StringRef kernel, StringRef function, unsigned vari
   return (kernel + "_" + function + "." + Twine(variant)).str();
 }
 
-std::string getDispatchModule(const KernelInterface &interface, const Target &target, StringRef metadata) {
+std::string getDispatchModule(const KernelInterface &interface, const Target &target, ArrayRef<bool> tiles,
+                              StringRef metadata) {
   std::string text;
   raw_string_ostream os(text);
   os << "target triple = \"" << target.getTriple() << "\"\n";
@@ -232,7 +253,9 @@ std::string getDispatchModule(const KernelInterface &interface, const Target &ta
   bool choose = target.getArchitecture() == "x86_64";
   if (choose) {
     os << kCpuid;
-    writeSelect(os, interface.name, target);
+    if (is_contained(tiles, true))
+      os << kRequestTiles;
+    writeSelect(os, interface.name, target, tiles);
   }
   size_t variants = target.getVariants().size();
   for (const Function &f : kFunctions) {

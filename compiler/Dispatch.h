@@ -14,8 +14,11 @@ std::string getVariantSymbol(llvm::StringRef kernel, llvm::StringRef function, u
 
 /// LLVM assembly that defines NAME_query, NAME_workspace_size and NAME_run. The latter two call the last variant whose
 /// instructions the machine has, found by CPUID on the first call; without one NAME_run returns FLASHC_ERROR_TARGET.
-/// The code allocates nothing, needs no constructor and may run on several threads at a time.
-std::string getDispatchModule(const KernelInterface &interface, const Target &target, llvm::StringRef metadata);
+/// `tiles` says of each variant whether it uses tiles (AMX): the operating system is asked for them then, and a variant
+/// that it refuses them to does not count. The code allocates nothing, needs no constructor and may run on several
+/// threads at a time.
+std::string getDispatchModule(const KernelInterface &interface, const Target &target, llvm::ArrayRef<bool> tiles,
+                              llvm::StringRef metadata);
 
 } // namespace flashc
 

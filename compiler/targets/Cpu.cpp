@@ -146,8 +146,10 @@ public:
   }
 
   void finish(Module &module, const CpuVariant &variant) const override {
-    if (Triple(triple).isX86())
-      flashc::flushSubnormals(module);
+    if (!Triple(triple).isX86())
+      return;
+    flashc::configureTiles(module);
+    flashc::flushSubnormals(module);
   }
 
   Expected<std::unique_ptr<TargetMachine>> createTargetMachine(const CpuVariant &variant, int optLevel) const override {
@@ -229,8 +231,12 @@ Expected<std::shared_ptr<const flashc::Target>> flashc::parseHostTarget(StringRe
     return createStringError("target 'host' takes no detail, but 'host:" + detail + "' was given");
   // What CPUID says and not what the name promises: a virtual machine may hide features of its CPU.
   SmallVector<std::string> features;
-  for (const auto &entry : sys::getHostCPUFeatures())
-    features.push_back(((entry.second ? "+" : "-") + entry.first()).str());
+  StringMap<bool> known = sys::getHostCPUFeatures();
+  bool tiles = known.lookup("amx-tile") && flashc::requestTiles();
+  for (const auto &entry : known) {
+    bool usable = entry.second && (tiles || !entry.first().starts_with("amx-"));
+    features.push_back(((usable ? "+" : "-") + entry.first()).str());
+  }
   llvm::sort(features);
   StringRef cpu = sys::getHostCPUName();
   std::string joined = join(features, ",");

@@ -11,6 +11,18 @@ namespace flashc {
 /// assist; and all hosts get the same bits.
 void flushSubnormals(llvm::Module &module);
 
+/// Whether the module multiplies tiles (AMX).
+bool usesTiles(const llvm::Module &module);
+
+/// Configures the tiles of every function with the attribute "flashc-task" that uses them - eight of 16 rows of 64
+/// bytes - and releases them at its end: the calling thread keeps no tile state, which would cost each of its context
+/// switches 8 KiB. Before `flushSubnormals`.
+void configureTiles(llvm::Module &module);
+
+/// Asks the operating system to let this process use tiles (Linux: arch_prctl, once for all of its threads); false
+/// where it refuses or cannot be asked. The machine has to have tiles.
+bool requestTiles();
+
 } // namespace flashc
 
 #endif // FLASHC_COMPILER_TARGETS_X86_H
