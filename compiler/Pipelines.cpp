@@ -75,6 +75,7 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
 
 /// A kernel with a workspace, tasks and its C functions, still in func, scf, memref, vector and arith.
 void populateCallable(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addNestedPass<func::FuncOp>(createHoistBranchAllocations());
   // Sizes of views are folded to the arguments' before the workspace is planned from them.
   pm.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());

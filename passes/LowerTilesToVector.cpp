@@ -16,6 +16,7 @@
 #include "mlir/IR/Matchers.h"
 #include "passes/LowerTiles.h"
 #include "passes/Passes.h"
+#include "passes/TaskLoops.h"
 
 namespace flashc {
 #define GEN_PASS_DEF_LOWERTILESTOVECTOR
@@ -379,7 +380,7 @@ private:
     Block *outerPoint = scratchPoint;
     SmallVector<Value> outerUnused;
     // Only a function's own parallel loops become tasks; scratch inside any other loop would grow the stack each time.
-    bool isTask = isa<scf::ForallOp>(op) && op.getParentOp() == func.getOperation();
+    bool isTask = isTaskLoop(&op);
     if (isTask)
       std::swap(outerUnused, unused);
     for (Region &region : op.getRegions())

@@ -1,5 +1,6 @@
 /// outline-parallel-tasks: a top-level scf.forall becomes a task function and a call of the host's parallel_for.
 #include "passes/Passes.h"
+#include "passes/TaskLoops.h"
 
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -232,7 +233,7 @@ struct OutlineParallelTasks : public flashc::impl::OutlineParallelTasksBase<Outl
                           func.getLoc());
       Value host = func.getArguments().back();
       unsigned number = 0;
-      for (auto forall : llvm::make_early_inc_range(func.front().getOps<scf::ForallOp>())) {
+      for (scf::ForallOp forall : flashc::getTaskLoops(func)) {
         if (failed(outliner.outline(func, forall, number, host)))
           return signalPassFailure();
         ++number;

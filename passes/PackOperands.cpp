@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "passes/LowerTiles.h"
 #include "passes/Passes.h"
+#include "passes/TaskLoops.h"
 
 namespace flashc {
 #define GEN_PASS_DEF_PACKOPERANDS
@@ -81,10 +82,8 @@ struct PackOperands : flashc::impl::PackOperandsBase<PackOperands> {
   using PackOperandsBase::PackOperandsBase;
 
   void runOnOperation() override {
-    for (Region &region : getOperation()->getRegions())
-      for (Block &block : region)
-        for (auto loop : llvm::make_early_inc_range(block.getOps<scf::ForallOp>()))
-          packLoop(loop);
+    for (scf::ForallOp loop : getTaskLoops(getOperation()))
+      packLoop(loop);
   }
 
 private:

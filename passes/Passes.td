@@ -460,6 +460,40 @@ def ExpandMath : Pass<"expand-math"> {
 // From a lowered function to one that a host can call
 //===----------------------------------------------------------------------===//
 
+def HoistBranchAllocations : Pass<"hoist-branch-allocations", "mlir::func::FuncOp"> {
+  let summary = "Allocate before a branch what is needed inside it";
+  let description = [{
+    A kernel that chooses between forms of one attention needs other memory for each. Every `memref.alloc` in a branch at
+    the function's top level moves before the branch, with what computes its size; its first dynamic size is 0 where the branch
+    is not taken. An allocation whose size has to be read from memory stays where it is.
+
+    Before:
+    ```mlir
+    func.func @f(%x: memref<?xf32>, %y: memref<?xf32>, %long: i1) {
+      scf.if %long {
+        %c0 = arith.constant 0 : index
+        %n = memref.dim %x, %c0 : memref<?xf32>
+        %t = memref.alloc(%n) : memref<?xf32>
+        memref.copy %y, %t : memref<?xf32> to memref<?xf32>
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %n = memref.dim %x, %c0 : memref<?xf32>
+    ...
+    %kept = arith.select %long, %n, %none : index
+    %t = memref.alloc(%kept) : memref<?xf32>
+    scf.if %long {
+      memref.copy %y, %t : memref<?xf32> to memref<?xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numHoisted", "num-hoisted", "Allocations that were moved before a branch">];
+}
+
 def PlanWorkspace : Pass<"plan-workspace", "mlir::ModuleOp"> {
   let summary = "Carve every function-level allocation out of one workspace argument";
   let description = [{
@@ -503,7 +537,8 @@ def OutlineParallelTasks : Pass<"outline-parallel-tasks", "mlir::ModuleOp"> {
   let summary = "Turn each top-level scf.forall into a task function and a call of the host's parallel_for";
   let description = [{
     Each public function gets one more argument, `%host: !llvm.ptr` (a `flashc_host *`, or null). Each `scf.forall` at
-    its top level becomes a private function `@NAME_task<N>(%context: !llvm.ptr, %task: i64, %worker: i32)`. What the
+    its top level, or in a branch there, becomes a private function
+    `@NAME_task<N>(%context: !llvm.ptr, %task: i64, %worker: i32)`. What the
     body captures travels in a struct on the caller's stack; constants are rebuilt in the task. Task numbers follow the
     row-major order of the loop's dimensions, so the order of the dimensions decides the order of the tasks. With a null
     host, one worker or at most one task, the tasks run on the calling thread.
