@@ -188,6 +188,89 @@ enum Argument {
   numArguments
 };
 
+/// The kernel that a call with the very same option objects had, and the same element types and head dims: a program
+/// calls from few places, and reading the options again would cost more than a tiny attention. Only objects whose value
+/// cannot change are remembered, and they are kept, so that an address means one object. Needs the GIL.
+class CallSites {
+public:
+  /// Never destroyed: no Python object may be freed after the interpreter has ended.
+  static CallSites &get() {
+    static auto *sites = new CallSites();
+    return *sites;
+  }
+
+  /// What of the arrays decides about the kernel.
+  struct Types {
+    int64_t headDim, valueHeadDim;
+    int32_t dtype, bias;
+    uint32_t numMasks;
+    int32_t masks[4];
+
+    bool operator==(const Types &other) const {
+      return headDim == other.headDim && valueHeadDim == other.valueHeadDim && dtype == other.dtype &&
+             bias == other.bias && numMasks == other.numMasks && std::equal(masks, masks + numMasks, other.masks);
+    }
+  };
+
+  struct Site {
+    PyObject *options[numArguments] = {};
+    Types types;
+    Layout layout;
+    std::shared_ptr<Kernel> kernel;
+  };
+
+  const Site *find(PyObject *const *a, const Types &types) const {
+    for (const Site &site : sites)
+      if (site.kernel && isSame(site, a) && site.types == types)
+        return &site;
+    return nullptr;
+  }
+
+  void remember(PyObject *const *a, const Types &types, Layout layout, std::shared_ptr<Kernel> kernel) {
+    for (int i : remembered)
+      if (!isImmutable(a[i]))
+        return;
+    Site &site = sites[next++ % std::size(sites)];
+    for (int i : remembered) {
+      Py_INCREF(a[i]);
+      Py_XSETREF(site.options[i], a[i]);
+    }
+    site.types = types;
+    site.layout = layout;
+    site.kernel = std::move(kernel);
+  }
+
+  void clear() {
+    for (Site &site : sites)
+      site.kernel.reset();
+  }
+
+private:
+  static constexpr int remembered[] = {MaskText, Scale, Softcap, Score, LayoutName, ReturnLse, TargetName, Tiles};
+
+  static bool isSame(const Site &site, PyObject *const *a) {
+    for (int i : remembered)
+      if (site.options[i] != a[i])
+        return false;
+    return true;
+  }
+
+  static bool isImmutable(PyObject *object) {
+    if (object == Py_None || PyBool_Check(object) || PyUnicode_CheckExact(object) || PyFloat_CheckExact(object) ||
+        PyLong_CheckExact(object))
+      return true;
+    if (!PyTuple_CheckExact(object))
+      return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
+      if (!PyLong_CheckExact(PyTuple_GET_ITEM(object, i)))
+        return false;
+    return true;
+  }
+
+  Site sites[8];
+  size_t next = 0;
+};
+
 void readOptions(PyObject *const *a, KernelRequest &request) {
   request.mask = toString(a[MaskText], "mask");
   request.scale = optionalNumber(a[Scale], "scale");
@@ -201,26 +284,45 @@ void readOptions(PyObject *const *a, KernelRequest &request) {
 }
 
 py::object attend(PyObject *const *a) {
-  const Layout layout = parseLayout(toString(a[LayoutName], "layout"));
   const auto arrays = py::reinterpret_borrow<py::tuple>(a[MaskArrays]);
   CallArray<Tensor> inputs(arrays.size() + 4);
   importTensor(a[Q], "q", inputs[0]);
   importTensor(a[K], "k", inputs[1]);
   importTensor(a[V], "v", inputs[2]);
+  uint32_t count = 3;
+  for (py::handle array : arrays)
+    importTensor(array, "mask", inputs[count++]);
+  const bool hasBias = a[Bias] != Py_None;
+  if (hasBias)
+    importTensor(a[Bias], "bias", inputs[count++]);
+
+  CallSites::Types types{};
+  if (inputs[0].view.rank == 4 && inputs[2].view.rank == 4 && arrays.size() <= std::size(types.masks)) {
+    types.headDim = inputs[0].view.size[3];
+    types.valueHeadDim = inputs[2].view.size[3];
+    types.dtype = inputs[0].view.dtype;
+    types.bias = hasBias ? inputs[count - 1].view.dtype : -1;
+    types.numMasks = static_cast<uint32_t>(arrays.size());
+    for (uint32_t i = 0; i < types.numMasks; ++i)
+      types.masks[i] = inputs[3 + i].view.dtype;
+    if (const CallSites::Site *site = CallSites::get().find(a, types)) {
+      checkMatrices(inputs[0], inputs[1], inputs[2], site->layout);
+      const std::shared_ptr<Kernel> kernel = site->kernel; // another thread may replace the site meanwhile
+      return kernel->call(inputs.data(), count, site->layout, a[Out]);
+    }
+  }
+
+  const Layout layout = parseLayout(toString(a[LayoutName], "layout"));
   checkMatrices(inputs[0], inputs[1], inputs[2], layout);
   KernelRequest request;
   readOptions(a, request);
   request.headDim = inputs[0].view.size[3];
   request.valueHeadDim = inputs[2].view.size[3];
   request.dtype = inputs[0].view.dtype;
-  uint32_t count = 3;
-  for (py::handle array : arrays) {
-    importTensor(array, "mask", inputs[count]);
-    request.maskDTypes.push_back(inputs[count++].view.dtype);
-  }
-  if (a[Bias] != Py_None) {
-    importTensor(a[Bias], "bias", inputs[count]);
-    const int32_t dtype = inputs[count++].view.dtype;
+  for (uint32_t i = 0; i < arrays.size(); ++i)
+    request.maskDTypes.push_back(inputs[3 + i].view.dtype);
+  if (hasBias) {
+    const int32_t dtype = inputs[count - 1].view.dtype;
     if (dtype > FLASHC_BF16)
       throw py::type_error(std::string("bias: expected elements of f64, f32, f16 or bf16, got ") +
                            flashc_dtype_name(dtype));
@@ -230,6 +332,8 @@ py::object attend(PyObject *const *a) {
     request.biasDType = dtype;
   }
   const std::shared_ptr<Kernel> kernel = KernelTable::get().find(request, layout);
+  if (arrays.size() <= std::size(types.masks))
+    CallSites::get().remember(a, types, layout, kernel);
   return kernel->call(inputs.data(), count, layout, a[Out]);
 }
 
@@ -334,7 +438,10 @@ void bindAttention(py::module_ &module) {
     return py::make_tuple(counts.compiled, counts.fromDisk);
   });
   module.def("kernels_in_memory", [] { return KernelTable::get().size(); });
-  module.def("clear_kernels", [] { KernelTable::get().clear(); });
+  module.def("clear_kernels", [] {
+    CallSites::get().clear();
+    KernelTable::get().clear();
+  });
   module.def("compiler_version", &getCompilerVersion);
   module.def("describe_target", [](const std::string &target) {
     Result<std::string> text = describeTarget(target);

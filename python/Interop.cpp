@@ -220,13 +220,33 @@ void importProtocol(py::handle object, const char *name, Tensor &tensor) {
   tensor.readOnly |= tensor.type->isJax;
 }
 
+/// A name that is made once: looking an attribute up by a C string makes a Python string and its hash each time.
+PyObject *intern(const char *name) {
+  PyObject *text = PyUnicode_InternFromString(name);
+  if (!text)
+    throw py::error_already_set();
+  return text;
+}
+
+/// True when `object` is True; takes the reference, and throws where there is none.
+bool isTrue(PyObject *object) {
+  if (!object)
+    throw py::error_already_set();
+  Py_DECREF(object); // True outlives it
+  return object == Py_True;
+}
+
 /// Refuses what the memory of a torch tensor does not say.
 void checkTorch(py::handle object, const char *name) {
-  static py::handle gradEnabled = py::object(py::module_::import("torch").attr("is_grad_enabled")).release();
-  if (object.attr("requires_grad").ptr() == Py_True && gradEnabled().ptr() == Py_True)
-    throwType(std::string(name) + ": expected a tensor that requires no gradient, got one that does; pass " + name +
-              ".detach(), or call under torch.no_grad()");
-  if (object.attr("is_neg")().ptr() == Py_True)
+  static PyObject *const requiresGrad = intern("requires_grad"), *const isNeg = intern("is_neg");
+  if (isTrue(PyObject_GetAttr(object.ptr(), requiresGrad))) {
+    static PyObject *const gradEnabled =
+        py::object(py::module_::import("torch").attr("is_grad_enabled")).release().ptr();
+    if (isTrue(PyObject_CallNoArgs(gradEnabled)))
+      throwType(std::string(name) + ": expected a tensor that requires no gradient, got one that does; pass " + name +
+                ".detach(), or call under torch.no_grad()");
+  }
+  if (isTrue(PyObject_CallMethodNoArgs(object.ptr(), isNeg)))
     throwType(std::string(name) +
               ": expected a tensor whose memory holds its values, got a lazily negated view; pass " + name +
               ".resolve_neg()");

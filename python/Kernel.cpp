@@ -3,6 +3,7 @@
 #include "python/Kernel.h"
 
 #include "python/Errors.h"
+#include "runtime/CallWork.h"
 
 #include <pybind11/stl.h>
 
@@ -78,15 +79,9 @@ Kernel::Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layo
     const bool matrix = operand.rank == 4 && (!std::strcmp(operand.name, "q") || !std::strcmp(operand.name, "k") ||
                                               !std::strcmp(operand.name, "v") || !std::strcmp(operand.name, "out"));
     operands.push_back({&operand, (operand.flags & FLASHC_OPERAND_OUTPUT) != 0, matrix});
+    if (!operands.back().output)
+      names.emplace_back(operand.name);
   }
-}
-
-std::vector<std::string> Kernel::inputNames() const {
-  std::vector<std::string> names;
-  for (const Operand &operand : operands)
-    if (!operand.output)
-      names.emplace_back(operand.info->name);
-  return names;
 }
 
 void Kernel::bindInput(const Operand &operand, Tensor &input, Layout layout, int64_t *sizes,
@@ -151,7 +146,7 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
     const Operand &operand = operands[i];
     if (!operand.output) {
       if (nextInput == numInputs)
-        throw py::type_error(std::string(info().name) + ": expected " + std::to_string(inputNames().size()) +
+        throw py::type_error(std::string(info().name) + ": expected " + std::to_string(names.size()) +
                              " operands, got " + std::to_string(numInputs) + ": \"" + operand.info->name +
                              "\" is missing");
       bindInput(operand, inputs[nextInput++], layout, sizes, tensors[i]);
@@ -185,7 +180,9 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
   const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors.data(),
                             flashc_default_host()};
   flashc_status status;
-  {
+  if (estimateWork(info(), args) < tinyCallWork) {
+    status = flashc_kernel_run(&functions, &args);
+  } else {
     const py::gil_scoped_release release;
     status = flashc_kernel_run(&functions, &args);
   }
@@ -211,21 +208,20 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
 }
 
 py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py::handle out) const {
-  const std::vector<std::string> names = inputNames();
   const size_t given = arguments.size() + (bias.is_none() ? 0 : 1);
   if (given != names.size()) {
     std::string list;
-    for (const std::string &name : names)
-      list += (list.empty() ? "" : ", ") + name;
+    for (const char *name : names)
+      list += std::string(list.empty() ? "" : ", ") + name;
     throw py::type_error(std::string(info().name) + ": expected " + std::to_string(names.size()) + " operands (" +
                          list + "), got " + std::to_string(given));
   }
-  if (!bias.is_none() && names.back() != "bias")
+  if (!bias.is_none() && (names.empty() || std::strcmp(names.back(), "bias")))
     throw py::type_error(std::string(info().name) + ": expected no bias, as the kernel was compiled without one");
-  CallArray<Tensor> inputs(given);
+  CallArray<Tensor> tensors(given);
   for (size_t i = 0; i < given; ++i)
-    importTensor(i < arguments.size() ? py::handle(arguments[i]) : bias, names[i].c_str(), inputs[i]);
-  return call(inputs.data(), static_cast<uint32_t>(given), layout, out);
+    importTensor(i < arguments.size() ? py::handle(arguments[i]) : bias, names[i], tensors[i]);
+  return call(tensors.data(), static_cast<uint32_t>(given), layout, out);
 }
 
 void bindKernel(py::module_ &module) {

@@ -41,14 +41,15 @@ public:
 
   /// Runs the kernel on the operands that are not outputs, in its order; a bias or mask tensor may be any tensor that
   /// broadcasts to the operand's shape. Outputs are made of the first input's kind, but for the first when `out` is not
-  /// None. Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs.
+  /// None. Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs,
+  /// unless it is over at once.
   py::object call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const;
 
   /// The same with Python arguments; `bias` may be given by name.
   py::object callArguments(const py::args &arguments, py::handle bias, py::handle out) const;
 
   const flashc_kernel_info &info() const { return *functions.info; }
-  std::vector<std::string> inputNames() const;
+  const std::vector<const char *> &inputNames() const { return names; }
 
   /// What only a kernel that was compiled here can show; null for a loaded one.
   std::shared_ptr<CompiledKernel> compiled;
@@ -69,6 +70,7 @@ private:
   std::shared_ptr<void> owner;
   Layout layout;
   std::vector<Operand> operands;
+  std::vector<const char *> names; ///< names of the operands that are not outputs
 };
 
 void bindKernel(py::module_ &module);

@@ -1,5 +1,6 @@
 //===- Kernel.cpp - calling a kernel, with a workspace that stays -----------===//
 
+#include "runtime/CallWork.h"
 #include "runtime/Error.h"
 #include "runtime/FloatMode.h"
 
@@ -85,7 +86,12 @@ private:
 
 } // namespace
 
-flashc_status flashc_kernel_run_unchecked(const flashc_kernel *kernel, const flashc_args *args) {
+flashc_status flashc_kernel_run_unchecked(const flashc_kernel *kernel, const flashc_args *given) {
+  flashc_args chosen = *given;
+  // Waking a worker would take longer than a small call does. Results do not depend on who runs the tasks.
+  if (estimateWork(*kernel->info, chosen) < smallCallWork)
+    chosen.host = nullptr;
+  const flashc_args *args = &chosen;
   const size_t size = kernel->workspace_size(args);
   const WorkspaceLease lease(size);
   if (size && !lease.pointer)
