@@ -3,13 +3,13 @@
 #   make demo     attention compiled just in time, verified and measured
 #   make test     every check: formatting, lint, unit tests, IR tests, execution
 #   make build    the tools in build/bin and the Python package in build/python
-#   make bench    flashc beside PyTorch, with the machine's limit
+#   make bench    flashc beside its peers and the machine's limit: table, JSON, plots (BENCH_ARGS="--subset sweep")
 #   make graphs   models of real frameworks: exported, raised, compiled, and compared with the framework's results
 #   make lint | check-lit | docs | asan | tsan | setup | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test bench graphs lint check-lit docs asan tsan clean help
+.PHONY: build setup demo test bench bench-peers graphs lint check-lit docs asan tsan clean help
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
@@ -17,6 +17,8 @@ BUILD := build
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.flashc
+# What flashc is measured beside: heavy, and apart from what it is built with.
+BENCH_VENV := .venv-bench
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -35,6 +37,7 @@ $(STAMPS)-%.stamp: requirements/%.txt | $(VENV)/bin/python
 	@touch $@
 $(STAMPS)-demo.stamp: $(STAMPS)-build.stamp
 $(STAMPS)-test.stamp: $(STAMPS)-demo.stamp
+$(STAMPS)-bench.stamp: $(STAMPS)-demo.stamp
 $(STAMPS)-graphs.stamp: requirements/graphs.txt requirements/graphs-alone.txt $(STAMPS)-test.stamp
 	@echo "== python packages: graphs"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/graphs.txt
@@ -56,8 +59,13 @@ build: setup $(BUILD)/build.ninja
 demo: build $(STAMPS)-demo.stamp
 	@PYTHONPATH=$(BUILD)/python $(PY) bench/demo.py
 
-bench: build $(STAMPS)-demo.stamp
-	@PYTHONPATH=$(BUILD)/python $(PY) bench/bench.py $(BENCH_ARGS)
+bench: build bench-peers $(STAMPS)-bench.stamp
+	@PYTHONPATH=$(BUILD)/python $(PY) -m flashc.bench --json $(BUILD)/bench.json --plots $(BUILD)/bench $(BENCH_ARGS)
+
+bench-peers: $(BENCH_VENV)/peers.stamp
+$(BENCH_VENV)/peers.stamp: python/flashc/bench/peers.txt | build
+	@PYTHONPATH=$(BUILD)/python $(PY) -m flashc.bench --install-peers --peers-env $(BENCH_VENV)
+	@touch $@
 
 test: build $(STAMPS)-test.stamp
 	@$(PY) scripts/run_tests.py --build $(BUILD) $(TEST_ARGS)

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from machine import describe
 from rich.console import Console
 from rich.table import Table
 
 import flashc
+from flashc.bench.machine import describe
 
 TEXT = Path(__file__).resolve().parent.parent / "README.md"
 HEADS, HEAD_DIM, MODEL_DIM = 8, 64, 512
