@@ -3,6 +3,7 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/PassInstrumentation.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -43,6 +44,41 @@ Expected<std::unique_ptr<Module>> translateForVariant(mlir::ModuleOp module, LLV
   return std::move(result);
 }
 
+/// Passes of LLVM's pipeline that find nothing to do in code that was vectorised, blocked and scheduled before it came
+/// here, and cost more than a third of the time that a kernel takes to compile. What stays was seen to matter: the
+/// loop idioms become memset, unswitching frees the packing loops of their strides.
+static bool isWasted(StringRef pass) {
+  static constexpr StringLiteral names[] = {
+      "AggressiveInstCombinePass",
+      "AlignmentFromAssumptionsPass",
+      "BDCEPass",
+      "CallSiteSplittingPass",
+      "CalledValuePropagationPass",
+      "ConstantMergePass",
+      "ConstraintEliminationPass",
+      "DSEPass",
+      "DivRemPairsPass",
+      "Float2IntPass",
+      "InjectTLIMappings",
+      "LibCallsShrinkWrapPass",
+      "LoopDistributePass",
+      "LoopLoadEliminationPass",
+      "LoopVectorizePass",
+      "LowerConstantIntrinsicsPass",
+      "MergedLoadStoreMotionPass",
+      "OpenMPOptCGSCCPass",
+      "OpenMPOptPass",
+      "RecomputeGlobalsAAPass",
+      "RelLookupTableConverterPass",
+      "SLPVectorizerPass",
+      "SpeculativeExecutionPass",
+      "TailCallElimPass",
+      "VectorCombinePass",
+      "WarnMissedTransformationsPass",
+  };
+  return is_contained(names, pass);
+}
+
 llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
                      int optLevel, bool vectorizeLoops) {
   internalizeModule(module, [&](const GlobalValue &value) { return is_contained(exported, value.getName()); });
@@ -57,11 +93,16 @@ llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Targe
   tuning.LoopVectorization = vectorizeLoops;
   tuning.SLPVectorization = vectorizeLoops;
   tuning.LoopInterleaving = vectorizeLoops;
+  // A kernel's loops have their blocks; unrolling the rest by guess makes more code and no speed.
+  tuning.LoopUnrolling = vectorizeLoops;
+  PassInstrumentationCallbacks callbacks;
+  if (!vectorizeLoops)
+    callbacks.registerShouldRunOptionalPassCallback([](StringRef pass, Any) { return !isWasted(pass); });
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager components;
   ModuleAnalysisManager modules;
-  PassBuilder builder(machine->get(), tuning);
+  PassBuilder builder(machine->get(), tuning, std::nullopt, &callbacks);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(components);
   builder.registerFunctionAnalyses(functions);
