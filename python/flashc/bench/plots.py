@@ -32,6 +32,10 @@ def curves(rows: list[Row]) -> dict[str, dict[tuple[int, str], list[Row]]]:
     return found
 
 
+def sizes_of(lines: dict[tuple[int, str], list[Row]]) -> list[int]:
+    return sorted({row["case"]["keys"] for rows in lines.values() for row in rows})
+
+
 def plot_shares(report: dict[str, Any], path: Path) -> None:
     """One panel an element type and one for decoding: flashc's share of the limit, the best peer's in grey."""
     import matplotlib
@@ -56,10 +60,12 @@ def plot_shares(report: dict[str, Any], path: Path) -> None:
             axis.plot(sizes, [share(row) for row in rows], line, color=color, marker="o", markersize=3, label=label)
         axis.axhline(1.0, color="0.5", linewidth=0.8)
         axis.set_xscale("log", base=2)
-        axis.set_ylim(0, None)
+        axis.set_ylim(0, 1.05)
+        axis.set_xticks(sizes_of(lines), [str(size) for size in sizes_of(lines)], fontsize=7, minor=False)
+        axis.minorticks_off()
         axis.set_title(title)
         axis.set_xlabel("keys")
-        axis.legend(fontsize=6, ncols=2)
+        axis.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
         axis.grid(alpha=0.2)
     axes[0][0].set_ylabel("share of the measured limit (x: the best peer)")
     save(figure, path)
@@ -82,6 +88,9 @@ def plot_ratios(report: dict[str, Any], path: Path) -> None:
     axis.set_yticks(range(len(found)), [f"{name}  ({best['name']})" for best, name in found], fontsize=6)
     axis.axvline(1.0, color="0.3", linewidth=0.8)
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.tick_params(axis="x", which="both", labelsize=7)
     axis.set_ylim(-1, len(found))
     axis.set_xlabel("flashc over the best peer (named in brackets), warm")
     save(figure, path)

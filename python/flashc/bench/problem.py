@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 PERIOD = 4_194_301
 NUMPY_TYPES = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": np.uint16}
 #: Largest error allowed, relative to its row's largest magnitude: far from what semantics asks, near enough to tell a wrong answer.
-TOLERANCE = {"f64": 1e-10, "f32": 1e-4, "f16": 5e-3, "bf16": 4e-2}
+TOLERANCE = {"f64": 1e-10, "f32": 1e-4, "f16": 2e-3, "bf16": 4e-2}
 
 
 def to_bf16(values: Array) -> Array:
