@@ -20,7 +20,7 @@ using namespace mlir;
 using namespace flashc;
 
 /// The most elements that one tile may have.
-static constexpr int64_t kLargestTile = int64_t(1) << 18;
+static constexpr int64_t kLargestTile = CpuCostModel::largestTile;
 
 namespace {
 struct AssignTileSizes : public flashc::impl::AssignTileSizesBase<AssignTileSizes> {
@@ -41,19 +41,20 @@ private:
     auto query = cast<ShapedType>(op.getQuery().getType()), key = cast<ShapedType>(op.getKey().getType()),
          value = cast<ShapedType>(op.getValue().getType());
     FloatType compute = op.getComputeType();
-    auto length = [](ShapedType shaped) { return shaped.isDynamicDim(2) ? -1 : shaped.getDimSize(2); };
+    auto length = [](ShapedType shaped) { return shaped.isDynamicDim(2) ? int64_t(-1) : shaped.getDimSize(2); };
 
     CpuCapabilities cpu;
     cpu.vectorBytes = vectorBytes;
     cpu.vectorRegisters = vectorRegisters;
     cpu.l1Bytes = l1Bytes;
-    TiledProblem problem;
-    problem.headDim = query.getDimSize(3);
-    problem.valueHeadDim = value.getDimSize(3);
-    problem.queryLength = length(query);
-    problem.keyLength = length(key);
-    problem.computeBytes = compute.getWidth() / 8;
-    TileSizes sizes = chooseTileSizes(problem, cpu);
+    AttentionShape shape;
+    shape.headDim = query.getDimSize(3);
+    shape.valueHeadDim = value.getDimSize(3);
+    shape.queries = length(query);
+    shape.keys = length(key);
+    shape.storedBytes = std::max<int64_t>(1, query.getElementTypeBitWidth() / 8);
+    shape.computeBytes = shape.operandBytes = compute.getWidth() / 8;
+    AttentionTiles sizes = chooseTileSizes(shape, cpu);
     if (queries)
       sizes.queries = queries;
     if (granule)

@@ -1,4 +1,4 @@
-//===- ChooseTileSizes.h - The cost model of tile sizes ------------------===//
+//===- ChooseTileSizes.h - Tile sizes of an attention nobody tuned -------===//
 //
 // Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// How large the tiles of an attention are on a CPU, from what is known of its vector unit and caches. All that is
-/// specific to a CPU about tile sizes is here.
+/// How large the tiles of an attention are on a CPU, from what is known of its vector unit and caches: the first choice
+/// of the cost model that the tuner ranks its candidates by.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -15,25 +15,17 @@
 #define FLASHC_PASSES_CHOOSETILESIZES_H
 
 #include "passes/CpuCapabilities.h"
+#include "runtime/CostModel.h"
 
 namespace flashc {
 
-/// Rows and keys of a tile, and the keys that loop bounds are rounded to (see `#attn.tiles`).
-struct TileSizes {
+/// What `#attn.tiles` says: rows, keys, and the keys that loop bounds are rounded to.
+struct AttentionTiles {
   int64_t queries = 0, keys = 0, granule = 0;
 };
 
-/// What is known of an attention; a length below 0 is dynamic.
-struct TiledProblem {
-  int64_t headDim = 0, valueHeadDim = 0;
-  int64_t queryLength = -1, keyLength = -1;
-  /// Bytes of one score: the size of the compute type.
-  int64_t computeBytes = 4;
-};
-
-/// Tile sizes for one core: the register block of the products decides granule and rows, the first-level cache the
-/// keys.
-TileSizes chooseTileSizes(const TiledProblem &problem, const CpuCapabilities &cpu);
+/// Tile sizes for one core of `cpu`; the same on every machine.
+AttentionTiles chooseTileSizes(const AttentionShape &shape, const CpuCapabilities &cpu);
 
 } // namespace flashc
 

@@ -12,9 +12,10 @@ include "passes/ModulePasses.td"
 def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
   let summary = "Choose the tile sizes of each attention";
   let description = [{
-    The sizes come from the options, else from a cost model of a core: the register block of the products (6 rows of 4
-    vectors with 32 vector registers, 6 of 2 with 16) gives the granule, four such blocks the query rows, and as many keys
-    are taken as make the scores of a tile fill the first-level cache. An operation that has sizes keeps them.
+    The sizes come from the options, else from the cost model that the tuner ranks its candidates by
+    (`runtime/CostModel.h`), with nominal rates instead of measured ones: the register block of the products (6 rows of 4
+    vectors with 32 vector registers, 6 of 2 with 16) gives the granule, and rows and keys are what the model predicts to be
+    fastest, mostly scores that fill the first-level cache. An operation that has sizes keeps them.
 
     Sizes that contradict each other, and tiles of more than 262144 elements, are refused.
 

@@ -122,7 +122,20 @@ public:
     copyRows(p.k, b, keyHead, 0, keys, k);
     copyRows(p.v, b, keyHead, 0, keys, v);
     for (int64_t i = first; i < last; ++i)
-      row(b, h, i, &q[static_cast<size_t>((i - first) * headDim)], k.data(), v.data(), scores, partial);
+      row(b, h, i, (b * heads + h) * queries + i, &q[static_cast<size_t>((i - first) * headDim)], k.data(), v.data(),
+          scores, partial);
+  }
+
+  /// The rows [first, last) of a list, all of one head; row n goes to place n of the output.
+  void runListed(const RowIndex *rows, int64_t first, int64_t last) const {
+    const int64_t b = rows[first].b, h = rows[first].h, keyHead = h / (heads / p.k.size[1]);
+    std::vector<double> q, k, v, scores(static_cast<size_t>(keys)), partial(static_cast<size_t>(valueDim));
+    copyRows(p.k, b, keyHead, 0, keys, k);
+    copyRows(p.v, b, keyHead, 0, keys, v);
+    for (int64_t n = first; n < last; ++n) {
+      copyRows(p.q, b, h, rows[n].i, rows[n].i + 1, q);
+      row(b, h, rows[n].i, n, q.data(), k.data(), v.data(), scores, partial);
+    }
   }
 
 private:
@@ -183,7 +196,8 @@ private:
     return added == minusInfinity ? added : s + added;
   }
 
-  void row(int64_t b, int64_t h, int64_t i, const double *q, const double *k, const double *v,
+  /// Row i, which goes to place `index` of the output.
+  void row(int64_t b, int64_t h, int64_t i, int64_t index, const double *q, const double *k, const double *v,
            std::vector<double> &scores, std::vector<double> &partial) const {
     const double sink = p.sinks ? real(*p.sinks, {h}) : minusInfinity;
     double max = sink;
@@ -194,7 +208,6 @@ private:
       if (scores[j] > max || std::isnan(scores[j]))
         max = scores[j]; // a NaN stays: no comparison with it holds
     }
-    const int64_t index = (b * heads + h) * queries + i;
     double *result = out + index * valueDim;
     std::fill_n(result, valueDim, 0.0);
     if (!anything) {
@@ -233,20 +246,29 @@ private:
   const double scale;
 };
 
-/// Runs tasks on a host, keeps subnormal numbers and turns a failed allocation into a flag.
-struct TaskContext {
-  const Evaluation &evaluation;
-  std::atomic<bool> outOfMemory{false};
-};
-
-void runTask(void *context, int64_t task, int32_t) {
-  auto *shared = static_cast<TaskContext *>(context);
-  const ScopedFloatMode exact(FloatMode::KeepSubnormals);
-  try {
-    shared->evaluation.run(task);
-  } catch (const std::bad_alloc &) {
-    shared->outOfMemory = true;
-  }
+/// Runs tasks on a host, keeps subnormal numbers and turns a failed allocation into an error.
+template <typename Task> std::optional<Error> runTasks(const flashc_host *host, int64_t count, const Task &runOne) {
+  struct Context {
+    const Task &runOne;
+    std::atomic<bool> outOfMemory{false};
+  } context{runOne};
+  auto run = [](void *opaque, int64_t task, int32_t) {
+    auto *shared = static_cast<Context *>(opaque);
+    const ScopedFloatMode exact(FloatMode::KeepSubnormals);
+    try {
+      shared->runOne(task);
+    } catch (const std::bad_alloc &) {
+      shared->outOfMemory = true;
+    }
+  };
+  if (host)
+    host->parallel_for(host->user, count, run, &context);
+  else
+    for (int64_t task = 0; task < count; ++task)
+      run(&context, task, 0);
+  if (context.outOfMemory)
+    return Error{FLASHC_ERROR_MEMORY, "reference: no memory for float64 copies of one head's keys and values"};
+  return std::nullopt;
 }
 
 } // namespace
@@ -256,15 +278,34 @@ std::optional<Error> flashc::referenceAttention(const AttentionProblem &problem,
   if (std::optional<Error> error = checkProblem(problem))
     return error;
   const Evaluation evaluation(problem, out, lse);
-  TaskContext context{evaluation};
-  if (host)
-    host->parallel_for(host->user, evaluation.numTasks(), runTask, &context);
-  else
-    for (int64_t task = 0; task < evaluation.numTasks(); ++task)
-      runTask(&context, task, 0);
-  if (context.outOfMemory)
-    return Error{FLASHC_ERROR_MEMORY, "reference: no memory for float64 copies of one head's keys and values"};
-  return std::nullopt;
+  return runTasks(host, evaluation.numTasks(), [&](int64_t task) { evaluation.run(task); });
+}
+
+Result<AttentionResult> flashc::referenceRows(const AttentionProblem &problem, const std::vector<RowIndex> &rows,
+                                              const flashc_host *host) {
+  if (std::optional<Error> error = checkProblem(problem))
+    return *error;
+  // Where each run of rows of one head begins.
+  std::vector<int64_t> begins;
+  for (size_t n = 0; n < rows.size(); ++n) {
+    const RowIndex &row = rows[n];
+    if (row.b < 0 || row.b >= problem.q.size[0] || row.h < 0 || row.h >= problem.q.size[1] || row.i < 0 ||
+        row.i >= problem.q.size[2])
+      return Error{FLASHC_ERROR_INVALID, "reference: expected rows of q, got (" + std::to_string(row.b) + ", " +
+                                             std::to_string(row.h) + ", " + std::to_string(row.i) + ")"};
+    if (n == 0 || row.b != rows[n - 1].b || row.h != rows[n - 1].h)
+      begins.push_back(static_cast<int64_t>(n));
+  }
+  begins.push_back(static_cast<int64_t>(rows.size()));
+  AttentionResult result;
+  result.out.resize(rows.size() * static_cast<size_t>(problem.v.size[3]));
+  result.lse.resize(rows.size());
+  const Evaluation evaluation(problem, result.out.data(), result.lse.data());
+  if (std::optional<Error> error = runTasks(host, static_cast<int64_t>(begins.size()) - 1, [&](int64_t task) {
+        evaluation.runListed(rows.data(), begins[task], begins[task + 1]);
+      }))
+    return *error;
+  return result;
 }
 
 Result<AttentionResult> flashc::referenceAttention(const AttentionProblem &problem, const flashc_host *host) {

@@ -73,7 +73,17 @@ struct AttentionResult {
 Result<AttentionResult> referenceAttention(const AttentionProblem &problem,
                                            const flashc_host *host = flashc_default_host());
 
-/// The same into the caller's memory; `lse` may be null.
+/// Where a row of the output is.
+struct RowIndex {
+  int64_t b = 0, h = 0, i = 0;
+};
+
+/// Some rows of the attention, in the order of `rows`, which is `out` [rows, Dv] and `lse` [rows]: for a problem whose
+/// every row would take too long. Neighbours with one batch entry and head share the conversion of its keys and values.
+Result<AttentionResult> referenceRows(const AttentionProblem &problem, const std::vector<RowIndex> &rows,
+                                      const flashc_host *host = flashc_default_host());
+
+/// referenceAttention into the caller's memory; `lse` may be null.
 std::optional<Error> referenceAttention(const AttentionProblem &problem, double *out, double *lse,
                                         const flashc_host *host);
 

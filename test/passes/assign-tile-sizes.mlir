@@ -3,11 +3,11 @@
 // RUN: flash-opt %s --assign-tile-sizes="queries=12 keys=96 granule=32" | FileCheck %s --check-prefixes=CHECK,GIVEN
 // RUN: flash-opt %s --assign-tile-sizes="keys=100" | FileCheck %s --check-prefixes=CHECK,ROUNDED
 
-// The register block of a product gives the granule, the first-level cache the keys.
+// The register block of a product gives the granule; scores that fill the first-level cache are the fastest.
 // CHECK-LABEL: func @dynamic
 func.func @dynamic(%x: memref<?x?x?x64xf32>) {
   // WIDE: tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>
-  // NARROW: tiles = #attn.tiles<queries = 24, keys = 336, granule = 16, compute = f32>
+  // NARROW: tiles = #attn.tiles<queries = 24, keys = 384, granule = 16, compute = f32>
   // ROUNDED: tiles = #attn.tiles<queries = 24, keys = 128, granule = 64, compute = f32>
   // GIVEN: tiles = #attn.tiles<queries = 12, keys = 96, granule = 32, compute = f32>
   attn.sdpa ins(%x, %x, %x : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
@@ -18,8 +18,8 @@ func.func @dynamic(%x: memref<?x?x?x64xf32>) {
 // Scores of float64 are twice as large.
 // CHECK-LABEL: func @double
 func.func @double(%x: memref<?x?x?x64xf64>) {
-  // WIDE: tiles = #attn.tiles<queries = 24, keys = 256, granule = 32, compute = f64>
-  // NARROW: tiles = #attn.tiles<queries = 24, keys = 168, granule = 8, compute = f64>
+  // WIDE: tiles = #attn.tiles<queries = 18, keys = 384, granule = 32, compute = f64>
+  // NARROW: tiles = #attn.tiles<queries = 12, keys = 384, granule = 8, compute = f64>
   attn.sdpa ins(%x, %x, %x : memref<?x?x?x64xf64>, memref<?x?x?x64xf64>, memref<?x?x?x64xf64>)
             outs(%x : memref<?x?x?x64xf64>)
   return

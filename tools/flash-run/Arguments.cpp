@@ -50,7 +50,7 @@ Result<Arguments> parseArguments(int argc, char **argv) {
       {"--threads", 0, &threads, false},
       {"--seed", 0, &seed, false},
   };
-  bool keysGiven = false;
+  bool keysGiven = false, kvHeadsGiven = false;
   for (int i = 1; i < argc; ++i) {
     std::string option = argv[i];
     std::string value;
@@ -92,6 +92,7 @@ Result<Arguments> parseArguments(int argc, char **argv) {
                      value + "'");
       arguments.sizesGiven |= number.isSize;
       keysGiven |= option == "--keys";
+      kvHeadsGiven |= option == "--kv-heads";
     }
     if (known)
       continue;
@@ -107,7 +108,7 @@ Result<Arguments> parseArguments(int argc, char **argv) {
   arguments.seed = static_cast<uint64_t>(seed);
   if (!keysGiven)
     arguments.sizes.keys = arguments.sizes.queries;
-  if (arguments.sizes.kvHeads == 0)
+  if (!kvHeadsGiven)
     arguments.sizes.kvHeads = arguments.sizes.heads;
   if (arguments.pack.empty() && !arguments.help)
     return wrong("expected the folder of a pack, found none; see --help");

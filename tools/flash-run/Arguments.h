@@ -3,17 +3,13 @@
 #define FLASHC_TOOLS_FLASHRUN_ARGUMENTS_H
 
 #include "runtime/Error.h"
+#include "runtime/KernelProblem.h"
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace flashc {
-
-/// Sizes of one attention. 0 in kvHeads means as many as heads.
-struct ProblemSizes {
-  int64_t batch = 1, heads = 8, kvHeads = 0, queries = 1024, keys = 0;
-};
 
 struct Arguments {
   std::string pack;

@@ -1,12 +1,14 @@
 #include "Commands.h"
-#include "Problem.h"
+
+#include "runtime/KernelProblem.h"
 
 #include <cstdio>
 
 namespace flashc {
 
 std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments) {
-  Result<std::unique_ptr<Problem>> problem = Problem::create(pack, arguments.sizes, arguments.seed);
+  Result<std::unique_ptr<KernelProblem>> problem =
+      KernelProblem::create(pack.kernel->info(), pack.metadata, arguments.sizes, arguments.seed);
   if (!problem)
     return problem.error();
   TimeOptions options;
@@ -15,7 +17,7 @@ std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments) {
   if (!timing)
     return timing.error();
   std::printf("%s, %d threads, %s: median %.3f ms, best %.3f ms of %d runs, caches warm",
-              pack.device->describe().description.c_str(), flashc_get_num_threads(), (*problem)->describe().c_str(),
+              pack.device->describe().description.c_str(), flashc_get_num_threads(), arguments.sizes.describe().c_str(),
               timing->median * 1e3, timing->best * 1e3, timing->runs);
   // What a mask leaves out is not counted as done.
   if (double flops = (*problem)->getFlops(); flops > 0 && (*problem)->getReference().masks.empty())

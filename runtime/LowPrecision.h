@@ -1,9 +1,14 @@
-/// Rounding to the element types, for operands and for the standard computation that results are judged by.
-#ifndef FLASHC_TOOLS_FLASHRUN_LOWPRECISION_H
-#define FLASHC_TOOLS_FLASHRUN_LOWPRECISION_H
+//===- LowPrecision.h - rounding to the element types --------------------------===//
+//
+// For operands, and for the standard computation that results are judged by.
+//
+//===----------------------------------------------------------------------===//
+#ifndef FLASHC_RUNTIME_LOWPRECISION_H
+#define FLASHC_RUNTIME_LOWPRECISION_H
 
 #include "runtime/include/flashc/runtime.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -72,4 +77,4 @@ inline void writeElement(void *address, int32_t dtype, double value) {
 
 } // namespace flashc
 
-#endif // FLASHC_TOOLS_FLASHRUN_LOWPRECISION_H
+#endif // FLASHC_RUNTIME_LOWPRECISION_H

@@ -1,25 +1,32 @@
-/// Operands for a kernel, and the same problem for the reference.
-#ifndef FLASHC_TOOLS_FLASHRUN_PROBLEM_H
-#define FLASHC_TOOLS_FLASHRUN_PROBLEM_H
+//===- KernelProblem.h - operands for a kernel, and what it should make of them ===//
+#ifndef FLASHC_RUNTIME_KERNELPROBLEM_H
+#define FLASHC_RUNTIME_KERNELPROBLEM_H
 
-#include "Arguments.h"
-
-#include "runtime/Pack.h"
+#include "runtime/Error.h"
 #include "runtime/Reference.h"
 
-#include <nlohmann/json_fwd.hpp>
-
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace flashc {
 
+/// Sizes of one attention.
+struct ProblemSizes {
+  int64_t batch = 1, heads = 8, kvHeads = 8, queries = 1024, keys = 1024;
+
+  /// "B2 Hq4/2 Sq17 Sk33".
+  std::string describe() const;
+};
+
 /// Random operands of a kernel in memory of their own, and their meaning by the kernel's metadata.
-class Problem {
+class KernelProblem {
 public:
-  /// Fails when the kernel has an operand whose size or meaning is not known here (a compiled module's, for example).
-  static Result<std::unique_ptr<Problem>> create(const LoadedPack &pack, const ProblemSizes &sizes, uint64_t seed);
+  /// `metadata` is the text of kernel.json. Fails when the kernel has an operand whose size or meaning is not known
+  /// here (a compiled module's, for example).
+  static Result<std::unique_ptr<KernelProblem>> create(const flashc_kernel_info &info, const std::string &metadata,
+                                                       const ProblemSizes &sizes, uint64_t seed);
 
   const flashc_args &getArgs() const { return args; }
   const AttentionProblem &getReference() const { return reference; }
@@ -29,11 +36,10 @@ public:
   bool isVerifiable() const { return verifiable; }
   /// Floating-point operations of the two products, masks not counted.
   double getFlops() const;
-  /// "B2 Hq4/2 Sq17 Sk33".
-  std::string describe() const;
+  const ProblemSizes &getSizes() const { return sizes; }
 
 private:
-  std::optional<Error> build(const LoadedPack &pack, uint64_t seed);
+  std::optional<Error> build(const flashc_kernel_info &info, const std::string &metadata, uint64_t seed);
   std::optional<Error> readMasks(const std::string &text);
 
   ProblemSizes sizes;
@@ -47,4 +53,4 @@ private:
 
 } // namespace flashc
 
-#endif // FLASHC_TOOLS_FLASHRUN_PROBLEM_H
+#endif // FLASHC_RUNTIME_KERNELPROBLEM_H

@@ -1,6 +1,7 @@
-#include "Problem.h"
+//===- KernelProblem.cpp - operands for a kernel ------------------------------===//
 
-#include "LowPrecision.h"
+#include "runtime/KernelProblem.h"
+#include "runtime/LowPrecision.h"
 
 #include <nlohmann/json.hpp>
 
@@ -51,16 +52,18 @@ private:
 };
 } // namespace
 
-Result<std::unique_ptr<Problem>> Problem::create(const LoadedPack &pack, const ProblemSizes &sizes, uint64_t seed) {
-  std::unique_ptr<Problem> problem(new Problem);
+Result<std::unique_ptr<KernelProblem>> KernelProblem::create(const flashc_kernel_info &info,
+                                                             const std::string &metadata, const ProblemSizes &sizes,
+                                                             uint64_t seed) {
+  std::unique_ptr<KernelProblem> problem(new KernelProblem);
   problem->sizes = sizes;
-  if (std::optional<Error> error = problem->build(pack, seed))
+  if (std::optional<Error> error = problem->build(info, metadata, seed))
     return *error;
   return problem;
 }
 
-std::optional<Error> Problem::build(const LoadedPack &pack, uint64_t seed) {
-  const flashc_kernel_info &info = pack.kernel->info();
+std::optional<Error> KernelProblem::build(const flashc_kernel_info &info, const std::string &metadataText,
+                                          uint64_t seed) {
   Filler filler(sizes, seed);
   for (uint32_t i = 0; i < info.num_operands; ++i) {
     const flashc_operand_info &operand = info.operands[i];
@@ -118,17 +121,22 @@ std::optional<Error> Problem::build(const LoadedPack &pack, uint64_t seed) {
   reference.v = *v;
   if (const flashc_tensor *bias = find("bias"))
     reference.bias = *bias;
-  nlohmann::json metadata = nlohmann::json::parse(pack.metadata, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json metadata = nlohmann::json::parse(metadataText, nullptr, /*allow_exceptions=*/false);
+  if (!metadata.is_object())
+    return Error{FLASHC_ERROR_FORMAT, "kernel.json: expected a JSON object"};
   if (metadata.contains("scale") && metadata["scale"].is_number())
     reference.scale = metadata["scale"].get<double>();
   if (metadata.contains("softcap") && metadata["softcap"].is_number())
     reference.softcap = metadata["softcap"].get<double>();
-  verifiable = !metadata.value("score", false);
-  return readMasks(metadata.value("mask", std::string()));
+  auto text = [&](const char *name) {
+    return metadata.contains(name) && metadata[name].is_string() ? metadata[name].get<std::string>() : std::string();
+  };
+  verifiable = !(metadata.contains("score") && metadata["score"] == true);
+  return readMasks(text("mask"));
 }
 
 /// Reads what the compiler prints: clauses with every alignment, separated by " & ".
-std::optional<Error> Problem::readMasks(const std::string &text) {
+std::optional<Error> KernelProblem::readMasks(const std::string &text) {
   auto damaged = [&](const std::string &clause) {
     return Error{FLASHC_ERROR_FORMAT,
                  "kernel.json: expected a mask as flash-compile writes it, found '" + clause + "'"};
@@ -169,20 +177,20 @@ std::optional<Error> Problem::readMasks(const std::string &text) {
   return std::nullopt;
 }
 
-const flashc_tensor *Problem::find(const std::string &name) const {
+const flashc_tensor *KernelProblem::find(const std::string &name) const {
   auto found = std::find(names.begin(), names.end(), name);
   return found == names.end() ? nullptr : &tensors[found - names.begin()];
 }
 
-double Problem::getFlops() const {
+double KernelProblem::getFlops() const {
   const flashc_tensor *q = find("q"), *v = find("v");
   if (!q || !v)
     return 0;
   return 2.0 * sizes.batch * sizes.heads * sizes.queries * sizes.keys * (q->size[3] + v->size[3]);
 }
 
-std::string Problem::describe() const {
-  return "B" + std::to_string(sizes.batch) + " Hq" + std::to_string(sizes.heads) + "/" + std::to_string(sizes.kvHeads) +
-         " Sq" + std::to_string(sizes.queries) + " Sk" + std::to_string(sizes.keys);
+std::string ProblemSizes::describe() const {
+  return "B" + std::to_string(batch) + " Hq" + std::to_string(heads) + "/" + std::to_string(kvHeads) + " Sq" +
+         std::to_string(queries) + " Sk" + std::to_string(keys);
 }
 } // namespace flashc

@@ -1,0 +1,111 @@
+//===- CostModel.h - how long a choice of tiles would take --------------------===//
+//
+// Free of LLVM and of the rest of the runtime: the compiler's passes and the tuner share it.
+//
+//===----------------------------------------------------------------------===//
+#ifndef FLASHC_RUNTIME_COSTMODEL_H
+#define FLASHC_RUNTIME_COSTMODEL_H
+
+#include "runtime/TileSizes.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace flashc {
+
+/// An attention as far as its speed depends on it. A size below 0 is not known: the model takes a middling one.
+struct AttentionShape {
+  int64_t headDim = 64;
+  int64_t valueHeadDim = 64;
+  int64_t storedBytes = 4;  ///< of one element of q, k and v
+  int64_t operandBytes = 4; ///< of one element that the products take: 2 where they take bfloat16 pairs or tiles
+  int64_t computeBytes = 4; ///< of one score
+  int64_t batch = -1, heads = -1, kvHeads = -1, queries = -1, keys = -1;
+  bool causal = false; ///< rows attend up to a diagonal
+  int64_t window = -1; ///< keys that a row attends at most; below 0 = all
+};
+
+/// Tiles with the time that the model predicts.
+struct RankedTiles {
+  TileSizes tiles;
+  double seconds = 0;
+};
+
+/// What is known of a kind of device. Immutable; may be used from several threads.
+class CostModel {
+public:
+  virtual ~CostModel();
+
+  /// "" when the device can run `tiles`, else what is too large or does not fit, with the limit.
+  virtual std::string whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const = 0;
+
+  /// The predicted seconds of one call with legal tiles.
+  virtual double predict(const AttentionShape &shape, const TileSizes &tiles) const = 0;
+
+  /// Every legal choice that the device tells apart, fastest first; never empty. The first is what a kernel gets that
+  /// nobody tuned.
+  std::vector<RankedTiles> rank(const AttentionShape &shape) const;
+
+protected:
+  /// Choices to think of, legal or not.
+  virtual std::vector<TileSizes> enumerate(const AttentionShape &shape) const = 0;
+};
+
+/// What the model of a CPU reckons with. Rates are of one core. The defaults are a core with AVX-512 of no particular
+/// make; where nothing was measured only ratios matter.
+struct CpuLimits {
+  int64_t vectorBytes = 64;
+  int64_t vectorRegisters = 32;
+  int64_t units = 4;
+  int64_t l1Bytes = 48 << 10;
+  int64_t l2Bytes = 1 << 20;
+  int64_t l3Bytes = 32 << 20;
+  double f32Gflops = 120;   ///< float32 fused multiply-adds
+  double f64Gflops = 60;    ///< float64 ones
+  double productGflops = 0; ///< of the products where their operands are narrower than the scores; 0 = f32Gflops
+  double l1Gbps = 220;      ///< reading from each level
+  double l2Gbps = 110;
+  double l3Gbps = 90;
+  double dramGbps = 25;
+  double dramAllGbps = 35; ///< all cores together
+
+  /// The same for a core whose vectors are narrower: rates in proportion.
+  static CpuLimits nominal(int64_t vectorBytes, int64_t vectorRegisters, int64_t l1Bytes, int64_t l2Bytes);
+};
+
+/// The register block of a product: rows x (vectors of columns). One for every instruction set of a width and a number
+/// of registers.
+struct RegisterBlock2D {
+  int64_t rows = 6;
+  int64_t vectors = 4;
+};
+
+/// A CPU that computes register blocks of packed operands, a tile of scores at a time.
+class CpuCostModel final : public CostModel {
+public:
+  explicit CpuCostModel(const CpuLimits &limits) : cpu(limits) {}
+
+  std::string whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const override;
+  double predict(const AttentionShape &shape, const TileSizes &tiles) const override;
+
+  RegisterBlock2D registerBlock() const { return {6, cpu.vectorRegisters >= 32 ? 4 : 2}; }
+  /// Keys that loops over keys advance by at least: the columns of a register block.
+  int64_t granule(const AttentionShape &shape) const;
+
+  /// The most elements of one tile: what `assign-tile-sizes` refuses to exceed.
+  static constexpr int64_t largestTile = int64_t(1) << 18;
+
+protected:
+  std::vector<TileSizes> enumerate(const AttentionShape &shape) const override;
+
+private:
+  double predictRows(const AttentionShape &shape, const TileSizes &tiles) const;
+  double predictShortQuery(const AttentionShape &shape, const TileSizes &tiles) const;
+
+  const CpuLimits cpu;
+};
+
+} // namespace flashc
+
+#endif // FLASHC_RUNTIME_COSTMODEL_H
