@@ -9,7 +9,7 @@ import pytest
 
 import flashc
 from flashc.bench import __main__ as program
-from flashc.bench import cases, limits, measure, problem, report, workers, yardstick
+from flashc.bench import cases, limits, measure, problem, report, targets, workers, yardstick
 
 MODULES = ("cases", "figures", "limits", "problem", "report", "yardstick", "peers.flashc_kernel")
 
@@ -129,7 +129,7 @@ def example_report():
         for case, ours in ((dense, 100.0), (tiny, 40.0))
     ]
     for row in rows:
-        measure.conclude(row, {"f32_gflops": 200.0})
+        measure.conclude(row, {"f32_gflops": 200.0}, threads=2)
     return {
         "machine": {"cpu": "CPU", "threads": 2, "cpus": 2, "isa": ["avx2"], "load": 0.0},
         "limits": {"isa": "avx2", "f32_gflops": 200.0},
@@ -161,7 +161,7 @@ def test_markdown_goes_between_the_marks(tmp_path):
     assert text.startswith("before\n")
     assert text.endswith(f"{report.END}\nafter\n")
     assert "\nold\n" not in text
-    assert "| f32 B1 H8 D64 S1024 full | 100 ±20% GFLOP/s | 50% | 80.0 |" in text
+    assert "| f32 B1 H8 D64 S1024 full | 100 ±20% GFLOP/s | 50% (84%) | 80.0 |" in text
     assert "CPU time over the threads (not wall time)" in text
     assert "OpenVINO: left out: not installed" in text
     assert "JAX: wrong" in text
@@ -169,6 +169,31 @@ def test_markdown_goes_between_the_marks(tmp_path):
     page.write_text("no marks")
     with pytest.raises(ValueError, match="expected the marks"):
         report.write_markdown(page, figures)
+
+
+def test_targets():
+    asked = targets.share_asked
+    assert asked(cases.square("f32", 128, 4096), ("f32_gflops", 500.0), 2) == 0.90
+    assert asked(cases.square("bf16", 64, 1024, "causal"), ("vdpbf16ps_gflops", 1000.0), 2) == 0.65
+    assert asked(cases.square("bf16", 128, 4096), ("amx_bf16_gflops", 8000.0), 2) == 0.5
+    assert asked(cases.square("f16", 128, 4096), ("f32_gflops", 500.0), 2) is None
+    assert asked(cases.Case("f16", 128, 1, 32768), ("dram_gbs", 50.0), 2) == 0.90
+    assert asked(cases.square("f32", 64, 197, batch=64, heads=12, key_heads=12), ("f32_gflops", 1.0), 2) == 0.60
+    assert asked(cases.square("f32", 64, 16, heads=1, key_heads=1), None, 2) is None
+
+
+def test_shortfalls_are_ranked():
+    figures = example_report()
+    figures["cases"][1]["results"]["flashc"]["warm"]["median"] = 100.0
+    for row in figures["cases"]:
+        measure.conclude(row, {"f32_gflops": 200.0}, threads=2)
+    first, *lines = report.shortfalls(figures)
+    assert first.startswith("0 of 2 cells")
+    assert lines[0] == "f32 B1 H8 D64 S1024 full: 50% of the limit, 84% asked"
+    assert lines[1] == "f32 B1 H1 D64 S16 full tiny: 0.80 of torch"
+    del figures["cases"][1]["results"]["flashc"]["warm"]
+    figures["cases"][1]["results"]["flashc"]["error"] = "wrong: far off"
+    assert report.shortfalls(figures)[1] == "f32 B1 H1 D64 S16 full tiny: flashc: wrong: far off"
 
 
 def test_the_report_is_printed(capsys):

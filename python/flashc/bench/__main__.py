@@ -114,7 +114,7 @@ def measure_all(options: argparse.Namespace, chosen: list[cases.Case]) -> dict[s
         beside.append(yardstick.run(options.yardstick, options.threads))
     best = limits.best(limit_runs)
     for row in rows:
-        measure.conclude(row, best)
+        measure.conclude(row, best, options.threads)
     yardstick.add(rows, beside)
     return {
         "schema": 1,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import limits, problem
+from . import limits, problem, targets
 from .cases import Case
 from .figures import advantage, figure, rates
 from .peers import PEERS
@@ -166,12 +166,14 @@ class Run:
         return {name: cpu / self.turn_seconds for name, cpu in self.idle_cpu.items() if self.turn_seconds}
 
 
-def conclude(row: dict[str, Any], limits_: dict[str, Any]) -> None:
+def conclude(row: dict[str, Any], limits_: dict[str, Any], threads: int) -> None:
     """Adds to a case's row what follows from all of it: the limit, each share of it, the best peer and the ratio to it."""
     case = Case.from_json(row["case"])
     limit = limits.limit_of(case, limits_)
     if limit:
         row["limit"] = {"of": limit[0], "value": limit[1]}
+    if asked := targets.share_asked(case, limit, threads):
+        row["target"] = asked
     for temperature in ("warm", "cold"):
         medians = {name: note[temperature]["median"] for name, note in row["results"].items() if note.get(temperature)}
         if limit:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from . import targets
 from .peers import PEERS
 
 UNITS = {"dense": "GFLOP/s", "decode": "GB/s", "tiny": "us"}
@@ -40,7 +41,10 @@ def cells(row: dict[str, Any], peers: list[str], yardstick: bool) -> list[str]:
     """One row: the case, flashc and its share of the limit, each peer, the ratio to the best of them, the same cold."""
     ours = row["results"].get("flashc")
     share = (ours or {}).get("warm", {}).get("share")
-    found = [row["name"], f"{cell(ours, spread=True)} {UNITS[row['kind']]}", f"{share:.0%}" if share else "-"]
+    of_limit = f"{share:.0%}" if share else "-"
+    if row.get("target"):
+        of_limit += f" ({row['target']:.0%})"
+    found = [row["name"], f"{cell(ours, spread=True)} {UNITS[row['kind']]}", of_limit]
     found += [cell(row["results"].get(name)) for name in peers]
     best = row.get("best_peer", {})
     warm, cold = best.get("warm"), best.get("cold")
@@ -58,7 +62,7 @@ def cells(row: dict[str, Any], peers: list[str], yardstick: bool) -> list[str]:
 
 
 def header(report: dict[str, Any], peers: list[str]) -> list[str]:
-    titles = ["case", "flashc", "of the limit", *(PEERS[name].title for name in peers)]
+    titles = ["case", "flashc", "of the limit (asked)", *(PEERS[name].title for name in peers)]
     titles += ["flashc / best peer", "cold: flashc", "cold: / best peer"]
     return titles + (["/ yardstick"] if any("yardstick" in row for row in report["cases"]) else [])
 
@@ -108,6 +112,14 @@ def isa_paths(report: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
+def shortfalls(report: dict[str, Any]) -> list[str]:
+    """The cells that miss a share asked or stand behind somebody, worst first, after a line that counts them."""
+    behind = sorted((row for row in report["cases"] if targets.missed(row)), key=targets.shortfall)
+    count = len(report["cases"])
+    lines = [f"{count - len(behind)} of {count} cells reach the share asked and stand behind nobody"]
+    return lines + [f"{row['name']}: {'; '.join(targets.missed(row))}" for row in behind]
+
+
 def remarks(report: dict[str, Any]) -> list[str]:
     """What went wrong, and what stood idle but not still."""
     found = [
@@ -147,6 +159,7 @@ def show(report: dict[str, Any]) -> None:
         if not console.is_terminal:
             console = Console(width=200)
         console.print(table)
+    print("\n  ".join(shortfalls(report)))
     for remark in remarks(report):
         print(f"note: {remark}")
     if times := report.get("compile"):
@@ -162,7 +175,11 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [f"- {line}" for line in about(report)]
     lines += ["", "| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    notes = [f"- {line}" for line in remarks(report)]
+    behind = shortfalls(report)
+    notes = [behind[0] + (", these do not:" if len(behind) > 1 else "."), ""]
+    notes += [f"- {line}" for line in behind[1:]]
+    if others := remarks(report):
+        notes += ["", "Besides:", "", *(f"- {line}" for line in others)]
     return "\n".join([*lines, "", *notes]).rstrip() + "\n"
 
 

@@ -70,6 +70,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
+            start_new_session=True,  # an interrupt is the driver's, which ends them
             env=environment(threads, cpu_time, PEERS[name].apart),
         )
         self.pending = b""
