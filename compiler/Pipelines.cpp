@@ -46,7 +46,9 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
 void populateOnline(OpPassManager &pm, const PipelineOptions &options) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createConvertToOnline());
-  functions.addPass(createTileKeys());
+  TileKeysOptions keys;
+  keys.maskBounds = false;
+  functions.addPass(createTileKeys(keys));
   functions.addPass(createSplitMaskedTiles());
 }
 

@@ -83,7 +83,8 @@ KeyInterval flashc::emitPossibleKeys(OpBuilder &b, KeyLoop loop) {
 }
 
 std::optional<KeyInterval> flashc::emitFullKeys(OpBuilder &b, KeyLoop loop, KeyInterval within) {
-  IndexMath math(b, loop.step.getLoc());
+  Location loc = loop.step.getLoc();
+  IndexMath math(b, loc);
   int64_t granule = loop.step.getTiles().getGranule();
   KeyClasses classes = emitClasses(b, loop);
   if (classes.neverFull)
@@ -94,7 +95,12 @@ std::optional<KeyInterval> flashc::emitFullKeys(OpBuilder &b, KeyLoop loop, KeyI
   if (classes.full.begin)
     keys.lo = math.clamp(math.roundUp(local(classes.full.begin), granule), within.lo, within.hi);
   Value end = classes.full.end ? local(classes.full.end) : within.hi;
-  keys.hi = math.max(math.roundDown(end, granule), keys.lo);
+  Value whole = math.roundDown(end, granule);
+  // Keys beyond the last one are a mask's concern only where the masks name them.
+  if (!loop.maskBounds)
+    whole = b.createOrFold<arith::SelectOp>(
+        loc, b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, end, within.hi), end, whole);
+  keys.hi = math.max(whole, keys.lo);
   return keys;
 }
 
@@ -120,7 +126,7 @@ static SmallVector<Value> emitStep(OpBuilder &b, KeyLoop loop, Value first, OpFo
   if (masked) {
     llvm::append_range(masks, op.getMasks());
     auto bounds = BoundsAttr::get(b.getContext());
-    if (!llvm::is_contained(masks, bounds))
+    if (loop.maskBounds && !llvm::is_contained(masks, bounds))
       masks.push_back(bounds);
   }
   auto step = b.create<OnlineOp>(loc, op.getQuery(), key, value, b.getArrayAttr(masks),

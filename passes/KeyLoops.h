@@ -47,6 +47,8 @@ struct KeyLoop {
   mlir::Value key, value;
   /// Position of the first key of `key` in the whole attention.
   mlir::Value firstKey;
+  /// Whether `#attn.bounds` says which keys of the last tile exist. Without it the tiles' extents say it alone.
+  bool maskBounds = true;
 };
 
 /// Keys `[lo, hi)`, on multiples of the granule except that hi may be the number of keys; hi may lie below lo
@@ -62,8 +64,9 @@ KeyInterval emitPossibleKeys(mlir::OpBuilder &b, KeyLoop loop);
 /// inside `within`, if that is not empty, and its hi is not below its lo.
 std::optional<KeyInterval> emitFullKeys(mlir::OpBuilder &b, KeyLoop loop, KeyInterval within);
 
-/// Emits the loop over `keys`, each step on at most `tiles.keys` keys, with the masks of `loop.step` and the bounds,
-/// or without any mask; `state` is (acc, max, sum). A tile that `tileIsEmpty` finds empty is skipped.
+/// Emits the loop over `keys`, each step on at most `tiles.keys` keys, with the masks of `loop.step` (and the
+/// bounds, see KeyLoop) or without any mask; `state` is (acc, max, sum). A tile that `tileIsEmpty` finds empty is
+/// skipped.
 mlir::scf::ForOp emitKeyLoop(mlir::OpBuilder &b, KeyLoop loop, KeyInterval keys, bool masked, mlir::ValueRange state);
 
 } // namespace flashc

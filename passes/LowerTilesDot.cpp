@@ -12,6 +12,7 @@
 ///
 //===----------------------------------------------------------------------===//
 
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "passes/LowerTiles.h"
 
 using namespace mlir;
@@ -34,7 +35,7 @@ struct DotEmitter {
 
   /// One register block: rows from `row` on and the panel at `column` of the result, contracted over [0, depth).
   void emitBlock(OpBuilder &b, Value row, Value column, Value depth, Value accumulator, Value result,
-                 PanelReader panel) {
+                 PanelReader panel) const {
     VectorType type = vectorType(result);
     IndexBuilder index{b, loc};
     SmallVector<Value> columns;
@@ -121,6 +122,13 @@ struct DotEmitter {
   }
 };
 
+/// A block of one vector a row, of twice the rows where the result has them, so that as many sums as latency asks for
+/// are on their way.
+RegisterBlock narrowBlock(const RegisterBlock &block, int64_t numRows) {
+  int64_t rows = block.vectors > 1 && numRows % (2 * block.rows) == 0 ? 2 * block.rows : block.rows;
+  return {rows, 1, block.lanes};
+}
+
 } // namespace
 
 void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
@@ -138,20 +146,34 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, cons
   // q * k^T: a panel is a strip of keys, and the head dimension is contracted.
   if (op.getTransposed()) {
     Value depth = index.constant(lhsType.getShape()[1]);
-    Value strips = index.ceilDiv(rhsRows, block.columns());
-    buildLoop(b, loc, zero, strips, 1, [&](OpBuilder &b, Value strip) {
+    // Columns are computed up to the next whole vector.
+    auto known = getConstantIntValue(rhsRows);
+    bool isWhole = known && llvm::alignTo(*known, block.lanes) % block.columns() == 0;
+    Value computed = index.mul(index.ceilDiv(rhsRows, block.lanes), block.lanes);
+    Value strips = b.createOrFold<arith::DivUIOp>(loc, computed, index.constant(block.columns()));
+    auto emitStrip = [&](OpBuilder &b, const DotEmitter &emitter, Value strip, Value first) {
       IndexBuilder index{b, loc};
-      Value column = index.mul(strip, block.columns());
+      Value column = index.add(index.mul(strip, block.columns()), first);
       SmallVector<Value> at(rhs.indices);
       at.back() = index.add(at.back(), strip);
-      auto panel = [&](OpBuilder &b, Value k, Value column) -> Value {
+      auto panel = [&](OpBuilder &b, Value k, Value offset) -> Value {
         SmallVector<Value> element(at);
-        element.append({k, column});
+        element.append({k, IndexBuilder{b, loc}.add(first, offset)});
         return b.create<vector::LoadOp>(loc, type, rhs.memory, element);
       };
-      buildLoop(b, loc, zero, numRows, block.rows,
+      buildLoop(b, loc, zero, numRows, emitter.block.rows,
                 [&](OpBuilder &b, Value row) { emitter.emitBlock(b, row, column, depth, accumulator, result, panel); });
-    });
+    };
+    buildLoop(b, loc, zero, strips, 1,
+              [&](OpBuilder &b, Value strip) { emitStrip(b, emitter, strip, IndexBuilder{b, loc}.constant(0)); });
+    if (!isWhole) {
+      // What is left of the last strip, one vector of columns at a time.
+      DotEmitter narrow = emitter;
+      narrow.block = narrowBlock(block, cast<MemRefType>(result.getType()).getDimSize(0));
+      Value rest = b.create<arith::SubIOp>(loc, computed, index.mul(strips, block.columns()));
+      buildLoop(b, loc, zero, rest, block.lanes,
+                [&](OpBuilder &b, Value first) { emitStrip(b, narrow, strips, first); });
+    }
     return;
   }
 

@@ -300,7 +300,8 @@ struct Packer {
     return at;
   }
 
-  /// Single elements: destination[d][row] = source[row][d] for the columns `[first, columns)`.
+  /// Single elements: destination[d][row] = source[row][d] for the columns `[first, columns)`, and zeros in the rows
+  /// from `valid` up to a whole vector.
   void transposeElements(OpBuilder &b, Value valid, int64_t first) {
     if (first >= columns)
       return;
@@ -310,53 +311,55 @@ struct Packer {
         b.create<memref::StoreOp>(loc, read(b, row, d), destination, to({d, row}));
       });
     });
+    Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(element));
+    Value padded = index.min(index.mul(index.ceilDiv(valid, lanes), lanes), index.constant(width));
+    buildLoop(b, loc, index.constant(first), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
+      buildLoop(b, loc, valid, padded, 1,
+                [&](OpBuilder &b, Value row) { b.create<memref::StoreOp>(loc, zero, destination, to({d, row})); });
+    });
   }
 
-  /// Whole squares of lanes x lanes, where all `width` rows exist and rows are contiguous.
-  void transposeVectors(OpBuilder &b) {
+  /// Squares of lanes x lanes for the rows `[begin, end)`, of contiguous elements. Rows from `valid` (null: none) on
+  /// are zeros and are not read.
+  void transposeVectors(OpBuilder &b, Value begin, Value end, Value valid) {
     IndexBuilder index{b, loc};
-    int64_t whole = columns / lanes * lanes;
     auto type = VectorType::get({lanes}, cast<MemRefType>(source.getType()).getElementType());
-    buildLoop(b, loc, index.constant(0), index.constant(width), lanes, [&](OpBuilder &b, Value row) {
-      buildLoop(b, loc, index.constant(0), index.constant(whole), lanes, [&](OpBuilder &b, Value d) {
+    auto vectorType = VectorType::get({lanes}, element);
+    buildLoop(b, loc, begin, end, lanes, [&](OpBuilder &b, Value row) {
+      buildLoop(b, loc, index.constant(0), index.constant(columns / lanes * lanes), lanes, [&](OpBuilder &b, Value d) {
         IndexBuilder index{b, loc};
         SmallVector<Value> square;
         for (int64_t r = 0; r < lanes; ++r) {
-          SmallVector<Value> at = rowOf(b, loc, offsets, index.add(row, index.constant(r)));
-          at.back() = index.add(at.back(), d);
-          square.push_back(convertFloat(b, loc, b.create<vector::LoadOp>(loc, type, source, at), element));
+          Value at = index.add(row, index.constant(r)), exists;
+          if (valid) {
+            exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, at, valid);
+            at = b.create<arith::SelectOp>(loc, exists, at, row);
+          }
+          SmallVector<Value> element = rowOf(b, loc, offsets, at);
+          element.back() = index.add(element.back(), d);
+          Value x = b.create<vector::LoadOp>(loc, type, source, element);
+          x = convertFloat(b, loc, x, vectorType.getElementType());
+          if (valid) {
+            Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(vectorType));
+            x = b.create<arith::SelectOp>(loc, exists, x, zero);
+          }
+          square.push_back(x);
         }
         transposeSquare(b, loc, square);
         for (int64_t r = 0; r < lanes; ++r)
           b.create<vector::StoreOp>(loc, square[r], destination, to({index.add(d, index.constant(r)), row}));
       });
     });
-    transposeElements(b, index.constant(width), whole);
   }
 
   void packTransposed(OpBuilder &b, Value valid, bool unit) {
+    if (!unit || width % lanes != 0 || columns < lanes)
+      return transposeElements(b, valid, 0);
     IndexBuilder index{b, loc};
-    auto elements = [&](OpBuilder &b) {
-      transposeElements(b, valid, 0);
-      Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(element));
-      buildLoop(b, loc, index.constant(0), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
-        buildLoop(b, loc, valid, index.constant(width), 1,
-                  [&](OpBuilder &b, Value row) { b.create<memref::StoreOp>(loc, zero, destination, to({d, row})); });
-      });
-    };
-    if (!unit || width % lanes != 0)
-      return elements(b);
-    Value whole = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, valid, index.constant(width));
-    b.create<scf::IfOp>(
-        loc, whole,
-        [&](OpBuilder &b, Location loc) {
-          transposeVectors(b);
-          b.create<scf::YieldOp>(loc);
-        },
-        [&](OpBuilder &b, Location loc) {
-          elements(b);
-          b.create<scf::YieldOp>(loc);
-        });
+    Value whole = index.mul(b.createOrFold<arith::DivUIOp>(loc, valid, index.constant(lanes)), lanes);
+    transposeVectors(b, index.constant(0), whole, {});
+    transposeVectors(b, whole, valid, valid);
+    transposeElements(b, valid, columns / lanes * lanes);
   }
 
   /// destination[panel][first + row][c] = source[row][panel * width + c], zero beyond the source's columns.

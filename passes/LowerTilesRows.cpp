@@ -13,6 +13,7 @@
 ///
 //===----------------------------------------------------------------------===//
 
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/LowerTiles.h"
 
@@ -179,14 +180,19 @@ struct RowEmitter {
       return;
     Location loc = pass.ops.front()->getLoc();
     IndexBuilder index{b, loc};
-    // Rows of scratch are padded to whole vectors, and extents to whole register blocks.
+    // Rows of scratch are padded to whole vectors.
     int64_t vectors = llvm::divideCeil(pass.columns, lanes);
     int64_t unroll = pass.blockVectors;
     while (vectors % unroll != 0)
       --unroll;
+    int64_t step = unroll * lanes;
     Value end = index.constant(vectors * lanes);
-    if (pass.extent)
-      end = index.mul(index.ceilDiv(pass.extent, unroll * lanes), unroll * lanes);
+    std::optional<int64_t> known = pass.extent ? getConstantIntValue(pass.extent) : vectors * lanes;
+    bool ragged = !known || *known % step != 0;
+    if (ragged)
+      end = index.mul(b.createOrFold<arith::DivUIOp>(loc, pass.extent, index.constant(step)), step);
+    else if (pass.extent)
+      end = pass.extent;
 
     SmallVector<tile::ReduceOp> reductions;
     for (Operation *op : pass.ops)
@@ -205,18 +211,30 @@ struct RowEmitter {
           if (!isMatrix(input))
             scalarOf(b, loc, input);
 
-    auto loop = b.create<scf::ForOp>(loc, index.constant(0), end, index.constant(unroll * lanes), init,
+    auto loop = b.create<scf::ForOp>(loc, index.constant(0), end, index.constant(step), init,
                                      [&](OpBuilder &b, Location loc, Value column, ValueRange carried) {
                                        SmallVector<Value> next(carried);
                                        for (int64_t u = 0; u < unroll; ++u)
                                          emitColumn(b, loc, IndexBuilder{b, loc}.add(column, index.constant(u * lanes)),
-                                                    reductions, u, unroll, next);
+                                                    reductions, u, unroll, next, /*inside=*/{});
                                        b.create<scf::YieldOp>(loc, next);
                                      });
+    SmallVector<Value> sums(loop.getResults());
+    if (ragged) {
+      // Less than a block of columns is left: one vector at a time, the lanes beyond the extent kept out.
+      auto tail = b.create<scf::ForOp>(loc, end, pass.extent, index.constant(lanes), sums,
+                                       [&](OpBuilder &b, Location loc, Value column, ValueRange carried) {
+                                         SmallVector<Value> next(carried);
+                                         Value inside = lanesBefore(b, loc, column, pass.extent);
+                                         emitColumn(b, loc, column, reductions, 0, unroll, next, inside);
+                                         b.create<scf::YieldOp>(loc, next);
+                                       });
+      sums = SmallVector<Value>(tail.getResults());
+    }
     for (auto [i, reduce] : llvm::enumerate(reductions)) {
-      Value sum = loop.getResult(i * unroll);
+      Value sum = sums[i * unroll];
       for (int64_t u = 1; u < unroll; ++u)
-        sum = combine(b, loc, reduce, sum, loop.getResult(i * unroll + u));
+        sum = combine(b, loc, reduce, sum, sums[i * unroll + u]);
       Value scalar = reduceVector(b, loc, reduce, sum);
       define(b, loc, reduce.getResult(), combine(b, loc, reduce, scalar, scalarOf(b, loc, reduce.getInit())));
     }
@@ -255,8 +273,21 @@ struct RowEmitter {
     return b.create<vector::ExtractOp>(loc, vector, 0);
   }
 
+  /// Which lanes of the vector at `column` lie before `extent`.
+  Value lanesBefore(OpBuilder &b, Location loc, Value column, Value extent) {
+    auto type = VectorType::get({lanes}, b.getI32Type());
+    SmallVector<int32_t> steps(llvm::to_vector(llvm::seq<int32_t>(0, lanes)));
+    Value iota = b.create<arith::ConstantOp>(loc, type, b.getI32VectorAttr(steps));
+    Value left = b.create<arith::SubIOp>(loc, extent, column);
+    left = b.create<arith::IndexCastOp>(loc, b.getI32Type(), left);
+    return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, iota,
+                                   b.create<vector::BroadcastOp>(loc, type, left));
+  }
+
+  /// One vector of columns through all operations of the pass. Only the lanes in `inside` (null: all) take part in
+  /// reductions; what is written to memory is zero in the others.
   void emitColumn(OpBuilder &b, Location loc, Value column, ArrayRef<tile::ReduceOp> reductions, int64_t u,
-                  int64_t unroll, SmallVectorImpl<Value> &sums) {
+                  int64_t unroll, SmallVectorImpl<Value> &sums, Value inside) {
     DenseMap<Value, Value> vectors;
     auto read = [&](Value value) -> Value {
       if (!isMatrix(value))
@@ -273,8 +304,13 @@ struct RowEmitter {
     for (Operation *op : pass.ops) {
       if (auto reduce = dyn_cast<tile::ReduceOp>(op)) {
         size_t i = llvm::find(reductions, reduce) - reductions.begin();
-        Value &sum = sums[i * unroll + u];
-        sum = combine(b, loc, reduce, sum, read(reduce.getInput()));
+        Value &sum = sums[i * unroll + u], x = read(reduce.getInput());
+        if (inside) {
+          auto type = cast<VectorType>(x.getType());
+          Value nothing = b.create<arith::ConstantOp>(loc, type, neutral(b, reduce, type));
+          x = b.create<arith::SelectOp>(loc, inside, x, nothing);
+        }
+        sum = combine(b, loc, reduce, sum, x);
         continue;
       }
       auto map = cast<tile::MapOp>(op);
@@ -293,8 +329,13 @@ struct RowEmitter {
       }
       Value result = cloneVectorized(b, map.getBody().front(), arguments, lanes);
       vectors[map.getResult()] = result;
-      if (livesOn(map.getResult()) || isReadLater(map.getResult()))
-        b.create<vector::StoreOp>(loc, result, buffer(map.getResult()).memory, ValueRange{row, column});
+      if (!livesOn(map.getResult()) && !isReadLater(map.getResult()))
+        continue;
+      if (inside) {
+        Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(result.getType()));
+        result = b.create<arith::SelectOp>(loc, inside, result, zero);
+      }
+      b.create<vector::StoreOp>(loc, result, buffer(map.getResult()).memory, ValueRange{row, column});
     }
   }
 

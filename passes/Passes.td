@@ -123,7 +123,9 @@ def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
     Each `attn.online` over all keys becomes an `scf.for` over tiles of `tiles.keys` keys that carries the state. The loop
     runs over the keys that the masks' `classify` leaves possible, rounded outward to the granule: empty tiles before and
     after cost nothing. A mask whose empty tiles are known only from its operands (`tileIsEmpty`) skips them inside the
-    loop. `#attn.bounds` joins the masks, as the last tile may reach beyond the last key.
+    loop. `#attn.bounds` joins the masks, as the last tile may reach beyond the last key. With `mask-bounds=false` it does
+    not: what exists is then said by the tiles' extents alone, which a target's reductions respect (as a CPU's do, whose
+    tail costs a few lanes of one vector), and a loop without other masks is not split.
 
     Before:
     ```mlir
@@ -155,6 +157,8 @@ def TileKeys : Pass<"tile-keys", "mlir::func::FuncOp"> {
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
+  let options = [Option<"maskBounds", "mask-bounds", "bool", "true",
+                        "Whether a mask says which keys of the last tile exist">];
   let statistics = [Statistic<"numLoops", "num-loops", "Loops over keys">];
 }
 

@@ -125,7 +125,8 @@ private:
       return;
     OpBuilder b(loop);
     KeyLoop keys = {op, key.getSource(), value.getSource(),
-                    getFirstKey(b, op.getPosition()[kFirstKey], loop.getInductionVar())};
+                    getFirstKey(b, op.getPosition()[kFirstKey], loop.getInductionVar()),
+                    llvm::is_contained(op.getMasks(), attn::BoundsAttr::get(&getContext()))};
     if (!keys.firstKey || !loop.isDefinedOutsideOfLoop(keys.firstKey))
       return;
     KeyInterval all = {loop.getLowerBound(), loop.getUpperBound()};

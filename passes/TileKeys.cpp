@@ -20,6 +20,7 @@ using namespace flashc;
 
 namespace {
 struct TileKeys : public flashc::impl::TileKeysBase<TileKeys> {
+  using TileKeysBase::TileKeysBase;
   void runOnOperation() override {
     SmallVector<attn::OnlineOp> operations;
     getOperation().walk([&](attn::OnlineOp op) {
@@ -33,7 +34,7 @@ struct TileKeys : public flashc::impl::TileKeysBase<TileKeys> {
 private:
   void tile(attn::OnlineOp op) {
     OpBuilder b(op);
-    KeyLoop loop = {op, op.getKey(), op.getValue(), op.getPosition()[kFirstKey]};
+    KeyLoop loop = {op, op.getKey(), op.getValue(), op.getPosition()[kFirstKey], maskBounds};
     auto result = emitKeyLoop(b, loop, emitPossibleKeys(b, loop), /*masked=*/true,
                               ValueRange{op.getAcc(), op.getMax(), op.getSum()});
     op.replaceAllUsesWith(result.getResults());

@@ -140,8 +140,7 @@ def Tile_ReduceOp : Tile_Op<"reduce", [Pure, AllTypesMatch<["init", "result"]>]>
   let description = [{
     `max` may ignore a NaN beside a number, as the hardware does (the row still yields NaN through the exponential of
     its NaN score); `sum` may add in any order, which is fixed for a given tile size and target. Columns beyond the
-    valid extent take part up to the next multiple of the tile's register block, so where the extent is not such a
-    multiple a `tile.map` before gives them the neutral element.
+    valid extent, which a product takes from its right-hand side, do not take part, whatever they hold.
 
     ```mlir
     %m = tile.reduce max %x, %m0 : !tile.tile<24x512xf32> -> !tile.tile<24xf32>
@@ -157,7 +156,8 @@ def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
   let summary = "Copy a strip of an operand into packed memory";
   let description = [{
     Copies `valid` rows of the source, from `offsets` on, to the strip of `destination` that `indices` select, in the
-    order in which a dot reads them, widened to the destination's element type and padded with zeros. With `transposed`
+    order in which a dot reads them, widened to the destination's element type and padded with zeros to whole vectors of
+    the layout's lanes. With `transposed`
     the strip's rows are the columns of the dot (keys of q * k^T) and the source's columns are contracted; without it the
     source's rows are contracted (values of p * v). With n source columns and panels of width w, the destination's last
     three dimensions are strips x n x w if transposed, and ceil(n / w) x rows x w if not; `indices` are those of the

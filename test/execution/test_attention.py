@@ -29,6 +29,15 @@ def test_lengths(Sq, Sk):
     run(Case(D=24, Sq=Sq, Sk=Sk, Hq=1, Hkv=1, masks=("causal_br",)))
 
 
+@pytest.mark.parametrize("Sk", (2, 3, 5, 8, 15, 16, 31, 33, 48, 49, 63, 65, 196, 197, 208, 209))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_last_keys(Sk, dtype):
+    """Around the ends of a vector, of a strip of keys and of a block of rows."""
+    run(Case(dtype=dtype, D=64, Sq=Sk, Sk=Sk, Hq=2, Hkv=1))
+    for name in ("causal_tl", "window", "key_lengths", "tensor"):
+        run(Case(dtype=dtype, D=64, B=2, Sq=7, Sk=Sk, Hq=2, Hkv=1, masks=(name,)))
+
+
 @pytest.mark.parametrize("dims", [(8, 24), (59, 1), (1, 59), (128, 64), (64, 128), (192, 128)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_value_dims(dims, dtype):

@@ -102,3 +102,35 @@ func.func @mask(%m: memref<6x64xf32>, %o: memref<6x64xf32>, %i0: index, %j0: ind
   tile.store %y, %o[%c0, %c0] : !acc, memref<6x64xf32>
   return
 }
+
+// Of 5 to 64 keys only as many vectors as hold them are computed, in blocks of one vector and twice the rows, and the
+// lanes beyond the last key take no part in the maximum.
+// CHECK-LABEL: func @tail
+// CHECK-SAME:  %[[N:[a-z0-9]+]]: index
+// CHECK:       %[[ROUNDED:.*]] = arith.muli %{{.*}}, %c16
+// CHECK:       %[[WHOLE:.*]] = arith.divui %[[ROUNDED]], %c64
+// CHECK:       scf.for %{{.*}} = %c0 to %[[WHOLE]] step %c1
+// CHECK-COUNT-24: vector.fma
+// CHECK-NOT:   vector.fma
+// CHECK:       scf.for %{{.*}} = %c0 to %{{.*}} step %c16
+// CHECK-COUNT-12: vector.fma
+// CHECK-NOT:   vector.fma
+// CHECK:       scf.for %{{.*}} = %{{.*}} to %[[N]] step %c16
+// CHECK:         %[[INSIDE:.*]] = arith.cmpi sgt, %{{.*}}, %{{.*}} : vector<16xi32>
+// CHECK:         arith.select %[[INSIDE]], %{{.*}}, %{{.*}} : vector<16xi1>, vector<16xf32>
+// CHECK:         arith.cmpf ogt
+func.func @tail(%n: index, %q: memref<12x64xf32>, %k: memref<1x64x64xf32>, %l: memref<12xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %least = arith.constant 0xFF800000 : f32
+  %a = tile.load %q[%c0, %c0] : memref<12x64xf32> -> !tile.tile<12x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+  %b = tile.view %k[%c0] valid(%n) : memref<1x64x64xf32> -> !tile.tile<64x64xf32, #tile.panels<width = 64, lanes = 16>>
+  %z = tile.splat %zero : f32 -> !tile.tile<12x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+  %s = tile.dot %a, %b, %z transposed
+      : !tile.tile<12x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>, !tile.tile<64x64xf32, #tile.panels<width = 64, lanes = 16>>
+     -> !tile.tile<12x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+  %none = tile.splat %least : f32 -> !tile.tile<12xf32>
+  %max = tile.reduce max %s, %none : !tile.tile<12x64xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>> -> !tile.tile<12xf32>
+  tile.store %max, %l[%c0] : !tile.tile<12xf32>, memref<12xf32>
+  return
+}

@@ -1,12 +1,19 @@
 // RUN: flash-opt %s --tile-keys --split-masked-tiles | FileCheck %s --check-prefixes=CHECK,ONCE
 // RUN: flash-opt %s --tile-keys --canonicalize --cse --split-masked-tiles | FileCheck %s
+// RUN: flash-opt %s --tile-keys=mask-bounds=false --split-masked-tiles | FileCheck %s --check-prefix=EXTENT
 
 #tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32>
 !acc = !tile.tile<24x64xf32>
 !rows = !tile.tile<24xf32>
 
 // Without a mask, whole granules are full, and what is left over at the end is partial.
+// Where tiles' extents say which keys exist there is nothing to split.
 // CHECK-LABEL: func @full
+// EXTENT-LABEL: func @full
+// EXTENT: scf.for
+// EXTENT-NOT: scf.for
+// EXTENT-NOT: masks
+// EXTENT: return
 func.func @full(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !acc, %max: !rows, %sum: !rows, %p: index)
     -> (!acc, !rows, !rows) {
   %c0 = arith.constant 0 : index
@@ -42,8 +49,15 @@ func.func @static(%q: memref<24x64xf32>, %k: memref<1024x64xf32>, %acc: !acc, %m
   return %0#0, %0#1, %0#2 : !acc, !rows, !rows
 }
 
-// Under a diagonal the first keys are full: two loops.
+// Under a diagonal the first keys are full: two loops. Without the bounds, keys that end where all keys end are full, too.
 // CHECK-LABEL: func @causal
+// EXTENT-LABEL: func @causal(
+// EXTENT: %[[COUNT:.*]] = memref.dim
+// EXTENT: %[[IS_END:.*]] = arith.cmpi eq, %[[END:.*]], %[[HI:[^ ]*]] : index
+// EXTENT: arith.select %[[IS_END]], %[[END]], %{{.*}} : index
+// EXTENT: scf.for
+// EXTENT: scf.for %{{.*}} to %[[HI]] step
+// EXTENT: masks [#attn.causal<top_left>] position
 func.func @causal(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !acc, %max: !rows, %sum: !rows, %i0: index,
                   %sq: index, %sk: index) -> (!acc, !rows, !rows) {
   %c0 = arith.constant 0 : index
