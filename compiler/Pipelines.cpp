@@ -39,6 +39,8 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   sizes.vectorBytes = options.cpu.vectorBytes;
   sizes.vectorRegisters = options.cpu.vectorRegisters;
   sizes.l1Bytes = options.cpu.l1Bytes;
+  sizes.fewQueries = -1;
+  sizes.split = options.tiles.split;
   functions.addPass(createAssignTileSizes(sizes));
   functions.addPass(createTileQueries());
 }
@@ -54,6 +56,8 @@ void populateOnline(OpPassManager &pm, const PipelineOptions &options) {
 
 void populateTiles(OpPassManager &pm, const PipelineOptions &options) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
+  // What merging ends with is the end of an online softmax, which is decomposed with the others.
+  functions.addPass(createDecomposeMergeSplits());
   functions.addPass(createDecomposeOnline());
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());

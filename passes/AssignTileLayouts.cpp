@@ -98,7 +98,10 @@ private:
     int64_t columns = type.getShape()[product && product.getTransposed() ? 0 : 1];
     int64_t vectors = vectorsFor(columns, lanes, blockRows, vectorRegisters);
     Attribute layout;
-    if (product)
+    auto load = value.getDefiningOp<tile::LoadOp>();
+    if (product && load && load.getStreamed())
+      layout = tile::InPlaceLayoutAttr::get(&getContext(), lanes);
+    else if (product)
       layout = tile::PanelLayoutAttr::get(&getContext(), vectors * lanes, lanes);
     else
       layout = tile::RegisterLayoutAttr::get(&getContext(), blockRows, vectors, lanes);

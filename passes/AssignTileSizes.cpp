@@ -67,8 +67,25 @@ private:
     else if (granule > 0)
       sizes.keys = std::max<int64_t>(sizes.keys / granule, 1) * granule;
 
-    auto tiles = attn::TilesAttr::getChecked([&] { return op.emitOpError("cannot have these tiles: "); }, &getContext(),
-                                             sizes.queries, sizes.keys, sizes.granule, Type(compute));
+    auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
+    attn::TilesAttr few;
+    if (fewQueries != 0) {
+      AttentionTiles chosen = chooseFewTileSizes(shape, cpu);
+      if (fewQueries > 0)
+        chosen.queries = fewQueries;
+      if (split > 0) {
+        // Tiles of whole granules that divide what is asked for.
+        chosen.split = (split + chosen.granule - 1) / chosen.granule * chosen.granule;
+        while (chosen.split % chosen.keys != 0)
+          chosen.keys -= chosen.granule;
+      }
+      few = attn::TilesAttr::getChecked(error, &getContext(), chosen.queries, chosen.keys, chosen.granule,
+                                        Type(compute), chosen.split, Attribute());
+      if (!few)
+        return failure();
+    }
+    auto tiles = attn::TilesAttr::getChecked(error, &getContext(), sizes.queries, sizes.keys, sizes.granule,
+                                             Type(compute), /*split=*/int64_t(0), Attribute(few));
     if (!tiles)
       return failure();
     op.setTilesAttr(tiles);

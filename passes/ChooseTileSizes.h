@@ -22,10 +22,15 @@ namespace flashc {
 /// What `#attn.tiles` says: rows, keys, and the keys that loop bounds are rounded to.
 struct AttentionTiles {
   int64_t queries = 0, keys = 0, granule = 0;
+  /// Of the form for few rows: keys that a task attends.
+  int64_t split = 0;
 };
 
 /// Tile sizes for one core of `cpu`; the same on every machine.
 AttentionTiles chooseTileSizes(const AttentionShape &shape, const CpuCapabilities &cpu);
+
+/// Tile sizes of the form for few query rows, which is bound by reading keys and values once.
+AttentionTiles chooseFewTileSizes(const AttentionShape &shape, const CpuCapabilities &cpu);
 
 } // namespace flashc
 

@@ -18,9 +18,9 @@ namespace flashc {
 using namespace mlir;
 using namespace flashc;
 
-/// Memory `[1, 1, rows, ..]` without its two leading dimensions; straight from what it is a view of, where that is
+/// Memory `[1, 1, rows, ..]` without its `count` leading dimensions; straight from what it is a view of, where that is
 /// possible.
-static Value emitWithoutLeadingDims(OpBuilder &b, Location loc, Value memory) {
+static Value emitWithoutLeadingDims(OpBuilder &b, Location loc, Value memory, unsigned count) {
   auto type = cast<MemRefType>(memory.getType());
   SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), strides(type.getRank(), b.getIndexAttr(1));
   SmallVector<OpFoldResult> sizes;
@@ -33,7 +33,7 @@ static Value emitWithoutLeadingDims(OpBuilder &b, Location loc, Value memory) {
     sizes = memref::getMixedSizes(b, loc, memory);
   }
   auto reduced = cast<MemRefType>(memref::SubViewOp::inferRankReducedResultType(
-      type.getShape().drop_front(2), cast<MemRefType>(source.getType()), offsets, sizes, strides));
+      type.getShape().drop_front(count), cast<MemRefType>(source.getType()), offsets, sizes, strides));
   return b.create<memref::SubViewOp>(loc, reduced, source, offsets, sizes, strides);
 }
 
@@ -55,10 +55,12 @@ private:
     attn::TilesAttr tiles = op.getTiles().value_or(attn::TilesAttr());
     if (!tiles)
       return op.emitOpError("expected tile sizes; run assign-tile-sizes first");
+    // A part with a split has all query heads of its key head.
+    bool grouped = tiles.getSplit() != 0;
     for (auto type : {query, key})
-      if (type.getDimSize(0) != 1 || type.getDimSize(1) != 1)
+      if (type.getDimSize(0) != 1 || (type.getDimSize(1) != 1 && !(grouped && type == query)))
         return op.emitOpError("expected one batch entry and one head, got ") << type << "; run tile-queries first";
-    if (op.getPosition().empty() || !isAtMost(op.getQuery(), 2, tiles.getQueries()))
+    if (op.getPosition().empty() || (!grouped && !isAtMost(op.getQuery(), 2, tiles.getQueries())))
       return op.emitOpError("expected a block of at most ")
              << tiles.getQueries() << " query rows with a position; run tile-queries first";
     convertValid(op, tiles);
@@ -69,9 +71,14 @@ private:
   void convertValid(attn::SdpaOp op, attn::TilesAttr tiles) {
     OpBuilder b(op);
     Location loc = op.getLoc();
-    auto view = [&](Value memory) { return memory ? emitWithoutLeadingDims(b, loc, memory) : Value(); };
-    Value query = view(op.getQuery()), key = view(op.getKey()), value = view(op.getValue()), out = view(op.getOut()),
-          lse = view(op.getLse());
+    auto view = [&](Value memory, unsigned dims) {
+      return memory ? emitWithoutLeadingDims(b, loc, memory, dims) : Value();
+    };
+    // Query heads that share a key head are rows, and stay a dimension of memory.
+    bool grouped = tiles.getSplit() != 0;
+    unsigned dims = grouped ? 1 : 2;
+    Value query = view(op.getQuery(), dims), key = view(op.getKey(), 2), value = view(op.getValue(), 2),
+          out = view(op.getOut(), dims), lse = view(op.getLse(), dims);
 
     auto type = cast<FloatType>(tiles.getCompute());
     auto scalar = [&](APFloat number) -> Value {
@@ -89,7 +96,10 @@ private:
                                            op.getPosition(), acc, max, sum, b.getF64FloatAttr(op.getEffectiveScale()),
                                            op.getSoftcapAttr(), tiles);
     online.getScore().takeBody(op.getScore());
-    Value rows = IndexMath(b, loc).dim(query, 0);
+    IndexMath math(b, loc);
+    Value rows = math.dim(query, 0);
+    if (grouped)
+      rows = math.mul(rows, math.dim(query, 1));
     b.create<attn::NormalizeOp>(loc, online.getAccResult(), online.getMaxResult(), online.getSumResult(), rows, out,
                                 lse);
     llvm::SmallSetVector<Value, 8> operands(op.operand_begin(), op.operand_end());

@@ -80,26 +80,64 @@ struct Step {
         op.moveBefore(map);
   }
 
-  /// Rows `[0, dim(memory, 0))` of memory as a tile of `rows` rows.
+  /// All rows of memory of two dimensions, or three (grouped), as a tile of `rows` rows.
   Value load(OpBuilder &b, Value memory, int64_t rows) {
     IndexMath math(b, loc);
-    int64_t columns = cast<MemRefType>(memory.getType()).getDimSize(1);
-    Value zero = math.constant(0);
-    return b.create<tile::LoadOp>(loc, TileType::get({rows, columns}, type), memory, ValueRange{zero, zero},
-                                  ValueRange{math.dim(memory, 0), math.constant(columns)});
+    auto source = cast<MemRefType>(memory.getType());
+    int64_t columns = source.getShape().back();
+    Value zero = math.constant(0), valid = math.dim(memory, 0);
+    bool grouped = source.getRank() == 3;
+    if (grouped)
+      valid = math.mul(valid, math.dim(memory, 1));
+    auto load =
+        b.create<tile::LoadOp>(loc, TileType::get({rows, columns}, type), memory,
+                               SmallVector<Value>(source.getRank(), zero), ValueRange{valid, math.constant(columns)});
+    load.setGrouped(grouped);
+    return load;
+  }
+
+  /// Keys or values of the step. Where they are divided among tasks, each task reads its part once.
+  Value loadKeys(Value memory) {
+    Value tile = load(b, memory, op.getTiles().getKeys());
+    tile.getDefiningOp<tile::LoadOp>().setStreamed(op.getTiles().getSplit() != 0);
+    return tile;
+  }
+
+  /// Where a score stands: query head, query and key position.
+  struct Place {
+    Value head, i, j;
+  };
+
+  /// Of the score at a map's positions, which count from `origin`.
+  Place place(Scalars &s, Value row, Value j) {
+    ValueRange position = op.getPosition();
+    if (!isGrouped(op))
+      return {position[kHead], row, j};
+    IndexMath math(s.b, loc);
+    Value queries = math.max(getNumQueries(s.b, op), math.constant(1));
+    Value head = math.div(row, queries), query = math.sub(row, math.mul(head, queries));
+    return {math.add(position[kHead], head), math.add(position[kFirstQuery], query), j};
+  }
+
+  /// What a map over the scores counts positions from. Rows of several heads are divided in the map.
+  SmallVector<Value> origin() {
+    ValueRange position = op.getPosition();
+    Value row = isGrouped(op) ? IndexMath(b, loc).constant(0) : position[kFirstQuery];
+    return {row, position[kFirstKey]};
   }
 
   /// The conjunction of the masks' predicates for one score.
-  Value attended(Scalars &s, Value i, Value j) {
+  Value attended(Scalars &s, const Place &at) {
     Value all;
     for (const MaskUse &use : getMaskUses(op)) {
       attn::MaskContext context = use.context(op.getPosition());
+      context.head = at.head;
       // Of a part's keys, too, the last granule may reach beyond the last one.
       if (isa<attn::BoundsAttr>(use.mask)) {
         IndexMath math(s.b, loc);
         context.keyLength = math.add(op.getPosition()[kFirstKey], math.dim(op.getKey(), 0));
       }
-      Value one = use.mask.predicate(s.b, loc, context, i, j);
+      Value one = use.mask.predicate(s.b, loc, context, at.i, at.j);
       all = all ? s.b.createOrFold<arith::AndIOp>(loc, all, one) : one;
     }
     return all;
@@ -107,33 +145,31 @@ struct Step {
 
   /// The bias of one score. Clamping its indices serves both positions beyond the sizes and dimensions of 1
   /// (broadcast).
-  Value bias(Scalars &s, Value i, Value j) {
+  Value bias(Scalars &s, const Place &at) {
     IndexMath math(s.b, loc);
-    ValueRange position = op.getPosition();
-    SmallVector<Value> indices = {position[kBatch], position[kHead], i, j};
+    SmallVector<Value> indices = {op.getPosition()[kBatch], at.head, at.i, at.j};
     for (auto [dimension, index] : llvm::enumerate(indices))
       index = math.clampIndex(index, math.dim(op.getBias(), dimension));
     return s.widen(s.b.create<memref::LoadOp>(loc, op.getBias(), indices));
   }
 
   /// The score function applied to one score.
-  Value scoreFunction(Scalars &s, Value score, Value i, Value j) {
-    ValueRange position = op.getPosition();
+  Value scoreFunction(Scalars &s, Value score, const Place &at) {
     Block &body = op.getScore().front();
     IRMapping map;
     map.map(body.getArgument(0), score);
-    map.map(body.getArguments().drop_front(), ValueRange{position[kBatch], position[kHead], i, j});
+    map.map(body.getArguments().drop_front(), ValueRange{op.getPosition()[kBatch], at.head, at.i, at.j});
     for (Operation &inner : body.without_terminator())
       s.b.clone(inner, map);
     return map.lookupOrDefault(cast<attn::YieldOp>(body.getTerminator()).getValue());
   }
 
   /// From a raw product to the final score in units of log2, in the order that the Attention dialect defines.
-  Value finalScore(Scalars &s, Value product, Value i, Value j) {
+  Value finalScore(Scalars &s, Value product, const Place &at) {
     Value score = s.mul(product, s.constant(op.getScale().convertToDouble()));
     Value dropped;
     if (!op.getScore().empty()) {
-      score = scoreFunction(s, score, i, j);
+      score = scoreFunction(s, score, at);
       // What the score function drops stays dropped through a softcap and a bias.
       if (op.getSoftcap() || op.getBias())
         dropped = s.isEqual(score, s.lowest());
@@ -144,7 +180,7 @@ struct Step {
       score = s.mul(bent, s.constant(cap));
     }
     if (op.getBias()) {
-      Value more = bias(s, i, j);
+      Value more = bias(s, at);
       // The lowest finite number is a bias like another: a row of nothing else is even, not empty. In units of log2 it
       // would become -inf.
       Value floor = s.constant(-0.69 * APFloat::getLargest(type.getFloatSemantics()).convertToDouble());
@@ -157,7 +193,7 @@ struct Step {
     score = s.mul(score, s.constant(kLog2e));
     if (dropped)
       score = s.select(dropped, s.lowest(), score);
-    if (Value in = attended(s, i, j))
+    if (Value in = attended(s, at))
       score = s.select(in, score, s.lowest());
     return score;
   }
@@ -171,19 +207,16 @@ struct Step {
 
     Scalars outer{b, loc, type};
     Value zero = outer.constant(0.0);
-    Value key = load(b, op.getKey(), op.getTiles().getKeys());
+    Value key = loadKeys(op.getKey());
     Value none = b.create<tile::SplatOp>(loc, scoresType, zero);
     Value scores = b.create<tile::DotOp>(loc, scoresType, query, key, none, /*transposed=*/true);
 
-    SmallVector<Value> origin = {op.getPosition()[kFirstQuery], op.getPosition()[kFirstKey]};
-    if (!linear) {
-      scores = map(
-          scoresType, scores, [&](Scalars &s, ValueRange in) { return finalScore(s, in[0], in[1], in[2]); }, origin);
-    } else if (!op.getMasks().empty()) {
-      scores = map(
-          scoresType, scores,
-          [&](Scalars &s, ValueRange in) { return s.select(attended(s, in[1], in[2]), in[0], s.lowest()); }, origin);
-    }
+    auto masked = [&](Scalars &s, ValueRange in) {
+      Place at = place(s, in[1], in[2]);
+      return linear ? s.select(attended(s, at), in[0], s.lowest()) : finalScore(s, in[0], at);
+    };
+    if (!linear || !op.getMasks().empty())
+      scores = map(scoresType, scores, masked, origin());
 
     Value max;
     if (linear) {
@@ -219,7 +252,7 @@ struct Step {
     Value oldSum = map(rowsType, {op.getSum(), alpha}, product);
     Value sum = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::sum, p, oldSum);
     Value oldAcc = map(accType, {op.getAcc(), alpha}, product);
-    Value value = load(b, op.getValue(), op.getTiles().getKeys());
+    Value value = loadKeys(op.getValue());
     auto acc = b.create<tile::DotOp>(loc, accType, p, value, oldAcc, /*transposed=*/false);
     // Where a score can be dropped, the value it would have weighed must not matter, even if it is NaN.
     acc.setSkipZeros(!op.getMaskList().empty() || !op.getScore().empty() || op.getBias());
@@ -264,7 +297,7 @@ private:
     if (!isAtMost(op.getKey(), 0, op.getTiles().getKeys()))
       return op.emitOpError("expected at most ")
              << op.getTiles().getKeys() << " keys, got " << op.getKey().getType() << "; run tile-keys first";
-    if (!isAtMost(op.getQuery(), 0, op.getTiles().getQueries()))
+    if (!isGrouped(op) && !isAtMost(op.getQuery(), 0, op.getTiles().getQueries()))
       return op.emitOpError("expected at most ") << op.getTiles().getQueries() << " query rows, got "
                                                  << op.getQuery().getType() << "; run tile-queries first";
     return success();
@@ -284,21 +317,24 @@ private:
     };
     IndexMath math(b, loc);
     Value zero = math.constant(0);
+    unsigned rank = cast<MemRefType>(op.getOut().getType()).getRank();
+    bool grouped = rank == 3;
     Value inverse = map(rowsType, op.getSum(), [](Scalars &s, ValueRange in) {
       Value none = s.constant(0.0);
       Value quotient = s.b.create<arith::DivFOp>(s.loc, s.constant(1.0), in[0]);
       return s.select(s.isEqual(in[0], none), none, quotient);
     });
     Value out = map(accType, {op.getAcc(), inverse}, [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); });
-    b.create<tile::StoreOp>(loc, out, op.getOut(), ValueRange{zero, zero},
-                            ValueRange{op.getRows(), math.constant(accType.getShape()[1])});
+    b.create<tile::StoreOp>(loc, out, op.getOut(), SmallVector<Value>(rank, zero),
+                            ValueRange{op.getRows(), math.constant(accType.getShape()[1])}, grouped);
     if (op.getLse()) {
       Value lse = map(rowsType, {op.getMax(), op.getSum()}, [](Scalars &s, ValueRange in) {
         Value log = s.b.create<math::LogOp>(s.loc, in[1]);
         Value sum = s.b.create<math::FmaOp>(s.loc, in[0], s.constant(kLn2), log);
         return s.select(s.isEqual(in[1], s.constant(0.0)), s.lowest(), sum);
       });
-      b.create<tile::StoreOp>(loc, lse, op.getLse(), ValueRange{zero}, ValueRange{op.getRows()});
+      b.create<tile::StoreOp>(loc, lse, op.getLse(), SmallVector<Value>(rank - 1, zero), ValueRange{op.getRows()},
+                              grouped);
     }
     op.erase();
   }

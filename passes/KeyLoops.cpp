@@ -33,6 +33,12 @@ bool flashc::isAtMost(Value memory, unsigned dimension, int64_t limit) {
   return false;
 }
 
+bool flashc::isGrouped(OnlineOp op) { return cast<MemRefType>(op.getQuery().getType()).getRank() == 3; }
+
+Value flashc::getNumQueries(OpBuilder &b, OnlineOp op) {
+  return IndexMath(b, op.getLoc()).dim(op.getQuery(), isGrouped(op) ? 1 : 0);
+}
+
 SmallVector<MaskUse> flashc::getMaskUses(OnlineOp op) {
   SmallVector<MaskUse> uses;
   unsigned next = 0;
@@ -57,8 +63,11 @@ static KeyClasses emitClasses(OpBuilder &b, KeyLoop loop) {
     if (isa<BoundsAttr>(use.mask))
       continue;
     if (!end)
-      end = math.add(begin, math.dim(op.getQuery(), 0));
-    KeyClasses one = use.mask.classify(b, op.getLoc(), use.context(position), begin, end);
+      end = math.add(begin, getNumQueries(b, op));
+    // Of a part of the keys, only that part is asked about.
+    MaskContext context = use.context(position);
+    context.keys = {loop.firstKey, math.add(loop.firstKey, math.dim(loop.key, 0))};
+    KeyClasses one = use.mask.classify(b, op.getLoc(), context, begin, end);
     later(all.possible.begin, one.possible.begin);
     earlier(all.possible.end, one.possible.end);
     later(all.full.begin, one.full.begin);
@@ -104,6 +113,27 @@ std::optional<KeyInterval> flashc::emitFullKeys(OpBuilder &b, KeyLoop loop, KeyI
   return keys;
 }
 
+/// Emits whether no row of the block attends a key of `[keyBegin, keyEnd)` by one mask; null if only `classify` knows.
+static Value emitIsEmpty(OpBuilder &b, OnlineOp op, const MaskUse &use, Value queryEnd, Value keyBegin, Value keyEnd) {
+  Location loc = op.getLoc();
+  MaskContext context = use.context(op.getPosition());
+  Value queryBegin = op.getPosition()[kFirstQuery];
+  if (!isGrouped(op) || !use.mask.dependsOnHead())
+    return use.mask.tileIsEmpty(b, loc, context, queryBegin, queryEnd, keyBegin, keyEnd);
+  IndexMath math(b, loc);
+  Value yes = b.create<arith::ConstantIntOp>(loc, 1, 1);
+  auto loop = b.create<scf::ForOp>(loc, math.constant(0), math.dim(op.getQuery(), 0), math.constant(1), yes,
+                                   [&](OpBuilder &b, Location loc, Value head, ValueRange all) {
+                                     context.head = IndexMath(b, loc).add(op.getPosition()[kHead], head);
+                                     Value one =
+                                         use.mask.tileIsEmpty(b, loc, context, queryBegin, queryEnd, keyBegin, keyEnd);
+                                     if (!one)
+                                       one = b.create<arith::ConstantIntOp>(loc, 0, 1);
+                                     b.create<scf::YieldOp>(loc, b.create<arith::AndIOp>(loc, all[0], one).getResult());
+                                   });
+  return loop.getResult(0);
+}
+
 /// Rows `[first, first + count)` of memory of two dimensions.
 static Value emitRows(OpBuilder &b, Location loc, Value memory, OpFoldResult first, OpFoldResult count) {
   OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
@@ -144,38 +174,37 @@ scf::ForOp flashc::emitKeyLoop(OpBuilder &b, KeyLoop loop, KeyInterval keys, boo
   std::optional<int64_t> first = getConstantIntValue(keys.lo), last = getConstantIntValue(keys.hi);
   bool whole = first && last && (*last - *first) % size == 0;
   Value stride = b.create<arith::ConstantIndexOp>(loc, size);
-  return b.create<scf::ForOp>(
-      loc, keys.lo, keys.hi, stride, state, [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
-        IndexMath math(b, loc);
-        OpFoldResult count = b.getIndexAttr(size);
-        if (!whole)
-          count = math.min(math.sub(keys.hi, j), stride);
+  return b.create<scf::ForOp>(loc, keys.lo, keys.hi, stride, state,
+                              [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
+                                IndexMath math(b, loc);
+                                OpFoldResult count = b.getIndexAttr(size);
+                                if (!whole)
+                                  count = math.min(math.sub(keys.hi, j), stride);
 
-        Value empty;
-        ValueRange position = op.getPosition();
-        if (masked) {
-          Value queryEnd, keyBegin, keyEnd;
-          for (const MaskUse &use : getMaskUses(op)) {
-            if (!queryEnd) {
-              queryEnd = math.add(position[kFirstQuery], math.dim(op.getQuery(), 0));
-              keyBegin = math.add(j, loop.firstKey);
-              keyEnd = math.add(keyBegin, getValueOrCreateConstantIndexOp(b, loc, count));
-            }
-            Value one =
-                use.mask.tileIsEmpty(b, loc, use.context(position), position[kFirstQuery], queryEnd, keyBegin, keyEnd);
-            if (one)
-              empty = empty ? b.create<arith::OrIOp>(loc, empty, one).getResult() : one;
-          }
-        }
-        if (!empty) {
-          b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
-          return;
-        }
-        auto skip = b.create<scf::IfOp>(
-            loc, empty, [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, state); },
-            [&](OpBuilder &b, Location loc) {
-              b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
-            });
-        b.create<scf::YieldOp>(loc, skip.getResults());
-      });
+                                Value empty;
+                                ValueRange position = op.getPosition();
+                                if (masked) {
+                                  Value queryEnd, keyBegin, keyEnd;
+                                  for (const MaskUse &use : getMaskUses(op)) {
+                                    if (!queryEnd) {
+                                      queryEnd = math.add(position[kFirstQuery], getNumQueries(b, op));
+                                      keyBegin = math.add(j, loop.firstKey);
+                                      keyEnd = math.add(keyBegin, getValueOrCreateConstantIndexOp(b, loc, count));
+                                    }
+                                    Value one = emitIsEmpty(b, op, use, queryEnd, keyBegin, keyEnd);
+                                    if (one)
+                                      empty = empty ? b.create<arith::OrIOp>(loc, empty, one).getResult() : one;
+                                  }
+                                }
+                                if (!empty) {
+                                  b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
+                                  return;
+                                }
+                                auto skip = b.create<scf::IfOp>(
+                                    loc, empty, [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, state); },
+                                    [&](OpBuilder &b, Location loc) {
+                                      b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
+                                    });
+                                b.create<scf::YieldOp>(loc, skip.getResults());
+                              });
 }

@@ -33,9 +33,15 @@ struct MaskUse {
   attn::MaskInterface mask;
   mlir::ValueRange operands;
   attn::MaskContext context(mlir::ValueRange position) const {
-    return {position[kBatch], position[kHead], position[kQueryLength], position[kKeyLength], operands};
+    return {position[kBatch], position[kHead], position[kQueryLength], position[kKeyLength], operands, {}};
   }
 };
+
+/// Whether the rows of an attention's block are those of several query heads of one key head.
+bool isGrouped(attn::OnlineOp op);
+
+/// How many query positions the block has: its rows, or the rows of one of its heads (an index value).
+mlir::Value getNumQueries(mlir::OpBuilder &b, attn::OnlineOp op);
 
 /// The masks of an operation, in order.
 llvm::SmallVector<MaskUse> getMaskUses(attn::OnlineOp op);

@@ -32,7 +32,8 @@ struct TileBuffer {
   mlir::Value splat;
   /// How many rows and columns exist (index); null: all of the tile's.
   mlir::Value rows, columns;
-  /// Packed: which strip (transposed) or first key (not transposed) `memory` is read at.
+  /// Packed: which strip (transposed) or first key (not transposed) `memory` is read at. In place: the tile's offsets in
+  /// `memory`.
   llvm::SmallVector<mlir::Value> indices;
 };
 
@@ -64,6 +65,12 @@ mlir::Value convertFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value val
 /// `accumulator` and `result` are scratch of one shape, possibly the same; a null accumulator is zero.
 void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
              const TileBuffer &rhs, mlir::Value accumulator, mlir::Value result);
+
+/// The same where `rhs` is a tile that lies in memory (tile.in_place) and is read there, in vectors of `lanes`. Few rows
+/// and any strides; `allocate` gives scratch for the time of the product.
+void emitDotInPlace(mlir::OpBuilder &b, tile::DotOp op, int64_t lanes, const TileBuffer &lhs, const TileBuffer &rhs,
+                    mlir::Value accumulator, mlir::Value result,
+                    llvm::function_ref<mlir::Value(mlir::MemRefType)> allocate);
 
 /// Whether a product reads the loaded tile transposed: its rows are then the product's columns.
 bool isReadTransposed(tile::LoadOp load);

@@ -172,6 +172,24 @@ SmallVector<Value> rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value r
   return indices;
 }
 
+/// The same of a load or store whose rows run along dimension `dimension`, and, where they are `grouped`, on over the
+/// one before it.
+SmallVector<Value> rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value row, Value memory, unsigned dimension,
+                         bool grouped) {
+  IndexBuilder index{b, loc};
+  SmallVector<Value> indices(offsets);
+  if (!grouped) {
+    indices[dimension] = index.add(indices[dimension], row);
+    return indices;
+  }
+  Value size = b.createOrFold<memref::DimOp>(loc, memory, dimension);
+  Value group = b.create<arith::DivUIOp>(loc, row, size);
+  Value rest = b.create<arith::SubIOp>(loc, row, b.create<arith::MulIOp>(loc, group, size));
+  indices[dimension - 1] = index.add(indices[dimension - 1], group);
+  indices[dimension] = index.add(indices[dimension], rest);
+  return indices;
+}
+
 } // namespace
 
 bool cpu::isReadTransposed(tile::LoadOp load) {
@@ -193,11 +211,12 @@ void cpu::emitLoad(OpBuilder &b, tile::LoadOp op, int64_t lanes, Value scratch) 
   int64_t columns = shape.size() == 2 ? getConstantIntValue(extent(1)).value_or(shape[1]) : 1;
   Value valid = index.min(extent(0), index.constant(shape[0]));
 
+  auto rowAt = [&](OpBuilder &b, Value source, Value row) {
+    return rowOf(b, loc, op.getOffsets(), row, source, op.getOffsets().size() - shape.size(), op.getGrouped());
+  };
   if (shape.size() == 1) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
-      SmallVector<Value> indices(op.getOffsets());
-      indices.back() = IndexBuilder{b, loc}.add(indices.back(), r);
-      Value x = b.create<memref::LoadOp>(loc, op.getSource(), indices);
+      Value x = b.create<memref::LoadOp>(loc, op.getSource(), rowAt(b, op.getSource(), r));
       x = convertFloat(b, loc, x, cast<MemRefType>(scratch.getType()).getElementType());
       b.create<memref::StoreOp>(loc, x, scratch, r);
     });
@@ -208,7 +227,7 @@ void cpu::emitLoad(OpBuilder &b, tile::LoadOp op, int64_t lanes, Value scratch) 
   dispatchOnStride(b, loc, op.getSource(), [&](OpBuilder &b, Value source, bool unit) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
       Place to{scratch, {r, zero}};
-      copyRow(b, loc, Place{source, rowOf(b, loc, op.getOffsets(), r)}, to, columns, lanes, unit);
+      copyRow(b, loc, Place{source, rowAt(b, source, r)}, to, columns, lanes, unit);
       fillRow(b, loc, to, columns, padded[1]);
     });
   });
@@ -227,11 +246,12 @@ void cpu::emitStore(OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuf
     Value x = value.splat ? value.splat : b.create<memref::LoadOp>(loc, value.memory, at).getResult();
     return convertFloat(b, loc, x, element);
   };
+  auto rowAt = [&](OpBuilder &b, Value destination, Value row) {
+    return rowOf(b, loc, op.getOffsets(), row, destination, op.getOffsets().size() - shape.size(), op.getGrouped());
+  };
   if (shape.size() == 1) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
-      SmallVector<Value> indices(op.getOffsets());
-      indices.back() = IndexBuilder{b, loc}.add(indices.back(), r);
-      b.create<memref::StoreOp>(loc, read(b, r), op.getDestination(), indices);
+      b.create<memref::StoreOp>(loc, read(b, r), op.getDestination(), rowAt(b, op.getDestination(), r));
     });
     return;
   }
@@ -239,7 +259,7 @@ void cpu::emitStore(OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuf
   if (value.splat) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
       buildLoop(b, loc, zero, index.constant(columns), 1, [&](OpBuilder &b, Value c) {
-        SmallVector<Value> indices = rowOf(b, loc, op.getOffsets(), r);
+        SmallVector<Value> indices = rowAt(b, op.getDestination(), r);
         indices.back() = IndexBuilder{b, loc}.add(indices.back(), c);
         b.create<memref::StoreOp>(loc, read(b, {}), op.getDestination(), indices);
       });
@@ -248,8 +268,8 @@ void cpu::emitStore(OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuf
   }
   dispatchOnStride(b, loc, op.getDestination(), [&](OpBuilder &b, Value destination, bool unit) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
-      copyRow(b, loc, Place{value.memory, {r, zero}}, Place{destination, rowOf(b, loc, op.getOffsets(), r)}, columns,
-              lanes, unit);
+      copyRow(b, loc, Place{value.memory, {r, zero}}, Place{destination, rowAt(b, destination, r)}, columns, lanes,
+              unit);
     });
   });
 }

@@ -246,6 +246,12 @@ private:
     IndexBuilder index{b, loc};
     buffer.rows = load.getValid().empty() ? index.constant(type.getShape()[0]) : load.getValid()[0];
     auto panels = dyn_cast_or_null<tile::PanelLayoutAttr>(type.getLayout());
+    if (isa_and_nonnull<tile::InPlaceLayoutAttr>(type.getLayout())) {
+      buffer.memory = load.getSource();
+      buffer.indices = load.getOffsets();
+      buffers[load.getResult()] = buffer;
+      return;
+    }
     if (!panels) {
       buffer.memory = allocate(type);
       emitLoad(b, load, lanesOf(type), buffer.memory);
@@ -283,7 +289,8 @@ private:
     Location loc = dot.getLoc();
     auto layout = dyn_cast_or_null<tile::RegisterLayoutAttr>(typeOf(dot.getResult()).getLayout());
     auto panels = dyn_cast_or_null<tile::PanelLayoutAttr>(typeOf(dot.getRhs()).getLayout());
-    if (!layout || !panels || panels.getWidth() != layout.getVectors() * layout.getLanes())
+    auto inPlace = dyn_cast_or_null<tile::InPlaceLayoutAttr>(typeOf(dot.getRhs()).getLayout());
+    if (!layout || (!panels && !inPlace) || (panels && panels.getWidth() != layout.getVectors() * layout.getLanes()))
       return dot.emitOpError() << "expected an accumulator with a register layout as wide as the panels of the "
                                   "right-hand side (assign-tile-layouts gives both), got "
                                << dot.getResult().getType() << " and " << dot.getRhs().getType();
@@ -306,6 +313,17 @@ private:
       accumulator = result.memory;
     }
     buffers[dot.getResult()] = result;
+    if (inPlace) {
+      // Scratch of the product's own is free again after it.
+      SmallVector<Value> own;
+      emitDotInPlace(b, dot, inPlace.getLanes(), lhs, rhs, accumulator, result.memory, [&](MemRefType type) {
+        own.push_back(allocate(type));
+        taken.pop_back();
+        return own.back();
+      });
+      unused.append(own);
+      return success();
+    }
     RegisterBlock block{layout.getRows(), layout.getVectors(), layout.getLanes()};
     emitDot(b, dot, block, lhs, rhs, accumulator, result.memory);
     return success();

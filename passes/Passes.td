@@ -17,6 +17,9 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
     vectors with 32 vector registers, 6 of 2 with 16) gives the granule, and rows and keys are what the model predicts to be
     fastest, mostly scores that fill the first-level cache. An operation that has sizes keeps them.
 
+    With `few-queries` the operation gets sizes of the form for few query rows, too: 16 rows, tiles of 256 keys, and splits
+    of as many keys as are half a megabyte.
+
     Sizes that contradict each other, and tiles of more than 262144 elements, are refused.
 
     Before:
@@ -41,6 +44,9 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
     Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
     Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose; rounded up to a granule that is chosen">,
     Option<"granule", "granule", "int64_t", "0", "Keys that loop bounds are rounded to; 0 = choose">,
+    Option<"fewQueries", "few-queries", "int64_t", "0",
+           "Query rows up to which the heads of a group share a tile and keys are split; 0 = never, -1 = choose">,
+    Option<"split", "split", "int64_t", "0", "Keys a task attends in that form; 0 = choose; rounded up to a granule">,
     Option<"vectorBytes", "vector-bytes", "unsigned", "64", "Bytes of a native vector register">,
     Option<"vectorRegisters", "vector-registers", "unsigned", "32", "How many native vector registers there are">,
     Option<"l1Bytes", "l1-bytes", "int64_t", "49152", "Bytes of the first-level data cache">];
@@ -54,6 +60,11 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
     `attn.sdpa` on one block, whose `position` says where in the whole it lies. The key head of query head `h` is
     `h / (Hq / Hkv)`: grouped heads share it, nothing is copied. Where a mask lets later rows attend more keys, the blocks
     with most keys come first, so that no thread is left with a long one at the end.
+
+    Where the tile sizes have a `few` form and the rows of all query heads of a key head are no more than its `queries`,
+    the loop is over batch entries, key heads and splits of the keys instead, around an `attn.sdpa` of all those rows on one
+    split; `attn.merge_splits` joins the parts in a second loop. Which form it is is asked at run time, where the sizes are
+    dynamic. An operation inside a loop or a branch has the first form only.
 
     Tensors and operations without tile sizes are refused.
 
@@ -82,7 +93,8 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
-  let statistics = [Statistic<"numTiled", "num-tiled", "Attentions that were divided">];
+  let statistics = [Statistic<"numTiled", "num-tiled", "Attentions that were divided">,
+                    Statistic<"numSplit", "num-split", "Attentions that got a form for few query rows">];
 }
 
 def ConvertToOnline : Pass<"convert-to-online", "mlir::func::FuncOp"> {
@@ -243,6 +255,45 @@ def DecomposeMerge : Pass<"decompose-merge", "mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect",
                            "mlir::memref::MemRefDialect", "mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numDecomposed", "num-decomposed", "Merges expanded">];
+}
+
+def DecomposeMergeSplits : Pass<"decompose-merge-splits", "mlir::func::FuncOp"> {
+  let summary = "Expand attn.merge_splits into a loop over parts that carries the state of an online softmax";
+  let description = [{
+    A part is what attending its keys has left: with `x` its lse in units of log2, it joins the state as one more key of
+    score x whose value is its output,
+
+        max' = max(max, x)    alpha = exp2(max - max')    beta = exp2(x - max')
+        sum' = alpha * sum + beta    acc' = alpha * acc + beta * out
+
+    and `attn.normalize` ends it. Parts are taken in order, so the result does not depend on which thread made which.
+
+    Before:
+    ```mlir
+    func.func @f(%parts: memref<?x4x2x64xf32>, %lse: memref<?x4x2xf32>, %out: memref<4x2x64xbf16>) {
+      attn.merge_splits ins(%parts, %lse : memref<?x4x2x64xf32>, memref<?x4x2xf32>) outs(%out : memref<4x2x64xbf16>)
+          {tiles = #attn.tiles<queries = 16, keys = 256, granule = 64, compute = f32, split = 2048>}
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %state:3 = scf.for %n = %zero to %count step %one iter_args(%acc = ..., %max = ..., %sum = ...) ... {
+      ...
+      %part_lse = tile.load %lse_n[%zero, %zero] grouped valid(%rows) : ... -> <16xf32>
+      ...
+      %part = tile.load %part_n[%zero, %zero, %zero] grouped valid(%rows, %c64) : ... -> <16x64xf32>
+      ...
+      %larger = tile.map ins(%max, %log : ...
+      ...
+      scf.yield %new_acc, %larger, %new_sum : ...
+    }
+    attn.normalize %state#0, %state#1, %state#2 rows(%rows) outs(%out : memref<4x2x64xbf16>) ...
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
+                           "mlir::scf::SCFDialect", "flashc::tile::TileDialect"];
   let statistics = [Statistic<"numDecomposed", "num-decomposed", "Merges expanded">];
 }
 

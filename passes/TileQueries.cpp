@@ -22,20 +22,50 @@ namespace {
 /// Sizes, as constants where they are static.
 struct Sizes {
   Value batch, heads, queries, keyHeads, keys;
+  /// Query heads of a key head.
+  Value group;
 };
 
-/// A part of memory `[B, H, S, ..]`: one batch entry, one head, `count` rows from `first` on.
-Value emitPart(OpBuilder &b, Location loc, Value memory, Value batch, Value head, OpFoldResult first,
-               OpFoldResult count) {
-  SmallVector<OpFoldResult> offsets = {batch, head, first};
-  SmallVector<OpFoldResult> sizes = {b.getIndexAttr(1), b.getIndexAttr(1), count};
+/// The part of memory at `offsets` along its first dimensions and of `sizes` there; all of its others. Dimension
+/// `dropped`, of size 1, goes.
+Value emitPart(OpBuilder &b, Location loc, Value memory, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes,
+               std::optional<unsigned> dropped = std::nullopt) {
+  SmallVector<OpFoldResult> starts(offsets), extents(sizes);
   auto type = cast<MemRefType>(memory.getType());
-  if (type.getRank() == 4) {
-    offsets.push_back(b.getIndexAttr(0));
-    sizes.push_back(b.getIndexAttr(type.getDimSize(3)));
+  for (int64_t d = offsets.size(); d < type.getRank(); ++d) {
+    starts.push_back(b.getIndexAttr(0));
+    extents.push_back(memref::getMixedSize(b, loc, memory, d));
   }
-  SmallVector<OpFoldResult> strides(offsets.size(), b.getIndexAttr(1));
-  return b.create<memref::SubViewOp>(loc, memory, offsets, sizes, strides);
+  SmallVector<OpFoldResult> strides(starts.size(), b.getIndexAttr(1));
+  if (!dropped)
+    return b.create<memref::SubViewOp>(loc, memory, starts, extents, strides);
+  SmallVector<int64_t> shape;
+  SmallVector<Value> dynamic;
+  dispatchIndexOpFoldResults(extents, dynamic, shape);
+  shape.erase(shape.begin() + *dropped);
+  auto reduced = cast<MemRefType>(memref::SubViewOp::inferRankReducedResultType(shape, type, starts, extents, strides));
+  return b.create<memref::SubViewOp>(loc, reduced, memory, starts, extents, strides);
+}
+
+/// The positions of a part, from those of the operation it is a part of.
+SmallVector<Value> addPositions(IndexMath &math, ValueRange whole, SmallVector<Value> position) {
+  if (whole.empty())
+    return position;
+  for (Position p : {kBatch, kHead, kFirstQuery, kFirstKey})
+    position[p] = math.add(whole[p], position[p]);
+  for (Position p : {kQueryLength, kKeyLength})
+    position[p] = whole[p];
+  return position;
+}
+
+/// `op` on parts of its memory. The score function is copied.
+void emitAttention(OpBuilder &b, attn::SdpaOp op, Value query, Value key, Value value, Value out, Value lse,
+                   ValueRange position, attn::TilesAttr tiles) {
+  auto part = b.create<attn::SdpaOp>(op.getLoc(), TypeRange(), query, key, value, op.getMaskOperands(), op.getBias(),
+                                     position, out, lse, op.getMasks(), b.getF64FloatAttr(op.getEffectiveScale()),
+                                     op.getSoftcapAttr(), tiles);
+  IRMapping map;
+  op.getScore().cloneInto(&part.getScore(), map);
 }
 
 struct TileQueries : public flashc::impl::TileQueriesBase<TileQueries> {
@@ -55,30 +85,58 @@ private:
       return op.emitOpError("expected tile sizes; run assign-tile-sizes first");
     if (isPerTile(op))
       return success();
-    tileValid(op);
+    chooseForm(op);
+    op.erase();
     ++numTiled;
     return success();
   }
 
   /// Whether the operation is one that this pass makes.
   static bool isPerTile(attn::SdpaOp op) {
-    auto type = cast<MemRefType>(op.getQuery().getType());
-    if (op.getPosition().empty() || type.getDimSize(0) != 1 || type.getDimSize(1) != 1)
+    auto query = cast<MemRefType>(op.getQuery().getType()), key = cast<MemRefType>(op.getKey().getType());
+    if (op.getPosition().empty() || query.getDimSize(0) != 1)
       return false;
-    return isAtMost(op.getQuery(), 2, op.getTiles()->getQueries());
+    if (op.getTiles()->getSplit() != 0)
+      return key.getDimSize(1) == 1;
+    return query.getDimSize(1) == 1 && isAtMost(op.getQuery(), 2, op.getTiles()->getQueries());
   }
 
-  void tileValid(attn::SdpaOp op) {
+  /// One form, or both in a branch. Memory for partial results can be had at the function's top level only.
+  void chooseForm(attn::SdpaOp op) {
     OpBuilder b(op);
+    IndexMath math(b, op.getLoc());
+    Sizes sizes = {math.dim(op.getQuery(), 0), math.dim(op.getQuery(), 1), math.dim(op.getQuery(), 2),
+                   math.dim(op.getKey(), 1),   math.dim(op.getKey(), 2),   {}};
+    Value one = math.constant(1);
+    // Without key heads there is no query head either, and nothing to divide.
+    sizes.group = math.max(math.div(sizes.heads, math.max(sizes.keyHeads, one)), one);
+    attn::TilesAttr few = op.getTiles()->getFewTiles();
+    if (!few || !isa<FunctionOpInterface>(op->getParentOp()))
+      return emitBlocks(b, op, sizes);
+    Value rows = math.mul(sizes.group, sizes.queries);
+    Value isFew =
+        b.createOrFold<arith::CmpIOp>(op.getLoc(), arith::CmpIPredicate::sle, rows, math.constant(few.getQueries()));
+    if (std::optional<int64_t> known = getConstantIntValue(isFew))
+      return *known ? emitSplits(b, op, sizes, few) : emitBlocks(b, op, sizes);
+    b.create<scf::IfOp>(
+        op.getLoc(), isFew,
+        [&](OpBuilder &b, Location loc) {
+          emitSplits(b, op, sizes, few);
+          b.create<scf::YieldOp>(loc);
+        },
+        [&](OpBuilder &b, Location loc) {
+          emitBlocks(b, op, sizes);
+          b.create<scf::YieldOp>(loc);
+        });
+  }
+
+  /// The form for many rows: blocks of them, each of one query head.
+  void emitBlocks(OpBuilder &b, attn::SdpaOp op, const Sizes &sizes) {
+    OpBuilder::InsertionGuard guard(b);
     Location loc = op.getLoc();
     IndexMath math(b, loc);
     int64_t rows = op.getTiles()->getQueries();
-    Sizes sizes = {math.dim(op.getQuery(), 0), math.dim(op.getQuery(), 1), math.dim(op.getQuery(), 2),
-                   math.dim(op.getKey(), 1), math.dim(op.getKey(), 2)};
-    Value one = math.constant(1);
-    // Without key heads there is no query head either, and nothing to divide.
-    Value group = math.max(math.div(sizes.heads, math.max(sizes.keyHeads, one)), one);
-    Value blocks = math.ceilDiv(sizes.queries, rows);
+    Value one = math.constant(1), blocks = math.ceilDiv(sizes.queries, rows);
     auto masks = op.getMaskList();
     bool longestLast = llvm::any_of(masks, [](attn::MaskInterface mask) { return mask.laterRowsAttendMore(); });
     Value lastBlock = longestLast ? math.sub(blocks, one) : Value();
@@ -95,26 +153,101 @@ private:
     OpFoldResult count = b.getIndexAttr(rows);
     if (std::optional<int64_t> length = getConstantIntValue(sizes.queries); !length || *length % rows != 0)
       count = getAsOpFoldResult(math.min(math.sub(sizes.queries, first), math.constant(rows)));
-    Value keyHead = math.div(head, group);
+    Value keyHead = math.div(head, sizes.group);
 
-    OpFoldResult zero = b.getIndexAttr(0), keys = getAsOpFoldResult(sizes.keys);
-    SmallVector<Value> position = {batch, head, first, math.constant(0), sizes.queries, sizes.keys};
-    if (ValueRange whole = op.getPosition(); !whole.empty()) {
-      for (Position p : {kBatch, kHead, kFirstQuery})
-        position[p] = math.add(whole[p], position[p]);
-      for (Position p : {kFirstKey, kQueryLength, kKeyLength})
-        position[p] = whole[p];
+    OpFoldResult unit = b.getIndexAttr(1), zero = b.getIndexAttr(0), keys = getAsOpFoldResult(sizes.keys);
+    SmallVector<Value> position =
+        addPositions(math, op.getPosition(), {batch, head, first, math.constant(0), sizes.queries, sizes.keys});
+    auto ofRows = [&](Value memory) { return emitPart(b, loc, memory, {batch, head, first}, {unit, unit, count}); };
+    auto ofKeys = [&](Value memory) { return emitPart(b, loc, memory, {batch, keyHead, zero}, {unit, unit, keys}); };
+    Value query = ofRows(op.getQuery()), key = ofKeys(op.getKey()), value = ofKeys(op.getValue()),
+          out = ofRows(op.getOut()), lse = op.getLse() ? ofRows(op.getLse()) : Value();
+    attn::TilesAttr tiles = *op.getTiles();
+    emitAttention(b, op, query, key, value, out, lse, position,
+                  attn::TilesAttr::get(&getContext(), rows, tiles.getKeys(), tiles.getGranule(), tiles.getCompute(),
+                                       /*split=*/0, /*few=*/{}));
+  }
+
+  /// The form for few rows: those of all query heads of a key head together, the keys divided into splits. The parts
+  /// are merged, where there is more than one, after all of them are there.
+  void emitSplits(OpBuilder &b, attn::SdpaOp op, const Sizes &sizes, attn::TilesAttr tiles) {
+    OpBuilder::InsertionGuard guard(b);
+    Location loc = op.getLoc();
+    IndexMath math(b, loc);
+    Value one = math.constant(1), splits = math.max(math.ceilDiv(sizes.keys, tiles.getSplit()), one);
+    OpFoldResult unit = b.getIndexAttr(1), group = getAsOpFoldResult(sizes.group);
+    bool isOne = isConstantIntValue(splits, 1);
+
+    // Partial results `[splits, B, Hq, Sq, ..]`.
+    auto allocate = [&](ArrayRef<OpFoldResult> shape) -> Value {
+      SmallVector<int64_t> known;
+      SmallVector<Value> dynamic;
+      dispatchIndexOpFoldResults(shape, dynamic, known);
+      return b.create<memref::AllocOp>(loc, MemRefType::get(known, tiles.getCompute()), dynamic,
+                                       b.getI64IntegerAttr(64));
+    };
+    Value parts, partLse;
+    if (!isOne) {
+      SmallVector<OpFoldResult> shape = getAsOpFoldResult(ValueRange{splits, sizes.batch, sizes.heads, sizes.queries});
+      partLse = allocate(shape);
+      shape.push_back(memref::getMixedSize(b, loc, op.getOut(), 3));
+      parts = allocate(shape);
     }
-    Value query = emitPart(b, loc, op.getQuery(), batch, head, first, count);
-    Value key = emitPart(b, loc, op.getKey(), batch, keyHead, zero, keys);
-    Value value = emitPart(b, loc, op.getValue(), batch, keyHead, zero, keys);
-    Value out = emitPart(b, loc, op.getOut(), batch, head, first, count);
-    Value lse = op.getLse() ? emitPart(b, loc, op.getLse(), batch, head, first, count) : Value();
-    auto tiled = b.create<attn::SdpaOp>(loc, TypeRange(), query, key, value, op.getMaskOperands(), op.getBias(),
-                                        position, out, lse, op.getMasks(), b.getF64FloatAttr(op.getEffectiveScale()),
-                                        op.getSoftcapAttr(), op.getTilesAttr());
-    tiled.getScore().takeBody(op.getScore());
-    op.erase();
+    Value isSingle = isOne ? Value() : b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, splits, one);
+    auto emitMerge = [&](OpBuilder &b, Value batch, Value firstHead, OpFoldResult count) {
+      OpFoldResult zero = b.getIndexAttr(0);
+      auto ofParts = [&](Value memory) {
+        return emitPart(b, loc, memory, {zero, batch, firstHead}, {count, unit, group}, /*dropped=*/1);
+      };
+      auto ofHeads = [&](Value memory) {
+        return emitPart(b, loc, memory, {batch, firstHead}, {unit, group}, /*dropped=*/0);
+      };
+      b.create<attn::MergeSplitsOp>(loc, ofParts(parts), ofParts(partLse), ofHeads(op.getOut()),
+                                    op.getLse() ? ofHeads(op.getLse()) : Value(), tiles);
+    };
+
+    SmallVector<OpFoldResult> bounds = getAsOpFoldResult(ValueRange{sizes.batch, sizes.keyHeads, splits});
+    auto forall = b.create<scf::ForallOp>(loc, bounds, ValueRange(), std::nullopt);
+    {
+      OpBuilder inner = OpBuilder::atBlockBegin(forall.getBody());
+      IndexMath math(inner, loc);
+      Value batch = forall.getInductionVars()[0], keyHead = forall.getInductionVars()[1],
+            split = forall.getInductionVars()[2];
+      Value firstHead = math.mul(keyHead, sizes.group), size = math.constant(tiles.getSplit());
+      Value first = math.mul(split, size);
+      OpFoldResult count = getAsOpFoldResult(math.min(math.sub(sizes.keys, first), size));
+      if (isOne)
+        count = getAsOpFoldResult(sizes.keys), first = math.constant(0);
+      SmallVector<Value> position =
+          addPositions(math, op.getPosition(), {batch, firstHead, math.constant(0), first, sizes.queries, sizes.keys});
+      auto ofHeads = [&](Value memory) { return emitPart(inner, loc, memory, {batch, firstHead}, {unit, group}); };
+      auto ofKeys = [&](Value memory) {
+        return emitPart(inner, loc, memory, {batch, keyHead, first}, {unit, unit, count});
+      };
+      auto ofPart = [&](Value memory) {
+        return emitPart(inner, loc, memory, {split, batch, firstHead}, {unit, unit, group}, /*dropped=*/0);
+      };
+      Value query = ofHeads(op.getQuery()), key = ofKeys(op.getKey()), value = ofKeys(op.getValue());
+      Value out = isOne ? ofHeads(op.getOut()) : ofPart(parts);
+      Value lse = !isOne ? ofPart(partLse) : op.getLse() ? ofHeads(op.getLse()) : Value();
+      emitAttention(inner, op, query, key, value, out, lse, position, tiles);
+      // A single part is the result; what is left is to round it and to put it in its place.
+      if (isSingle)
+        inner.create<scf::IfOp>(loc, isSingle, [&](OpBuilder &b, Location loc) {
+          emitMerge(b, batch, firstHead, unit);
+          b.create<scf::YieldOp>(loc);
+        });
+    }
+    ++numSplit;
+    if (isOne)
+      return;
+    b.setInsertionPointAfter(forall);
+    Value entries = b.create<arith::SelectOp>(loc, isSingle, math.constant(0), sizes.batch);
+    bounds = getAsOpFoldResult(ValueRange{entries, sizes.keyHeads});
+    auto merge = b.create<scf::ForallOp>(loc, bounds, ValueRange(), std::nullopt);
+    OpBuilder inner = OpBuilder::atBlockBegin(merge.getBody());
+    Value firstHead = IndexMath(inner, loc).mul(merge.getInductionVars()[1], sizes.group);
+    emitMerge(inner, merge.getInductionVars()[0], firstHead, getAsOpFoldResult(splits));
   }
 };
 } // namespace

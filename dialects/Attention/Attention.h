@@ -26,18 +26,19 @@
 
 namespace flashc::attn {
 
-/// Where a mask is evaluated: the batch entry and query head (index), the whole attention's lengths (index), and the
-/// mask's own operands (memrefs).
-struct MaskContext {
-  mlir::Value batch, head;
-  mlir::Value queryLength, keyLength;
-  mlir::ValueRange operands;
-};
-
 /// A range of key positions `[begin, end)`, index values; a null begin is 0 and a null end is the key length. Bounds
 /// may lie below 0 or beyond the key length, and an end may lie before its begin (nothing): whoever reads them clamps.
 struct KeyRange {
   mlir::Value begin, end;
+};
+
+/// Where a mask is evaluated: the batch entry and query head (index), the whole attention's lengths (index), and the
+/// mask's own operands (memrefs). `keys` lie within the key length; nothing outside them is asked for.
+struct MaskContext {
+  mlir::Value batch, head;
+  mlir::Value queryLength, keyLength;
+  mlir::ValueRange operands;
+  KeyRange keys = {};
 };
 
 /// What a mask says of all keys for a block of query rows. Keys outside `possible` are attended by no row of the block;

@@ -50,6 +50,8 @@ def Attention_MaskInterface : AttrInterface<"MaskInterface"> {
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$loc, "const ::flashc::attn::MaskContext &":$context,
            "::mlir::Value":$queryBegin, "::mlir::Value":$queryEnd, "::mlir::Value":$keyBegin, "::mlir::Value":$keyEnd),
       "", "return {};">,
+    InterfaceMethod<"Whether different query heads may attend different keys.", "bool", "dependsOnHead", (ins), "",
+      "return false;">,
     InterfaceMethod<"Whether later rows attend more keys, as under a diagonal; blocks of late rows are then started first.",
       "bool", "laterRowsAttendMore", (ins), "", "return false;">,
     InterfaceMethod<[{
@@ -133,7 +135,8 @@ def Attention_SegmentsAttr : Attention_Mask<"Segments", "segments", 2, ["tileIsE
   let description = "Operands: segment of each query `[B, Sq]` and of each key `[B, Sk]`, i32 or i64.";
 }
 
-def Attention_TensorMaskAttr : Attention_Mask<"TensorMask", "tensor", 1, ["operandsAttendAll", "tileIsEmpty"]> {
+def Attention_TensorMaskAttr : Attention_Mask<"TensorMask", "tensor", 1,
+                                              ["dependsOnHead", "operandsAttendAll", "tileIsEmpty"]> {
   let summary = "Any boolean tensor";
   let description = [{
     Operand: i1 or i8, of rank 4, each dimension that of `[B, Hq, Sq, Sk]` or 1 (broadcast); nonzero where attended.
@@ -156,8 +159,17 @@ def Attention_TilesAttr : Attention_Attr<"Tiles", "tiles"> {
   let description = [{
     `queries` rows and `keys` keys a tile. Loops over keys start and end at multiples of `granule` keys, which divides
     `keys`; it is what a mask's ranges are rounded to. Scores are accumulated in `compute`.
+
+    `few` are the sizes of the form for few query rows (decoding): where the rows of all query heads that share a key head
+    are no more than `few.queries`, they are one tile, and the keys are divided among tasks, `split` of them each, whose
+    results are merged. `split` does not depend on how many threads there are, so neither does the result.
   }];
-  let parameters = (ins "int64_t":$queries, "int64_t":$keys, "int64_t":$granule, "::mlir::Type":$compute);
+  let parameters = (ins "int64_t":$queries, "int64_t":$keys, "int64_t":$granule, "::mlir::Type":$compute,
+                        DefaultValuedParameter<"int64_t", "0">:$split, OptionalParameter<"::mlir::Attribute">:$few);
+  let extraClassDeclaration = [{
+    /// The sizes of the form for few query rows; null if there is none.
+    TilesAttr getFewTiles() const { return ::llvm::cast_if_present<TilesAttr>(getFew()); }
+  }];
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

@@ -58,12 +58,14 @@ static Value loadLength(OpBuilder &builder, Location loc, const MaskContext &con
 
 /// Asks `attended` of every key: possible are the keys from the first to the last one that is. They are full, too, if
 /// none of them is missing and `allRows`, an i1, says that what is attended is so by every row.
-static KeyClasses scanKeys(OpBuilder &builder, Location loc, Value keyLength, Value allRows,
+static KeyClasses scanKeys(OpBuilder &builder, Location loc, const MaskContext &context, Value allRows,
                            function_ref<Value(OpBuilder &, Location, Value)> attended) {
   IndexMath math(builder, loc);
   Value zero = math.constant(0), one = math.constant(1);
+  Value begin = context.keys.begin ? context.keys.begin : zero;
+  Value last = context.keys.end ? context.keys.end : context.keyLength;
   auto loop =
-      builder.create<scf::ForOp>(loc, zero, keyLength, one, ValueRange{keyLength, zero, zero},
+      builder.create<scf::ForOp>(loc, begin, last, one, ValueRange{last, begin, zero},
                                  [&](OpBuilder &b, Location l, Value j, ValueRange found) {
                                    IndexMath inner(b, l);
                                    Value yes = attended(b, l, j);
@@ -168,7 +170,7 @@ Value KeyPaddingAttr::predicate(OpBuilder &builder, Location loc, const MaskCont
 KeyClasses KeyPaddingAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
                                     Value end) const {
   Value always = builder.create<arith::ConstantIntOp>(loc, 1, 1);
-  return scanKeys(builder, loc, context.keyLength, always, [&](OpBuilder &b, Location l, Value j) {
+  return scanKeys(builder, loc, context, always, [&](OpBuilder &b, Location l, Value j) {
     return loadFlag(b, l, context.operands[0], {context.batch, j});
   });
 }
@@ -235,7 +237,7 @@ KeyClasses SegmentsAttr::classify(OpBuilder &builder, Location loc, const MaskCo
                                   Value end) const {
   std::pair<Value, Value> range = segmentRange(builder, loc, context.operands[0], context.batch, begin, end);
   Value single = compare(builder, loc, CmpIPredicate::eq, range.first, range.second);
-  return scanKeys(builder, loc, context.keyLength, single, [&](OpBuilder &b, Location l, Value j) -> Value {
+  return scanKeys(builder, loc, context, single, [&](OpBuilder &b, Location l, Value j) -> Value {
     Value segment = b.create<memref::LoadOp>(l, context.operands[1], ValueRange{context.batch, j});
     return b.create<arith::AndIOp>(l, compare(b, l, CmpIPredicate::sge, segment, range.first),
                                    compare(b, l, CmpIPredicate::sle, segment, range.second));
@@ -263,6 +265,8 @@ Value TensorMaskAttr::predicate(OpBuilder &builder, Location loc, const MaskCont
     index = math.clampIndex(index, math.dim(flags, dimension));
   return loadFlag(builder, loc, flags, indices);
 }
+
+bool TensorMaskAttr::dependsOnHead() const { return true; }
 
 KeyClasses TensorMaskAttr::classify(OpBuilder &builder, Location loc, const MaskContext &context, Value begin,
                                     Value end) const {

@@ -110,6 +110,9 @@ def Attention_OnlineOp : Attention_Op<"online", [AttrSizedOperandSegments, Recur
     Query, key and value are memrefs of two dimensions (rows x head dim); `position` is batch entry, query head,
     first query, first key, query length, key length of the whole. `attn.normalize` ends the sequence of steps.
 
+    A query of three dimensions (heads x queries x head dim) holds the rows of several query heads of one key head:
+    row r is query `r % queries` of head `r / queries`, counted from the position's.
+
     ```mlir
     %acc1, %max1, %sum1 = attn.online ins(%q, %k, %v : memref<24x64xbf16>, memref<?x64xbf16>, memref<?x64xbf16>)
         state(%acc, %max, %sum : !tile.tile<24x64xf32>, !tile.tile<24xf32>, !tile.tile<24xf32>)
@@ -145,7 +148,8 @@ def Attention_NormalizeOp : Attention_Op<"normalize"> {
   let summary = "The output and the logarithm of the denominator from the state of an online softmax";
   let description = [{
     `out = acc / sum` and `lse = ln(2) * max + ln(sum)`; 0 and -inf for a row that attended nothing. `rows` of the
-    block exist. `out` has two dimensions (rows x head dim), `lse` one.
+    block exist. `out` has two dimensions (rows x head dim), `lse` one; or three (heads x queries x head dim) and two,
+    for the rows of several query heads.
 
     ```mlir
     attn.normalize %acc, %max, %sum rows(%n) outs(%out : memref<?x64xbf16>) lse(%lse : memref<?xf32>)
@@ -185,6 +189,29 @@ def Attention_MergeOp : Attention_Op<"merge", [DestinationStyleOpInterface,
   let hasVerifier = 1;
   let hasFolder = 1;
   let extraClassDeclaration = "::mlir::MutableOperandRange getDpsInitsMutable() { return {*this, 4, 2}; }";
+}
+
+def Attention_MergeSplitsOp : Attention_Op<"merge_splits"> {
+  let summary = "Join the results of attentions over many disjoint sets of keys";
+  let description = [{
+    What `attn.merge` does for two results, for all parts along the first dimension of `parts` and `part_lse`, in their
+    order: `lse = ln(sum_n exp(part_lse_n))`, `out = sum_n exp(part_lse_n - lse) parts_n`. Rows that are empty in all parts
+    give the empty row. `tiles.queries` is the most rows (heads x queries) that there can be.
+
+    ```mlir
+    attn.merge_splits ins(%parts, %part_lse : memref<?x?x?x64xf32>, memref<?x?x?xf32>)
+                      outs(%out : memref<?x?x64xbf16>) lse(%lse : memref<?x?xf32>)
+                      {tiles = #attn.tiles<queries = 16, keys = 256, granule = 64, compute = f32, split = 2048>}
+    ```
+  }];
+  let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$parts, Arg<AnyMemRef, "", [MemRead]>:$part_lse,
+                       Arg<AnyMemRef, "", [MemWrite]>:$out, Arg<Optional<AnyMemRef>, "", [MemWrite]>:$lse,
+                       Attention_TilesAttr:$tiles);
+  let assemblyFormat = [{
+    `ins` `(` $parts `,` $part_lse `:` type($parts) `,` type($part_lse) `)` `outs` `(` $out `:` type($out) `)`
+    (`lse` `(` $lse^ `:` type($lse) `)`)? attr-dict
+  }];
+  let hasVerifier = 1;
 }
 
 def Attention_YieldOp : Attention_Op<"yield", [Pure, Terminator, ParentOneOf<["SdpaOp", "OnlineOp"]>]> {

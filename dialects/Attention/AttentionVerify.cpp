@@ -243,13 +243,25 @@ static LogicalResult verifyResults(Operation *op, ArrayRef<Named> outs) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t queries, int64_t keys,
-                                int64_t granule, Type compute) {
+                                int64_t granule, Type compute, int64_t split, Attribute few) {
   if (queries < 1 || keys < 1)
     return emitError() << "expected tiles of 1 or more queries and keys, got " << queries << " and " << keys;
   if (granule < 1 || keys % granule != 0)
     return emitError() << "expected a granule that divides the " << keys << " keys, got " << granule;
   if (!compute.isF32() && !compute.isF64())
     return emitError() << "expected to compute in f32 or f64, got " << compute;
+  if (split < 0 || split % keys != 0)
+    return emitError() << "expected a split that is a multiple of the " << keys << " keys of a tile, got " << split;
+  if (!few)
+    return success();
+  auto other = llvm::dyn_cast<TilesAttr>(few);
+  if (!other)
+    return emitError() << "expected tiles for few queries, got " << few;
+  if (other.getSplit() == 0 || other.getFew())
+    return emitError() << "expected tiles for few queries with a split and no further tiles, got " << few;
+  if (other.getCompute() != compute)
+    return emitError() << "expected tiles for few queries that accumulate in " << compute << ", got "
+                       << other.getCompute();
   return success();
 }
 
@@ -351,14 +363,18 @@ LogicalResult OnlineOp::verify() {
   if (failed(verifyContainersWithMasks(*this, all)))
     return failure();
 
-  if (failed(verifyRank(op, query, 2, "[rows, D]")) || failed(verifyRank(op, key, 2, "[keys, D]")) ||
-      failed(verifyRank(op, value, 2, "[keys, Dv]")) || failed(verifyInputElements(op, {query, key, value})))
+  // The rows of several heads have a dimension more.
+  bool grouped = query.type.hasRank() && query.type.getRank() == 3;
+  unsigned headDim = grouped ? 2 : 1;
+  if (failed(verifyRank(op, query, headDim + 1, grouped ? "[heads, queries, D]" : "[rows, D]")) ||
+      failed(verifyRank(op, key, 2, "[keys, D]")) || failed(verifyRank(op, value, 2, "[keys, Dv]")) ||
+      failed(verifyInputElements(op, {query, key, value})))
     return failure();
   for (const Named &operand : {query, key, value})
     if (failed(verifySize(op, operand)))
       return failure();
-  if (failed(verifyHeadDim(op, query, 1, "head dimension D")) ||
-      failed(verifySameSize(op, "head dimension", query, 1, key, 1)) ||
+  if (failed(verifyHeadDim(op, query, headDim, "head dimension D")) ||
+      failed(verifySameSize(op, "head dimension", query, headDim, key, 1)) ||
       failed(verifyHeadDim(op, value, 1, "head dimension Dv")) ||
       failed(verifySameSize(op, "length", key, 0, value, 0)))
     return failure();
@@ -384,7 +400,7 @@ LogicalResult OnlineOp::verify() {
                          << " values (batch, head, first query, first key, query length, key length), got "
                          << getPosition().size();
   SmallVector<int64_t> shape(5, ShapedType::kDynamic);
-  shape.append({query.size(1), value.size(1)});
+  shape.append({query.size(headDim), value.size(1)});
   if (getBias() &&
       failed(verifyBias(op, named("bias", getBias()), SmallVector<int64_t>(4, ShapedType::kDynamic), compute)))
     return failure();
@@ -407,22 +423,68 @@ LogicalResult NormalizeOp::verify() {
   Type compute = states[0].element();
   if (!compute.isF32() && !compute.isF64())
     return emitOpError() << "expected acc of element type f32 or f64, got " << compute;
-  if (failed(verifyState(op, states, compute)) || failed(verifyRank(op, out, 2, "[rows, Dv]")) ||
+  bool grouped = out.type.hasRank() && out.type.getRank() == 3;
+  unsigned headDim = grouped ? 2 : 1;
+  if (failed(verifyState(op, states, compute)) ||
+      failed(verifyRank(op, out, headDim + 1, grouped ? "[heads, queries, Dv]" : "[rows, Dv]")) ||
       failed(verifySize(op, out)))
     return failure();
   if (!isSupportedFloat(out.element()))
     return emitOpError() << "expected out of element type f64, f32, f16 or bf16, got " << out.element();
-  if (!ShapedType::isDynamic(out.size(1)) && out.size(1) > states[0].size(1))
+  if (!ShapedType::isDynamic(out.size(headDim)) && out.size(headDim) > states[0].size(1))
     return emitOpError() << "expected out of no more than the " << states[0].size(1) << " columns of acc, got "
-                         << out.size(1);
+                         << out.size(headDim);
   if (!getLse())
     return success();
   Named lse = named("lse", getLse());
-  if (failed(verifyRank(op, lse, 1, "[rows]")) || failed(verifySize(op, lse)))
+  if (failed(verifyRank(op, lse, headDim, grouped ? "[heads, queries]" : "[rows]")) || failed(verifySize(op, lse)))
     return failure();
   if (lse.element() != compute)
     return emitOpError() << "expected lse of element type " << compute << ", got " << lse.element();
-  return verifySameSize(op, "number of rows", out, 0, lse, 0);
+  if (grouped && failed(verifySameSize(op, "number of queries", out, 1, lse, 1)))
+    return failure();
+  return verifySameSize(op, grouped ? "number of heads" : "number of rows", out, 0, lse, 0);
+}
+
+//===----------------------------------------------------------------------===//
+// MergeSplitsOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult MergeSplitsOp::verify() {
+  Operation *op = getOperation();
+  Named parts = named("parts", getParts()), partLse = named("part_lse", getPartLse()), out = named("out", getOut());
+  Type compute = getTiles().getCompute();
+  if (failed(verifyRank(op, parts, 4, "[N, heads, queries, Dv]")) ||
+      failed(verifyRank(op, partLse, 3, "[N, heads, queries]")) ||
+      failed(verifyRank(op, out, 3, "[heads, queries, Dv]")) || failed(verifyHeadDim(op, out, 2, "head dimension Dv")))
+    return failure();
+  for (const Named &operand : {parts, partLse, out})
+    if (failed(verifySize(op, operand)))
+      return failure();
+  SmallVector<Named> computed = {parts, partLse}, outs = {out};
+  if (getLse()) {
+    Named lse = named("lse", getLse());
+    if (failed(verifyRank(op, lse, 2, "[heads, queries]")) || failed(verifySize(op, lse)))
+      return failure();
+    computed.push_back(lse);
+    outs.push_back(lse);
+  }
+  for (const Named &operand : computed)
+    if (operand.element() != compute)
+      return emitOpError() << "expected " << operand.name << " of element type " << compute
+                           << ", that of the tiles, got " << operand.element();
+  if (!isSupportedFloat(out.element()))
+    return emitOpError() << "expected out of element type f64, f32, f16 or bf16, got " << out.element();
+  static constexpr StringLiteral names[] = {"number of parts", "number of heads", "number of queries",
+                                            "head dimension"};
+  for (unsigned dimension = 0; dimension < 3; ++dimension)
+    if (failed(verifySameSize(op, names[dimension], parts, dimension, partLse, dimension)))
+      return failure();
+  for (const Named &operand : outs)
+    for (unsigned dimension = 0; dimension < operand.type.getRank(); ++dimension)
+      if (failed(verifySameSize(op, names[dimension + 1], parts, dimension + 1, operand, dimension)))
+        return failure();
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

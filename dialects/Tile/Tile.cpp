@@ -82,7 +82,7 @@ LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError, Arr
     llvm::interleave(shape, error, "x");
     return error << "x" << elementType;
   }
-  if (layout && !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr>(layout))
+  if (layout && !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr, InPlaceLayoutAttr>(layout))
     return emitError() << "expected a tile layout, got " << layout;
   return success();
 }
@@ -112,6 +112,12 @@ LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitErr
   return success();
 }
 
+LogicalResult InPlaceLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t lanes) {
+  if (lanes < 1)
+    return emitError() << "expected 1 or more lanes, got " << lanes;
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Verifiers
 //===----------------------------------------------------------------------===//
@@ -126,7 +132,8 @@ LogicalResult SplatOp::verify() {
 
 /// The memory side of a load or store: as many offsets as the memory has dimensions, as many extents as the tile has,
 /// and memory of at least the tile's rank.
-static LogicalResult verifyAccess(Operation *op, Type type, OperandRange offsets, OperandRange valid, TileType tile) {
+static LogicalResult verifyAccess(Operation *op, Type type, OperandRange offsets, OperandRange valid, TileType tile,
+                                  bool grouped) {
   auto memory = dyn_cast<MemRefType>(type);
   if (!memory)
     return op->emitOpError() << "expected ranked memory, got " << type;
@@ -134,8 +141,8 @@ static LogicalResult verifyAccess(Operation *op, Type type, OperandRange offsets
     return op->emitOpError() << "expected " << memory.getRank() << " offsets, one a dimension of the memory, got "
                              << offsets.size();
   size_t rank = tile.getShape().size();
-  if (static_cast<int64_t>(rank) > memory.getRank())
-    return op->emitOpError() << "expected memory of rank " << rank << " or more, got " << memory.getRank();
+  if (int64_t least = rank + grouped; least > memory.getRank())
+    return op->emitOpError() << "expected memory of rank " << least << " or more, got " << memory.getRank();
   if (!valid.empty() && valid.size() != rank)
     return op->emitOpError() << "expected " << rank << " valid extents, one a dimension of the tile, got "
                              << valid.size();
@@ -146,7 +153,7 @@ static LogicalResult verifyAccess(Operation *op, Type type, OperandRange offsets
 
 LogicalResult LoadOp::verify() {
   auto tile = cast<TileType>(getResult().getType());
-  if (failed(verifyAccess(*this, getSource().getType(), getOffsets(), getValid(), tile)))
+  if (failed(verifyAccess(*this, getSource().getType(), getOffsets(), getValid(), tile, getGrouped())))
     return failure();
   Type element = cast<MemRefType>(getSource().getType()).getElementType();
   if (element.getIntOrFloatBitWidth() > tile.getElementType().getIntOrFloatBitWidth())
@@ -157,7 +164,7 @@ LogicalResult LoadOp::verify() {
 
 LogicalResult StoreOp::verify() {
   return verifyAccess(*this, getDestination().getType(), getOffsets(), getValid(),
-                      cast<TileType>(getValue().getType()));
+                      cast<TileType>(getValue().getType()), getGrouped());
 }
 
 LogicalResult DotOp::verify() {

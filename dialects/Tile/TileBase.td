@@ -59,6 +59,17 @@ def Tile_PanelLayout : Tile_Attr<"PanelLayout", "panels"> {
   let genVerifyDecl = 1;
 }
 
+def Tile_InPlaceLayout : Tile_Attr<"InPlaceLayout", "in_place"> {
+  let summary = "The right-hand operand of a dot, read where it lies";
+  let description = [{
+    Nothing is copied: the dot reads the loaded memory itself, in vectors of `lanes` elements along its rows, and widens them
+    in registers. It is for operands that are read once, by few rows, at the speed of the memory they come from.
+  }];
+  let parameters = (ins "int64_t":$lanes);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Types
 //===----------------------------------------------------------------------===//

@@ -35,14 +35,20 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments]> {
     wide. `valid` gives the number of rows (and columns) that exist; the rest is zero and is not read. A missing extent
     is the tile's own size.
 
+    With `grouped` the tile's rows run on over one dimension more, as the rows of several query heads do: with n the
+    memory's size along the dimension that rows run along, row r lies at `r / n` along the dimension before it and
+    `r % n` along it. `streamed` says that nothing else reads the memory again soon, so that a copy of it would not pay.
+
     ```mlir
     %q = tile.load %m[%i, %z] valid(%rows, %d) : memref<?x64xbf16, strided<[?, 1]>> -> !tile.tile<24x64xf32>
     ```
   }];
-  let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$source, Variadic<Index>:$offsets, Variadic<Index>:$valid);
+  let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$source, Variadic<Index>:$offsets, Variadic<Index>:$valid,
+                       UnitAttr:$grouped, UnitAttr:$streamed);
   let results = (outs Tile_AnyTile:$result);
   let assemblyFormat = [{
-    $source `[` $offsets `]` (`valid` `(` $valid^ `)`)? attr-dict `:` type($source) `->` type($result)
+    $source `[` $offsets `]` (`grouped` $grouped^)? (`streamed` $streamed^)? (`valid` `(` $valid^ `)`)? attr-dict
+    `:` type($source) `->` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -51,16 +57,17 @@ def Tile_StoreOp : Tile_Op<"store", [AttrSizedOperandSegments]> {
   let summary = "Write the valid extent of a tile to memory";
   let description = [{
     The reverse of `tile.load`; elements are rounded once to the element type of the destination. Nothing outside the
-    valid extent is written.
+    valid extent is written. `grouped` is as there.
 
     ```mlir
     tile.store %acc, %m[%i, %z] valid(%rows, %d) : !tile.tile<24x64xf32>, memref<?x64xbf16, strided<[?, 1]>>
     ```
   }];
   let arguments = (ins Tile_AnyTile:$value, Arg<AnyMemRef, "", [MemWrite]>:$destination, Variadic<Index>:$offsets,
-                       Variadic<Index>:$valid);
+                       Variadic<Index>:$valid, UnitAttr:$grouped);
   let assemblyFormat = [{
-    $value `,` $destination `[` $offsets `]` (`valid` `(` $valid^ `)`)? attr-dict `:` type($value) `,` type($destination)
+    $value `,` $destination `[` $offsets `]` (`grouped` $grouped^)? (`valid` `(` $valid^ `)`)? attr-dict
+    `:` type($value) `,` type($destination)
   }];
   let hasVerifier = 1;
 }

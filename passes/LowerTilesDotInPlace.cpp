@@ -1,0 +1,362 @@
+//===- LowerTilesDotInPlace.cpp - Products that read memory in place ------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Products of few rows with an operand that is read once, from memory. They are bound by that memory, so nothing is
+/// packed: vectors run along the operand's rows, are widened in registers, and the arithmetic only has to keep up.
+///
+/// q * k^T: one vector of partial sums for each pair of a row and a key. As many of them as a vector has lanes are
+/// summed together: log2(lanes) rounds of blend, shuffle and add, each of which halves the vectors, cost about 3
+/// operations a pair where a sum of each on its own would cost 4 rounds. p * v: the operand's rows are added up with
+/// broadcast weights.
+///
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "passes/LowerTiles.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::cpu;
+
+namespace {
+
+/// A vector's worth of an operand's row: `count` columns from `column` on. Where a row does not end at a whole vector,
+/// the last one is read so that it ends with the row, and moved to its place.
+struct Chunk {
+  int64_t column, count;
+};
+
+struct InPlaceEmitter {
+  Location loc;
+  int64_t lanes;
+  /// Scratch, and its element type.
+  Value lhs, accumulator, result;
+  Type element;
+  /// The operand: memory of two dimensions whose rows are contiguous.
+  Value source;
+  Value numRows, numKeys;
+  SmallVector<Chunk> chunks;
+  function_ref<Value(MemRefType)> allocate;
+
+  VectorType type() const { return VectorType::get({lanes}, element); }
+  Value zero(OpBuilder &b) const { return b.create<arith::ConstantOp>(loc, type(), b.getZeroAttr(type())); }
+  bool isWhole(const Chunk &chunk) const { return chunk.count == lanes; }
+
+  /// Rows of one block of a product, and what is left for single rows. With 16 lanes a block of 4 rows and 4 keys or
+  /// vectors has as many accumulators as lanes, and loads half a vector for each multiplication.
+  int64_t blockRows() const { return lanes >= 16 ? 4 : lanes >= 4 ? 2 : 1; }
+
+  /// How many rows are taken in blocks. Three of four rows are, too: scratch has room for the fourth.
+  Value rowsInBlocks(OpBuilder &b) const {
+    IndexBuilder index{b, loc};
+    int64_t rows = blockRows();
+    if (rows == 1)
+      return index.constant(0);
+    Value up = rows == 4 ? index.add(numRows, index.constant(1)) : numRows;
+    Value whole = b.create<arith::DivUIOp>(loc, up, index.constant(rows));
+    return index.mul(whole, rows);
+  }
+
+  /// The operand's columns `column` (a chunk's, or a value) of row `row`, widened.
+  Value readVector(OpBuilder &b, Value row, Value column) const {
+    auto stored = VectorType::get({lanes}, cast<MemRefType>(source.getType()).getElementType());
+    return convertFloat(b, loc, b.create<vector::LoadOp>(loc, stored, source, ValueRange{row, column}), element);
+  }
+  Value read(OpBuilder &b, Value row, const Chunk &chunk) const {
+    IndexBuilder index{b, loc};
+    if (isWhole(chunk))
+      return readVector(b, row, index.constant(chunk.column));
+    Value last = readVector(b, row, index.constant(chunk.column - (lanes - chunk.count)));
+    SmallVector<int64_t> lanesOfLast;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      lanesOfLast.push_back(lane < chunk.count ? lane + lanes - chunk.count : lanes);
+    return b.create<vector::ShuffleOp>(loc, last, zero(b), lanesOfLast);
+  }
+  Value readLhs(OpBuilder &b, Value row, Value column) const {
+    return b.create<vector::LoadOp>(loc, type(), lhs, ValueRange{row, column});
+  }
+
+  /// Lane i of the result is the sum of the lanes of vector i, of as many vectors as lanes.
+  Value sumEach(OpBuilder &b, SmallVector<Value> vectors) const {
+    for (int64_t half = lanes / 2; half >= 1; half /= 2) {
+      SmallVector<int64_t> straight, crossed;
+      for (int64_t lane = 0; lane < lanes; ++lane) {
+        straight.push_back(lane & half ? lanes + lane : lane);
+        crossed.push_back(lane & half ? lanes + lane - half : lane + half);
+      }
+      SmallVector<Value> next;
+      for (int64_t i = 0; i < half; ++i) {
+        Value x = vectors[i], y = vectors[i + half];
+        Value kept = b.create<vector::ShuffleOp>(loc, x, y, straight),
+              moved = b.create<vector::ShuffleOp>(loc, x, y, crossed);
+        next.push_back(b.create<arith::AddFOp>(loc, kept, moved));
+      }
+      vectors = std::move(next);
+    }
+    return vectors[0];
+  }
+
+  void storeScores(OpBuilder &b, Value scores, Value row, Value key) const {
+    if (accumulator) {
+      Value before =
+          b.create<vector::LoadOp>(loc, cast<VectorType>(scores.getType()), accumulator, ValueRange{row, key});
+      scores = b.create<arith::AddFOp>(loc, scores, before);
+    }
+    b.create<vector::StoreOp>(loc, scores, result, ValueRange{row, key});
+  }
+
+  /// The products of `rows` rows from `row` on with `lanes / rows` keys from `key` on.
+  void emitScoresOfBlock(OpBuilder &b, int64_t rows, Value row, Value key) {
+    IndexBuilder index{b, loc};
+    int64_t keys = lanes / rows;
+    SmallVector<Value> rowIndices, keyIndices, sums(lanes, zero(b));
+    for (int64_t r = 0; r < rows; ++r)
+      rowIndices.push_back(index.add(row, index.constant(r)));
+    for (int64_t k = 0; k < keys; ++k)
+      keyIndices.push_back(index.add(key, index.constant(k)));
+    auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, function_ref<Value(Value)> ofKey, Value column) {
+      SmallVector<Value> left;
+      for (Value r : rowIndices)
+        left.push_back(readLhs(b, r, column));
+      for (int64_t k = 0; k < keys; ++k) {
+        Value right = ofKey(keyIndices[k]);
+        for (int64_t r = 0; r < rows; ++r)
+          sums[r * keys + k] = b.create<vector::FMAOp>(loc, left[r], right, sums[r * keys + k]);
+      }
+    };
+    int64_t whole = llvm::count_if(chunks, [&](const Chunk &chunk) { return isWhole(chunk); });
+    if (whole) {
+      auto loop =
+          b.create<scf::ForOp>(loc, index.constant(0), index.constant(whole * lanes), index.constant(lanes), sums,
+                               [&](OpBuilder &b, Location loc, Value column, ValueRange carried) {
+                                 SmallVector<Value> next(carried);
+                                 accumulate(b, next, [&](Value key) { return readVector(b, key, column); }, column);
+                                 b.create<scf::YieldOp>(loc, next);
+                               });
+      sums = SmallVector<Value>(loop.getResults());
+    }
+    if (!isWhole(chunks.back()))
+      accumulate(b, sums, [&](Value key) { return read(b, key, chunks.back()); }, index.constant(chunks.back().column));
+    Value scores = sumEach(b, sums);
+    for (int64_t r = 0; r < rows; ++r) {
+      Value ofRow =
+          rows == 1 ? scores : b.create<vector::ExtractStridedSliceOp>(loc, scores, r * keys, keys, 1).getResult();
+      storeScores(b, ofRow, rowIndices[r], key);
+    }
+  }
+
+  /// The products of one row with `lanes` keys from `key` on. Keys are read one after the other, as memory likes it
+  /// best; their partial sums wait in scratch.
+  void emitScoresOfRow(OpBuilder &b, Value partial, Value row, Value key) {
+    IndexBuilder index{b, loc};
+    SmallVector<Value> left;
+    for (const Chunk &chunk : chunks)
+      left.push_back(readLhs(b, row, index.constant(chunk.column)));
+    buildLoop(b, loc, index.constant(0), index.constant(lanes), 1, [&](OpBuilder &b, Value k) {
+      Value at = b.create<arith::AddIOp>(loc, key, k), sum;
+      for (auto [chunk, query] : llvm::zip(chunks, left)) {
+        Value right = read(b, at, chunk);
+        sum = sum ? b.create<vector::FMAOp>(loc, query, right, sum).getResult()
+                  : b.create<arith::MulFOp>(loc, query, right).getResult();
+      }
+      b.create<vector::StoreOp>(loc, sum, partial, ValueRange{k, index.constant(0)});
+    });
+    SmallVector<Value> sums;
+    for (int64_t k = 0; k < lanes; ++k)
+      sums.push_back(b.create<vector::LoadOp>(loc, type(), partial, ValueRange{index.constant(k), index.constant(0)}));
+    storeScores(b, sumEach(b, sums), row, key);
+  }
+
+  /// result = accumulator + lhs * source^T, keys in groups of `lanes`. The last group begins early enough to end with
+  /// the last key, and some keys are done twice; there are at least `lanes` keys in memory.
+  void emitScores(OpBuilder &b) {
+    IndexBuilder index{b, loc};
+    Value partial = allocate(MemRefType::get({lanes, lanes}, element));
+    Value inBlocks = rowsInBlocks(b), last = b.create<arith::SubIOp>(loc, numKeys, index.constant(lanes));
+    last = b.create<arith::MaxSIOp>(loc, last, index.constant(0));
+    int64_t rows = blockRows();
+    buildLoop(b, loc, index.constant(0), numKeys, lanes, [&](OpBuilder &b, Value group) {
+      IndexBuilder index{b, loc};
+      Value key = index.min(group, last);
+      if (rows > 1)
+        buildLoop(b, loc, index.constant(0), inBlocks, rows, [&](OpBuilder &b, Value row) {
+          buildLoop(b, loc, index.constant(0), index.constant(lanes), lanes / rows, [&](OpBuilder &b, Value k) {
+            emitScoresOfBlock(b, rows, row, b.create<arith::AddIOp>(loc, key, k));
+          });
+        });
+      buildLoop(b, loc, inBlocks, numRows, 1, [&](OpBuilder &b, Value row) { emitScoresOfRow(b, partial, row, key); });
+    });
+  }
+
+  /// The weighted sum of all keys' rows, for `rows` rows of weights and the chunks `[first, first + count)`, moved
+  /// right by `shift` columns.
+  void emitValuesOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Chunk> block, Value shift, bool skipZeros) {
+    IndexBuilder index{b, loc};
+    SmallVector<Value> rowIndices, columns, sums;
+    for (int64_t r = 0; r < rows; ++r)
+      rowIndices.push_back(index.add(row, index.constant(r)));
+    for (const Chunk &chunk : block)
+      columns.push_back(index.add(index.constant(chunk.column), shift));
+    for (Value r : rowIndices)
+      for (Value c : columns)
+        sums.push_back(accumulator ? b.create<vector::LoadOp>(loc, type(), accumulator, ValueRange{r, c}).getResult()
+                                   : zero(b));
+    auto loop =
+        b.create<scf::ForOp>(loc, index.constant(0), numKeys, index.constant(1), sums,
+                             [&](OpBuilder &b, Location loc, Value key, ValueRange carried) {
+                               SmallVector<Value> next(carried), right;
+                               for (auto [chunk, column] : llvm::zip(block, columns))
+                                 right.push_back(isWhole(chunk) ? readVector(b, key, column) : read(b, key, chunk));
+                               for (int64_t r = 0; r < rows; ++r) {
+                                 Value weight = b.create<memref::LoadOp>(loc, lhs, ValueRange{rowIndices[r], key});
+                                 Value wide = b.create<vector::BroadcastOp>(loc, type(), weight), used;
+                                 // Zero times NaN is NaN: what is masked is not added at all.
+                                 if (skipZeros)
+                                   used = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::UNE, wide, zero(b));
+                                 for (size_t c = 0; c < block.size(); ++c) {
+                                   Value &sum = next[r * block.size() + c];
+                                   Value more = b.create<vector::FMAOp>(loc, wide, right[c], sum);
+                                   sum = used ? b.create<arith::SelectOp>(loc, used, more, sum).getResult() : more;
+                                 }
+                               }
+                               b.create<scf::YieldOp>(loc, next);
+                             });
+    for (int64_t r = 0; r < rows; ++r)
+      for (size_t c = 0; c < block.size(); ++c)
+        b.create<vector::StoreOp>(loc, loop.getResult(r * block.size() + c), result,
+                                  ValueRange{rowIndices[r], columns[c]});
+  }
+
+  /// All columns, at most `most` chunks at a time. Blocks of whole chunks are a loop.
+  void emitValuesOfRows(OpBuilder &b, int64_t rows, Value row, int64_t most, bool skipZeros) {
+    IndexBuilder index{b, loc};
+    ArrayRef<Chunk> rest = chunks;
+    int64_t whole = llvm::count_if(chunks, [&](const Chunk &chunk) { return isWhole(chunk); });
+    if (int64_t blocks = whole / most; blocks > 1) {
+      buildLoop(
+          b, loc, index.constant(0), index.constant(blocks * most * lanes), most * lanes,
+          [&](OpBuilder &b, Value shift) { emitValuesOfBlock(b, rows, row, rest.take_front(most), shift, skipZeros); });
+      rest = rest.drop_front(blocks * most);
+    }
+    for (; !rest.empty(); rest = rest.drop_front(std::min<size_t>(most, rest.size())))
+      emitValuesOfBlock(b, rows, row, rest.take_front(most), index.constant(0), skipZeros);
+  }
+
+  /// result = accumulator + lhs * source.
+  void emitValues(OpBuilder &b, bool skipZeros) {
+    IndexBuilder index{b, loc};
+    Value inBlocks = rowsInBlocks(b);
+    int64_t rows = blockRows();
+    if (rows > 1)
+      buildLoop(b, loc, index.constant(0), inBlocks, rows,
+                [&](OpBuilder &b, Value row) { emitValuesOfRows(b, rows, row, /*most=*/4, skipZeros); });
+    buildLoop(b, loc, inBlocks, numRows, 1,
+              [&](OpBuilder &b, Value row) { emitValuesOfRows(b, 1, row, /*most=*/8, skipZeros); });
+  }
+};
+
+/// The tile's memory as `memref<?x?xT, strided<[?, 1], offset: ?>>`, so that vectors can be read from its rows: the
+/// memory itself, or a copy where its columns are not contiguous, where a row is shorter than a vector, or where there
+/// are fewer rows than `least`. A copy is padded with zeros to whole vectors and to `least` rows.
+Value emitReadableRows(OpBuilder &b, Location loc, const TileBuffer &tile, ArrayRef<int64_t> shape, int64_t lanes,
+                       int64_t least, function_ref<Value(MemRefType)> allocate) {
+  IndexBuilder index{b, loc};
+  auto type = cast<MemRefType>(tile.memory.getType());
+  int64_t columns = shape[1], dynamic = ShapedType::kDynamic;
+  auto readable = MemRefType::get({dynamic, dynamic}, type.getElementType(),
+                                  StridedLayoutAttr::get(b.getContext(), dynamic, {dynamic, 1}));
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  bool strided = succeeded(getStridesAndOffset(type, strides, offset));
+  int64_t inner = strided ? strides.back() : dynamic;
+  SmallVector<Value> start(tile.indices);
+
+  auto copy = [&](OpBuilder &b) -> Value {
+    IndexBuilder index{b, loc};
+    int64_t padded = std::max(columns, lanes), rows = std::max(shape[0], least);
+    Value scratch = allocate(MemRefType::get({rows, padded}, type.getElementType()));
+    Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
+    auto fill = [&](OpBuilder &b, Value row, int64_t first) {
+      buildLoop(b, loc, index.constant(first), index.constant(padded), 1, [&](OpBuilder &b, Value column) {
+        b.create<memref::StoreOp>(loc, zero, scratch, ValueRange{row, column});
+      });
+    };
+    buildLoop(b, loc, index.constant(0), tile.rows, 1, [&](OpBuilder &b, Value row) {
+      buildLoop(b, loc, index.constant(0), index.constant(columns), 1, [&](OpBuilder &b, Value column) {
+        IndexBuilder index{b, loc};
+        SmallVector<Value> at(start);
+        at[at.size() - 2] = index.add(at[at.size() - 2], row);
+        at.back() = index.add(at.back(), column);
+        Value x = b.create<memref::LoadOp>(loc, tile.memory, at);
+        b.create<memref::StoreOp>(loc, x, scratch, ValueRange{row, column});
+      });
+      if (columns < padded)
+        fill(b, row, columns);
+    });
+    if (least > 0)
+      buildLoop(b, loc, tile.rows, index.constant(least), 1, [&](OpBuilder &b, Value row) { fill(b, row, 0); });
+    return b.create<memref::ReinterpretCastOp>(loc, readable, scratch, OpFoldResult(b.getIndexAttr(0)),
+                                               ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(padded)},
+                                               ArrayRef<OpFoldResult>{b.getIndexAttr(padded), b.getIndexAttr(1)});
+  };
+  if (columns < lanes || (inner != 1 && inner != dynamic))
+    return copy(b);
+
+  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, tile.memory);
+  auto inPlace = [&](OpBuilder &b) -> Value {
+    IndexBuilder index{b, loc};
+    Value first = metadata.getOffset();
+    for (auto [at, stride] : llvm::zip(start, metadata.getStrides()))
+      if (!isConstantIntValue(at, 0))
+        first = index.add(first, b.create<arith::MulIOp>(loc, at, stride));
+    Value step = metadata.getStrides()[type.getRank() - 2];
+    return b.create<memref::ReinterpretCastOp>(loc, readable, metadata.getBaseBuffer(), OpFoldResult(first),
+                                               ArrayRef<OpFoldResult>{tile.rows, b.getIndexAttr(columns)},
+                                               ArrayRef<OpFoldResult>{step, b.getIndexAttr(1)});
+  };
+  Value condition;
+  auto require = [&](Value fact) {
+    condition = condition ? b.create<arith::AndIOp>(loc, condition, fact).getResult() : fact;
+  };
+  if (inner == dynamic)
+    require(b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, metadata.getStrides().back(), index.constant(1)));
+  if (least > 0)
+    require(b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::sge, tile.rows, index.constant(least)));
+  if (!condition)
+    return inPlace(b);
+  auto choice = b.create<scf::IfOp>(
+      loc, condition, [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, inPlace(b)); },
+      [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, copy(b)); });
+  return choice.getResult(0);
+}
+
+} // namespace
+
+void cpu::emitDotInPlace(OpBuilder &b, tile::DotOp op, int64_t lanes, const TileBuffer &lhs, const TileBuffer &rhs,
+                         Value accumulator, Value result, function_ref<Value(MemRefType)> allocate) {
+  Location loc = op.getLoc();
+  IndexBuilder index{b, loc};
+  auto rhsType = cast<tile::TileType>(op.getRhs().getType());
+  int64_t rows = cast<tile::TileType>(op.getLhs().getType()).getShape()[0];
+  InPlaceEmitter emitter{loc,           lanes,
+                         lhs.memory,    accumulator,
+                         result,        cast<MemRefType>(result.getType()).getElementType(),
+                         /*source=*/{}, lhs.rows ? lhs.rows : index.constant(rows),
+                         rhs.rows,
+                         /*chunks=*/{}, allocate};
+  // A copy pads short rows to one whole vector.
+  int64_t columns = std::max(rhsType.getShape()[1], lanes);
+  for (int64_t column = 0; column < columns; column += lanes)
+    emitter.chunks.push_back({column, std::min(lanes, columns - column)});
+  bool transposed = op.getTransposed();
+  emitter.source = emitReadableRows(b, loc, rhs, rhsType.getShape(), lanes, transposed ? lanes : 0, allocate);
+  if (transposed)
+    emitter.emitScores(b);
+  else
+    emitter.emitValues(b, op.getSkipZeros());
+}
