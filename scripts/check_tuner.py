@@ -30,10 +30,10 @@ from flashc.bench import cases, problem
 from flashc.bench.cases import WINDOW, Case
 
 Tiles = tuple[int, int]
-ROWS = (6, 12, 18, 24, 30, 36, 48, 60, 72, 96, 120, 144, 192)
-KEYS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096)
-#: Seconds of one candidate's turn in a pass, and the share of candidates that go on to the next pass.
-PASSES = ((0.01, 0.4), (0.03, 0.3), (0.06, 0.3))
+ROWS = (6, 12, 18, 24, 30, 36, 42, 48, 60, 72, 84, 96, 120, 144, 192, 240)
+KEYS = (64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048, 4096)
+#: A pass of the search: turns of each candidate, seconds of one, and the share of candidates that go on to the next pass.
+PASSES = ((1, 0.005, 0.3), (3, 0.03, 0.3), (3, 0.06, 0.3))
 FINALISTS = 3
 
 TUNE = """
@@ -113,9 +113,9 @@ def search(case: Case, arrays: tuple[Any, Any, Any], out: Any, clock: Clock) -> 
     for candidate in found:
         candidate.call()
         clock.turn(candidate, 0.0)
-    for budget, share in PASSES:
+    for turns, budget, share in PASSES:
         times: dict[Tiles | None, list[float]] = {candidate.tiles: [] for candidate in found}
-        for _ in range(3):
+        for _ in range(turns):
             for candidate in found:
                 times[candidate.tiles].append(clock.turn(candidate, budget))
         found.sort(key=lambda candidate: statistics.median(times[candidate.tiles]))
