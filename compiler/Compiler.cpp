@@ -4,6 +4,7 @@
 #include "compiler/KernelInterface.h"
 #include "compiler/LlvmBackend.h"
 #include "compiler/targets/X86.h"
+#include "dialects/Attention/Attention.h"
 #include "runtime/include/flashc/runtime.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -55,9 +56,14 @@ private:
                                                           KernelInterface &interface);
   std::string describe(const KernelInterface &interface) const;
 
+  /// Remembers the tiles of the attention that has most of them.
+  void readTiles(ModuleOp module);
+
   const Target &target;
   const CompileOptions &options;
   llvm::LLVMContext context;
+  /// Of the most demanding variant; not chosen where there is no attention.
+  TileSizes tiles;
 };
 
 LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline,
@@ -70,6 +76,15 @@ LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const P
   if (shown)
     show(stage.name, module);
   return success();
+}
+
+void Compilation::readTiles(ModuleOp module) {
+  tiles = TileSizes();
+  module.walk([&](attn::SdpaOp op) {
+    std::optional<attn::TilesAttr> assigned = op.getTiles();
+    if (assigned && assigned->getQueries() > tiles.rows)
+      tiles = {assigned->getQueries(), assigned->getKeys(), 0};
+  });
 }
 
 LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const {
@@ -108,9 +123,12 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   if (failed(read))
     return failure();
   interface = std::move(*read);
-  for (const Stage &stage : getCpuStages())
+  for (const Stage &stage : getCpuStages()) {
     if (failed(runStage(stage, *module, pipeline, shown)))
       return failure();
+    if (stage.name == "tiled")
+      readTiles(*module);
+  }
 
   Location loc = prepared.getLoc();
   auto llvmModule = translateForVariant(*module, context, target, variant, options.optLevel);
@@ -142,6 +160,16 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   for (const CpuVariant &variant : target.getVariants())
     sets.push_back(variant.name);
   object["instruction_sets"] = std::move(sets);
+  if (target.isHost())
+    object["native"] = true;
+  if (tiles.chosen()) {
+    llvm::StringRef source = options.tiles.chosen() ? "caller" : "cost model";
+    llvm::json::Object described{{"rows", tiles.rows}, {"keys", tiles.keys}};
+    if (tiles.split)
+      described["split"] = tiles.split;
+    described["source"] = options.tilesSource.empty() ? source : llvm::StringRef(options.tilesSource);
+    object["tiles"] = std::move(described);
+  }
   object["operands"] = interface.toJson();
   std::string text;
   llvm::raw_string_ostream(text) << llvm::formatv("{0:2}", llvm::json::Value(std::move(object)));

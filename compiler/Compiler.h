@@ -23,6 +23,9 @@ struct CompileOptions {
   std::string name;
   /// Chosen by assign-tile-sizes where 0.
   TileSizes tiles;
+  /// Where they come from, for the description: "caller", "store", "shipped (measured)". "" stands for the caller where
+  /// there are tiles, else for the cost model.
+  std::string tilesSource;
   /// LLVM's level, 0 to 3.
   int optLevel = 3;
   /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.

@@ -42,6 +42,8 @@ public:
   llvm::StringRef getTriple() const { return triple; }
   /// The machine in a pack's description: "x86_64" or "aarch64".
   llvm::StringRef getArchitecture() const { return architecture; }
+  /// Whether this is `host`: all that the machine at hand has.
+  bool isHost() const { return host; }
   /// The instruction sets, from the least to the most demanding; never empty. A kernel holds one version for each.
   llvm::ArrayRef<CpuVariant> getVariants() const { return variants; }
 
@@ -59,6 +61,7 @@ protected:
   Target() = default;
 
   std::string name, triple, architecture;
+  bool host = false;
   llvm::SmallVector<CpuVariant, 1> variants;
 };
 

@@ -58,6 +58,8 @@ public:
     }
     auto kernel = std::make_shared<Kernel>((*compiled)->functions(), *compiled, layout);
     kernel->compiled = *compiled;
+    if (request.tileQueries == 0 && request.tileKeys == 0)
+      kernel->versions = std::make_shared<TunedVersions>(request, *compiled);
     const std::lock_guard<std::mutex> lock(mutex);
     return kernels.emplace(key, std::move(kernel)).first->second;
   }
@@ -151,15 +153,16 @@ std::string toString(py::handle object, const char *name) {
 void readTiles(py::handle tiles, KernelRequest &request) {
   if (tiles.is_none())
     return;
-  if (!PyTuple_Check(tiles.ptr()) || PyTuple_GET_SIZE(tiles.ptr()) != 2)
+  const Py_ssize_t count = PyTuple_Check(tiles.ptr()) ? PyTuple_GET_SIZE(tiles.ptr()) : 0;
+  if (count != 2 && count != 3)
     throw py::type_error("tiles: expected None or a tuple (queries, keys), got " + std::string(py::repr(tiles)));
-  const auto pair = py::reinterpret_borrow<py::tuple>(tiles);
-  int64_t *values[] = {&request.tileQueries, &request.tileKeys};
-  for (size_t i = 0; i < 2; ++i) {
-    *values[i] = PyLong_AsLongLong(py::object(pair[i]).ptr());
+  const auto given = py::reinterpret_borrow<py::tuple>(tiles);
+  int64_t *values[] = {&request.tileQueries, &request.tileKeys, &request.tileSplit};
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+    *values[i] = PyLong_AsLongLong(py::object(given[i]).ptr());
     if (*values[i] == -1 && PyErr_Occurred()) {
       PyErr_Clear();
-      throw py::type_error("tiles: expected two integers, got " + std::string(py::repr(tiles)));
+      throw py::type_error("tiles: expected integers, got " + std::string(py::repr(tiles)));
     }
     if (*values[i] < 1)
       throw py::value_error("tiles: expected at least 1 query and 1 key, got " + std::string(py::repr(tiles)));
@@ -401,6 +404,7 @@ std::shared_ptr<Kernel> compile(int64_t headDim, int64_t valueHeadDim, const std
   // The table's kernel may have been made for the other layout, which only its caller knows.
   auto result = std::make_shared<Kernel>(kernel->compiled->functions(), kernel->compiled, layout);
   result->compiled = kernel->compiled;
+  result->versions = kernel->versions;
   return result;
 }
 

@@ -99,6 +99,7 @@ public:
       : recipe(std::move(recipe)), artifact(std::move(artifact)), kernel(std::move(kernel)) {}
 
   const flashc_kernel &functions() const override { return kernel->get(); }
+  const std::string &metadata() const override { return artifact.metadata; }
 
   Result<std::string> printStage(const std::string &stage) const override {
     std::string text;
@@ -141,8 +142,8 @@ private:
   std::unique_ptr<JitKernel> kernel;
 };
 
-/// The kernel of a recipe: from the cache on disk, else compiled and kept there.
-Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
+/// The artifact of a recipe: from the cache on disk, else compiled and kept there.
+Result<Artifact> makeArtifact(const Recipe &recipe) {
   Session session;
   FailureOr<OwningOpRef<ModuleOp>> module = recipe.build(session.get());
   if (failed(module))
@@ -153,12 +154,29 @@ Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
   if (failed(artifact))
     return session.error("the module could not be compiled");
   ++(fromDisk ? fromDiskCount : compiledCount);
+  return std::move(*artifact);
+}
+
+/// The kernel of a recipe.
+Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
+  Result<Artifact> artifact = makeArtifact(recipe);
+  if (!artifact)
+    return artifact.error();
   llvm::Expected<std::unique_ptr<JitKernel>> kernel = JitKernel::load(artifact->name, artifact->bytes);
   if (!kernel)
     return toError(kernel.takeError(), FLASHC_ERROR_TARGET);
   return std::shared_ptr<CompiledKernel>(
       std::make_shared<CompiledImpl>(std::move(recipe), std::move(*artifact), std::move(*kernel)));
 }
+
+/// A kernel that the tuner's worker linked.
+class LinkedKernel final : public LoadedKernel {
+public:
+  explicit LinkedKernel(std::unique_ptr<JitKernel> linked) : linked(std::move(linked)) { kernel = this->linked->get(); }
+
+private:
+  std::unique_ptr<JitKernel> linked;
+};
 
 KernelSpec toSpec(const KernelRequest &request) {
   KernelSpec spec;
@@ -178,7 +196,7 @@ KernelSpec toSpec(const KernelRequest &request) {
 
 } // namespace
 
-Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &request) {
+static Result<Recipe> recipeOf(const KernelRequest &request) {
   llvm::Expected<std::shared_ptr<const Target>> target = parseTarget(request.target);
   if (!target)
     return toError(target.takeError());
@@ -187,12 +205,33 @@ Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &re
   recipe.build = [request](MLIRContext &context) { return buildKernelModule(context, toSpec(request)); };
   recipe.options = [request](MLIRContext &context) {
     CompileOptions options;
-    options.tiles.rows = request.tileQueries;
-    options.tiles.keys = request.tileKeys;
+    options.tiles = {request.tileQueries, request.tileKeys, request.tileSplit};
+    options.tilesSource = request.tilesSource;
     options.metadata = describeSpec(context, toSpec(request));
     return options;
   };
-  return make(std::move(recipe));
+  return recipe;
+}
+
+Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &request) {
+  Result<Recipe> recipe = recipeOf(request);
+  if (!recipe)
+    return recipe.error();
+  return make(std::move(*recipe));
+}
+
+Result<Artifact> compileArtifact(const KernelRequest &request) {
+  Result<Recipe> recipe = recipeOf(request);
+  if (!recipe)
+    return recipe.error();
+  return makeArtifact(*recipe);
+}
+
+Result<std::unique_ptr<LoadedKernel>> loadArtifact(const Artifact &artifact) {
+  llvm::Expected<std::unique_ptr<JitKernel>> kernel = JitKernel::load(artifact.name, artifact.bytes);
+  if (!kernel)
+    return toError(kernel.takeError(), FLASHC_ERROR_TARGET);
+  return std::unique_ptr<LoadedKernel>(new LinkedKernel(std::move(*kernel)));
 }
 
 Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &text, const std::string &entry,
@@ -224,6 +263,8 @@ std::vector<std::pair<std::string, std::string>> listStages() {
 CompileCounts getCompileCounts() { return {compiledCount.load(), fromDiskCount.load()}; }
 
 std::string getCompilerVersion() { return flashc::getCompilerVersion().str(); }
+
+std::string getCompilerId() { return flashc::getCompilerId().str(); }
 
 Result<std::string> describeTarget(const std::string &target) {
   llvm::Expected<std::shared_ptr<const Target>> parsed = parseTarget(target);

@@ -7,7 +7,9 @@
 #ifndef FLASHC_PYTHON_COMPILERBRIDGE_H
 #define FLASHC_PYTHON_COMPILERBRIDGE_H
 
+#include "runtime/Artifact.h"
 #include "runtime/Error.h"
+#include "runtime/devices/Device.h"
 
 #include <memory>
 #include <optional>
@@ -32,6 +34,8 @@ struct KernelRequest {
   std::string target = "host";
   int64_t tileQueries = 0; ///< 0: the compiler's choice
   int64_t tileKeys = 0;
+  int64_t tileSplit = 0;
+  std::string tilesSource; ///< "" for the caller's or the compiler's own choice, else where tuned tiles come from
   std::string name = "attention";
 
   /// A text that is the same for two requests if and only if they are equal.
@@ -44,6 +48,8 @@ public:
   virtual ~CompiledKernel() = default;
   /// Valid as long as this object. Null functions for a target that is not this machine.
   virtual const flashc_kernel &functions() const = 0;
+  /// The text of its kernel.json.
+  virtual const std::string &metadata() const = 0;
   /// The module after a stage, or the assembly ("asm").
   virtual Result<std::string> printStage(const std::string &stage) const = 0;
   /// Writes a pack into `folder`, which is made when it is missing; `name` is the prefix of its C functions.
@@ -52,6 +58,10 @@ public:
 
 /// Compiles an attention, or takes it from the cache on disk.
 Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &request);
+
+/// The artifact alone, from the cache on disk or compiled; loadArtifact links it.
+Result<Artifact> compileArtifact(const KernelRequest &request);
+Result<std::unique_ptr<LoadedKernel>> loadArtifact(const Artifact &artifact);
 
 /// Compiles the function `entry` ("" for the only one) of a module given as text.
 Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &text, const std::string &entry,
@@ -69,6 +79,8 @@ CompileCounts getCompileCounts();
 
 /// The build of the compiler, and the target that "host" stands for.
 std::string getCompilerVersion();
+/// Identifies this very build; part of the keys of caches and of the tuning store.
+std::string getCompilerId();
 Result<std::string> describeTarget(const std::string &target);
 
 } // namespace flashc::python

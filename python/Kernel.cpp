@@ -179,12 +179,18 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
                          std::to_string(numInputs));
   const flashc_args args = {FLASHC_ABI_VERSION, static_cast<uint32_t>(operands.size()), tensors.data(),
                             flashc_default_host()};
+  const flashc_kernel *chosen = &functions;
+  if (versions) {
+    auto size = [&](int64_t name) { return sizes[FLASHC_SIZE_BATCH - name]; };
+    chosen = &versions->choose({size(FLASHC_SIZE_BATCH), size(FLASHC_SIZE_Q_HEADS), size(FLASHC_SIZE_KV_HEADS),
+                                size(FLASHC_SIZE_QUERIES), size(FLASHC_SIZE_KEYS)});
+  }
   flashc_status status;
   if (estimateWork(info(), args) < tinyCallWork) {
-    status = flashc_kernel_run(&functions, &args);
+    status = flashc_kernel_run(chosen, &args);
   } else {
     const py::gil_scoped_release release;
-    status = flashc_kernel_run(&functions, &args);
+    status = flashc_kernel_run(chosen, &args);
   }
   if (status != FLASHC_OK) {
     std::string message = flashc_last_error();

@@ -4,6 +4,7 @@
 
 #include "python/CompilerBridge.h"
 #include "python/Interop.h"
+#include "python/Tuning.h"
 
 #include <iterator>
 #include <memory>
@@ -53,6 +54,8 @@ public:
 
   /// What only a kernel that was compiled here can show; null for a loaded one.
   std::shared_ptr<CompiledKernel> compiled;
+  /// The versions for tuned sizes; null for a kernel whose tiles are fixed.
+  std::shared_ptr<TunedVersions> versions;
   /// The folder a kernel was loaded from, else "".
   std::string path;
 
@@ -76,6 +79,7 @@ private:
 void bindKernel(py::module_ &module);
 void bindAttention(py::module_ &module);
 void bindReference(py::module_ &module);
+void bindTuning(py::module_ &module);
 
 } // namespace flashc::python
 

@@ -53,6 +53,7 @@ std::string KernelRequest::key() const {
   writer.string(target);
   writer.number(tileQueries);
   writer.number(tileKeys);
+  writer.number(tileSplit);
   writer.string(name);
   return text;
 }

@@ -19,11 +19,17 @@ Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &, const
   return noCompiler();
 }
 
+Result<Artifact> compileArtifact(const KernelRequest &) { return noCompiler(); }
+
+Result<std::unique_ptr<LoadedKernel>> loadArtifact(const Artifact &) { return noCompiler(); }
+
 std::vector<std::pair<std::string, std::string>> listStages() { return {}; }
 
 CompileCounts getCompileCounts() { return {}; }
 
 std::string getCompilerVersion() { return "none"; }
+
+std::string getCompilerId() { return "none"; }
 
 Result<std::string> describeTarget(const std::string &) { return noCompiler(); }
 

@@ -38,6 +38,7 @@ PYBIND11_MODULE(_flashc, module) {
   bindKernel(module);
   bindAttention(module);
   bindReference(module);
+  bindTuning(module);
   module.def("inspect", &inspect, py::arg("array"), py::arg("name") = "array");
   module.def("set_num_threads", &setNumThreads, py::arg("count"));
   module.def("get_num_threads", &flashc_get_num_threads);

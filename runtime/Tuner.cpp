@@ -299,6 +299,30 @@ Result<TuningOutcome> flashc::tuneTiles(const ProblemSizes &sizes, const std::ve
   return Session(sizes, candidates, compile, worker, options).run();
 }
 
+std::vector<RankedTiles> flashc::spread(const std::vector<RankedTiles> &ranked) {
+  constexpr double factor = 1.45;
+  auto near = [](int64_t a, int64_t b) {
+    return static_cast<double>(std::max(a, b)) < factor * static_cast<double>(std::max<int64_t>(std::min(a, b), 1));
+  };
+  std::vector<RankedTiles> first, rest;
+  for (const RankedTiles &candidate : ranked) {
+    const bool isNear = std::any_of(first.begin(), first.end(), [&](const RankedTiles &other) {
+      return near(candidate.tiles.rows, other.tiles.rows) && near(candidate.tiles.keys, other.tiles.keys) &&
+             near(candidate.tiles.split, other.tiles.split);
+    });
+    (isNear ? rest : first).push_back(candidate);
+  }
+  // Half of one, half of the other: the second best region is worth less than the best one's surroundings.
+  std::vector<RankedTiles> mixed;
+  for (size_t i = 0; i < std::max(first.size(), rest.size()); ++i) {
+    if (i < first.size())
+      mixed.push_back(first[i]);
+    if (i < rest.size())
+      mixed.push_back(rest[i]);
+  }
+  return mixed;
+}
+
 std::optional<TileSizes> flashc::tilesOf(const std::string &metadata) {
   const nlohmann::json root = nlohmann::json::parse(metadata, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object() || !root.contains("tiles") || !root["tiles"].is_object())

@@ -71,6 +71,10 @@ Result<TuningOutcome> tuneTiles(const ProblemSizes &sizes, const std::vector<Ran
                                 const CompileCandidate &compile, const WorkerStart &worker,
                                 const TuningOptions &options = {});
 
+/// The same candidates in an order to measure them in: by turns the best that is no neighbour of
+/// an earlier one, and the best of the neighbours. Where the model errs, it errs for neighbours alike.
+std::vector<RankedTiles> spread(const std::vector<RankedTiles> &ranked);
+
 /// The tiles that a kernel's metadata records, where it has any.
 std::optional<TileSizes> tilesOf(const std::string &metadata);
 

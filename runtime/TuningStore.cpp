@@ -2,6 +2,7 @@
 
 #include "runtime/TuningStore.h"
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ static FileDescriptor lockFile(const CacheFolder &folder, const char *name, std:
 namespace {
 
 bool isGood(const TuningRecord &record) {
-  return record.tiles.chosen() && std::isfinite(record.seconds) && record.seconds > 0;
+  return record.tiles.chosen() && record.tiles.split >= 0 && std::isfinite(record.seconds) && record.seconds > 0;
 }
 
 /// The record of one entry of the file; nothing if a member is missing or makes no sense.
@@ -44,6 +45,7 @@ std::optional<std::pair<TuningKey, TuningRecord>> parseEntry(const json &entry) 
     TuningRecord record;
     record.tiles.rows = tiles.at("rows");
     record.tiles.keys = tiles.at("keys");
+    record.tiles.split = tiles.value("split", int64_t(0));
     record.seconds = entry.at("seconds");
     if (isGood(record))
       return std::pair(std::move(key), record);
@@ -105,47 +107,49 @@ void TuningStore::refresh() {
   }
   seen = now;
   saved = Content();
-  if (*text)
-    parse(**text);
+  if (*text && !parse(**text, fileName, saved))
+    problem = std::string("tuning store: ") + fileName + " is damaged and counts as empty";
 }
 
-void TuningStore::parse(const std::string &text) {
+bool TuningStore::parse(const std::string &text, const std::string &name, Content &into) {
   const json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object() || root.value("format", json()) != format || root.value("version", json()) != version) {
-    problem = std::string("tuning store: ") + fileName + " is damaged and counts as empty";
-    return;
-  }
+  if (!root.is_object() || root.value("format", json()) != format || root.value("version", json()) != version)
+    return false;
   size_t skipped = 0;
   const json entries = root.value("entries", json::array());
   for (const json &entry : entries) {
     if (auto parsed = parseEntry(entry))
-      keepFaster(saved.records, parsed->first, parsed->second);
+      keepFaster(into.records, parsed->first, parsed->second);
     else
       ++skipped;
   }
   const json devices = root.value("facts", json::object());
   for (const auto &[device, values] : devices.items())
-    for (const auto &[name, value] : values.items()) {
+    for (const auto &[fact, value] : values.items()) {
       if (value.is_number())
-        saved.facts[{device, name}] = value;
+        into.facts[{device, fact}] = value;
       else
         ++skipped;
     }
   if (skipped)
-    problem =
-        std::string("tuning store: ") + fileName + ": " + std::to_string(skipped) + " damaged entries were skipped";
+    problem = "tuning store: " + name + ": " + std::to_string(skipped) + " damaged entries were skipped";
+  return true;
 }
 
 std::string TuningStore::print(const Content &content) {
   json root = {{"format", format}, {"version", version}, {"entries", json::array()}, {"facts", json::object()}};
-  for (const auto &[key, record] : content.records)
+  for (const auto &[key, record] : content.records) {
+    json tiles = {{"rows", record.tiles.rows}, {"keys", record.tiles.keys}};
+    if (record.tiles.split)
+      tiles["split"] = record.tiles.split;
     root["entries"].push_back({{"device", key.device},
                                {"kernel", key.kernel},
                                {"shape", key.shape},
                                {"compiler", key.compiler},
                                {"assembler", key.assembler},
-                               {"tiles", {{"rows", record.tiles.rows}, {"keys", record.tiles.keys}}},
+                               {"tiles", tiles},
                                {"seconds", record.seconds}});
+  }
   for (const auto &[name, value] : content.facts)
     root["facts"][name.first][name.second] = value;
   // A name that is not UTF-8 is written with replacements rather than not at all.
@@ -158,17 +162,14 @@ bool TuningStore::save() {
     return false;
   const FileDescriptor lock = lockFile(folder, "tuning.lock", lockPatience);
   refresh();
-  Content joined = saved;
-  for (const auto &[key, record] : unsaved.records)
-    keepFaster(joined.records, key, record);
-  for (const auto &[name, value] : unsaved.facts)
-    joined.facts[name] = value;
-  if (std::optional<Error> error = folder.write(fileName, print(joined))) {
+  Content all = joined();
+  if (std::optional<Error> error = folder.write(fileName, print(all))) {
     problem = "tuning store: " + error->message;
     return false;
   }
-  saved = std::move(joined);
+  saved = std::move(all);
   unsaved = Content();
+  replaced.clear();
   return true;
 }
 
@@ -177,6 +178,8 @@ std::optional<TuningRecord> TuningStore::lookup(const TuningKey &key) {
   problem.clear();
   refresh();
   std::optional<TuningRecord> best;
+  if (replaced.count(key))
+    return unsaved.records.at(key);
   for (const Content *content : {&saved, &unsaved})
     if (auto found = content->records.find(key); found != content->records.end())
       if (!best || found->second.seconds < best->seconds)
@@ -184,8 +187,7 @@ std::optional<TuningRecord> TuningStore::lookup(const TuningKey &key) {
   return best;
 }
 
-bool TuningStore::record(const TuningKey &key, const TuningRecord &record) {
-  std::lock_guard<std::mutex> guard(mutex);
+bool TuningStore::checkRecord(const TuningRecord &record) {
   problem.clear();
   if (!isGood(record)) {
     problem = "tuning store: expected tile sizes of at least 1 and a positive time, got " +
@@ -193,8 +195,82 @@ bool TuningStore::record(const TuningKey &key, const TuningRecord &record) {
               std::to_string(record.seconds) + " s";
     return false;
   }
+  return true;
+}
+
+bool TuningStore::record(const TuningKey &key, const TuningRecord &record) {
+  std::lock_guard<std::mutex> guard(mutex);
+  if (!checkRecord(record))
+    return false;
   keepFaster(unsaved.records, key, record);
   return save();
+}
+
+bool TuningStore::replace(const TuningKey &key, const TuningRecord &record) {
+  std::lock_guard<std::mutex> guard(mutex);
+  if (!checkRecord(record))
+    return false;
+  unsaved.records[key] = record;
+  replaced.insert(key);
+  return save();
+}
+
+TuningStore::Content TuningStore::joined() const {
+  Content all = saved;
+  for (const auto &[key, record] : unsaved.records)
+    if (replaced.count(key))
+      all.records[key] = record;
+    else
+      keepFaster(all.records, key, record);
+  for (const auto &[name, value] : unsaved.facts)
+    all.facts[name] = value;
+  return all;
+}
+
+std::vector<std::pair<TuningKey, TuningRecord>> TuningStore::list() {
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  refresh();
+  const Content all = joined();
+  return {all.records.begin(), all.records.end()};
+}
+
+std::optional<Error> TuningStore::exportTo(const std::string &path) {
+  std::string text;
+  {
+    std::lock_guard<std::mutex> guard(mutex);
+    problem.clear();
+    refresh();
+    text = print(joined());
+  }
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file || !writeAll(file.get(), text))
+    return Error{FLASHC_ERROR_IO, "cannot write \"" + path + "\": " + errnoText(errno)};
+  return std::nullopt;
+}
+
+Result<int64_t> TuningStore::importFrom(const std::string &path) {
+  constexpr uint64_t limit = 64 << 20;
+  Result<std::string> text = readFile(path, limit);
+  if (!text)
+    return text.error();
+  std::lock_guard<std::mutex> guard(mutex);
+  problem.clear();
+  Content content;
+  if (!parse(*text, path, content))
+    return Error{FLASHC_ERROR_FORMAT, path + ": expected a file that flash-run --tune --export wrote (format \"" +
+                                          format + "\", version " + std::to_string(version) + ")"};
+  const std::string skipped = problem;
+  refresh();
+  for (const auto &[key, record] : content.records)
+    keepFaster(unsaved.records, key, record);
+  for (const auto &[name, value] : content.facts)
+    if (!saved.facts.count(name))
+      unsaved.facts.try_emplace(name, value);
+  (void)save();
+  if (problem.empty())
+    problem = skipped;
+  return static_cast<int64_t>(content.records.size());
 }
 
 std::optional<double> TuningStore::fact(const std::string &device, const std::string &name) {

@@ -8,8 +8,11 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 namespace flashc {
 
@@ -31,7 +34,7 @@ struct TuningKey {
 /// The best tiles known for a key, and the time that they were measured at.
 struct TuningRecord {
   TileSizes tiles;
-  double seconds = 0; ///< median of one run, > 0
+  double seconds = 0; ///< median of one run of the bucket's largest problem, > 0
 };
 
 /// Choices of tile sizes and measured facts of devices ("f32 FMA, GFLOP/s"), kept as one JSON file that people can read
@@ -53,6 +56,20 @@ public:
   /// Keeps the faster of `record` and what is known. True when that is on disk. A record without tiles, or whose time
   /// is not a positive number, is refused.
   bool record(const TuningKey &key, const TuningRecord &record);
+
+  /// Keeps `record` whatever is known: for who compared the two.
+  bool replace(const TuningKey &key, const TuningRecord &record);
+
+  /// All records, in the order of their keys.
+  std::vector<std::pair<TuningKey, TuningRecord>> list();
+
+  /// Writes all that is known to a file at `path`, which import() reads on another machine or for another user.
+  std::optional<Error> exportTo(const std::string &path);
+
+  /// Joins the content of such a file: of two records for one key the faster stays, and a fact that is known stays.
+  /// FLASHC_ERROR_FORMAT for a file that is none; damaged entries of one that is are skipped. Returns how many records
+  /// the file held.
+  Result<int64_t> importFrom(const std::string &path);
 
   std::optional<double> fact(const std::string &device, const std::string &name);
 
@@ -98,16 +115,22 @@ private:
 
   bool openFolder();
   void refresh();
-  void parse(const std::string &text);
+  /// Joins the content of a file's text; false when it is none of ours.
+  bool parse(const std::string &text, const std::string &name, Content &into);
   static std::string print(const Content &content);
+  /// What the file says with what it does not say yet.
+  Content joined() const;
+  /// Whether a record makes sense; else `problem` says what was expected.
+  bool checkRecord(const TuningRecord &record);
   bool save();
 
   mutable std::mutex mutex;
   std::mutex turn; // taken before `mutex`
   CacheFolder folder;
   Version seen;
-  Content saved;   // the file's, as of `seen`
-  Content unsaved; // what could not be written
+  Content saved;                // the file's, as of `seen`
+  Content unsaved;              // what could not be written
+  std::set<TuningKey> replaced; // whose unsaved records count even where the file's are faster
   std::string problem;
 };
 

@@ -139,7 +139,10 @@ public:
     return Error::success();
   }
 
-  void setHost() { readHostCaches(variants.front().capabilities); }
+  void setHost() {
+    host = true;
+    readHostCaches(variants.front().capabilities);
+  }
 
   Expected<std::unique_ptr<MCSubtargetInfo>> createSubtarget(const CpuVariant &variant) const override {
     return subtarget(triple, variant.cpu, variant.features);

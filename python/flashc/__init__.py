@@ -8,6 +8,7 @@
 True
 """
 
+from . import tuning
 from ._flashc import get_num_threads, set_num_threads
 from .attention import attention, cache_info, clear_cache, compile, compile_count
 from .doctor import doctor
@@ -32,6 +33,7 @@ from .trace import (
     tanh,
     where,
 )
+from .tuning import set_tuning, tune
 
 __version__ = "0.1.0"
 
@@ -65,12 +67,15 @@ __all__ = [
     "rsqrt",
     "segments",
     "set_num_threads",
+    "set_tuning",
     "sigmoid",
     "sin",
     "sqrt",
     "stages",
     "tanh",
     "tensor",
+    "tune",
+    "tuning",
     "where",
     "window",
 ]

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from . import _flashc
+from . import _flashc, tuning
 
 
 class Kernel:
@@ -61,6 +61,25 @@ class Kernel:
         `name` becomes the prefix of the C functions, by default the kernel's own name.
         """
         self._kernel.save(os.fspath(folder), name or self.name)
+
+    def tune(
+        self,
+        *operands: Any,
+        shapes: Any = None,
+        budget: float = 10.0,
+        layout: str = "bhsd",
+        progress: tuning.Progress | None = None,
+    ) -> Any:
+        """Finds the fastest tiles for the sizes of these operands, or for `shapes`, in about `budget` seconds a shape.
+
+        Later calls with such sizes use them, also in other processes. Returns a `flashc.tuning.TuningResult`, or a list of them
+        for several shapes. The operands' values do not matter, so none is read or written.
+        """
+        if (shapes is None) == (not operands):
+            raise TypeError("tune: expected operands or shapes=, and not both")
+        if shapes is None:
+            shapes = tuning.shape_of_operands(operands, layout)
+        return tuning.tune_all(self, shapes, budget=budget, progress=progress)
 
     def __repr__(self) -> str:
         return f"<flashc.Kernel {self.name} for {self.target}: {', '.join(self.operands)}>"

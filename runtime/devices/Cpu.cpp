@@ -2,6 +2,7 @@
 
 #include "runtime/devices/Cpu.h"
 #include "runtime/Cpus.h"
+#include "runtime/DeviceFacts.h"
 #include "runtime/SharedLibrary.h"
 #include "runtime/devices/CpuFeatures.h"
 
@@ -69,6 +70,27 @@ DeviceInfo CpuDevice::describe() const {
   info.identity = (features.model.empty() ? "" : features.model + ", ") + info.description +
                   (info.features.empty() ? "" : ", " + info.features);
   return info;
+}
+
+std::unique_ptr<CostModel> CpuDevice::costModel(const DeviceFacts &facts) const {
+  const CpuFeatures &features = hostCpuFeatures();
+  CpuLimits limits;
+  limits.vectorBytes = features.avx512 ? 64 : features.avx2 ? 32 : 16;
+  limits.vectorRegisters = features.avx512 || features.neon ? 32 : 16;
+  limits.units = usableCpus();
+  for (auto [bytes, name] : {std::pair(&limits.l1Bytes, "l1-bytes"), std::pair(&limits.l2Bytes, "l2-bytes"),
+                             std::pair(&limits.l3Bytes, "l3-bytes")})
+    *bytes = static_cast<int64_t>(fact(facts, name, static_cast<double>(*bytes)));
+  for (auto [rate, name] :
+       {std::pair(&limits.f32Gflops, "f32-fma-gflops"), std::pair(&limits.f64Gflops, "f64-fma-gflops"),
+        std::pair(&limits.l1Gbps, "l1-read-gbps"), std::pair(&limits.l2Gbps, "l2-read-gbps"),
+        std::pair(&limits.l3Gbps, "l3-read-gbps"), std::pair(&limits.dramGbps, "dram-read-gbps"),
+        std::pair(&limits.dramAllGbps, "dram-read-gbps-all")})
+    *rate = std::max(1e-3, fact(facts, name, *rate));
+  // Low precision takes the fastest way that there is; without one it is widened.
+  limits.productGflops =
+      std::max({limits.f32Gflops, fact(facts, "bf16-dot-gflops", 0), fact(facts, "amx-bf16-gflops", 0)});
+  return std::make_unique<CpuCostModel>(limits);
 }
 
 Result<std::unique_ptr<LoadedKernel>> CpuDevice::load(const Artifact &artifact) {

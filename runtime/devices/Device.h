@@ -3,6 +3,7 @@
 #define FLASHC_RUNTIME_DEVICES_DEVICE_H
 
 #include "runtime/Artifact.h"
+#include "runtime/CostModel.h"
 #include "runtime/Error.h"
 
 #include <map>
@@ -66,6 +67,9 @@ public:
 
   /// Measures what the device can do. Takes some tens of milliseconds; deviceFacts() remembers it.
   virtual DeviceFacts measure() = 0;
+
+  /// What predicts how fast tiles are on it, from what was measured of it; null where nobody made one.
+  virtual std::unique_ptr<CostModel> costModel(const DeviceFacts &facts) const = 0;
 
   /// Makes an artifact runnable: checks that it is for this device, finds its functions, and asks for its ABI.
   virtual Result<std::unique_ptr<LoadedKernel>> load(const Artifact &artifact) = 0;

@@ -23,6 +23,7 @@ public:
     ++measured;
     return {{"f32-fma-gflops", 100.0}, {"dram-read-gbps", 10.0}};
   }
+  std::unique_ptr<CostModel> costModel(const DeviceFacts &) const override { return nullptr; }
   Result<std::unique_ptr<LoadedKernel>> load(const Artifact &) override { return Error{FLASHC_ERROR_TARGET, "fake"}; }
   std::optional<Error> launch(const LoadedKernel &, const flashc_args &, void *) override { return std::nullopt; }
   Result<Timing> time(const LoadedKernel &, const flashc_args &, const TimeOptions &) override { return Timing(); }

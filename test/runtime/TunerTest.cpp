@@ -70,6 +70,7 @@ public:
     return info;
   }
   DeviceFacts measure() override { return {}; }
+  std::unique_ptr<CostModel> costModel(const DeviceFacts &) const override { return nullptr; }
   Result<std::unique_ptr<LoadedKernel>> load(const Artifact &artifact) override {
     const Script script = scripts.at(*tilesOf(artifact.metadata));
     if (script.trouble == "no-load")
