@@ -80,11 +80,18 @@ LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const P
 
 void Compilation::readTiles(ModuleOp module) {
   tiles = TileSizes();
+  // A kernel has a form for few rows beside the ordinary one; only its tasks divide the keys.
+  int64_t split = 0;
   module.walk([&](attn::SdpaOp op) {
     std::optional<attn::TilesAttr> assigned = op.getTiles();
-    if (assigned && assigned->getQueries() > tiles.rows)
+    if (!assigned)
+      return;
+    if (assigned->getSplit() > 0)
+      split = std::max(split, assigned->getSplit());
+    else if (assigned->getQueries() > tiles.rows)
       tiles = {assigned->getQueries(), assigned->getKeys(), 0};
   });
+  tiles.split = split;
 }
 
 LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const {

@@ -23,8 +23,6 @@ std::vector<RankedTiles> CostModel::rank(const AttentionShape &shape) const {
 
 namespace {
 constexpr int64_t middlingLength = 1024, middlingHeads = 8;
-/// Queries that are few enough to be bound by reading keys and values.
-constexpr int64_t shortQuery = 16;
 /// The most scratch that a task takes from its thread's stack.
 constexpr int64_t scratchLimit = 1 << 20;
 /// Fewer keys than this are no tile of their own.
@@ -72,8 +70,8 @@ std::string CpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
   if (tiles.keys % granule(shape) != 0)
     return "expected keys in multiples of " + std::to_string(granule(shape)) +
            ", the columns of a register block, got " + std::to_string(tiles.keys);
-  if (tiles.split < 0 || (tiles.split > 0 && tiles.split % tiles.keys != 0))
-    return "expected a split in multiples of the " + std::to_string(tiles.keys) + " keys of a tile, got " +
+  if (tiles.split < 0 || tiles.split % granule(shape) != 0)
+    return "expected a split in multiples of " + std::to_string(granule(shape)) + " keys, got " +
            std::to_string(tiles.split);
   const int64_t columns = std::max({tiles.keys, shape.headDim, shape.valueHeadDim});
   if (tiles.rows > largestTile / columns)
@@ -92,12 +90,34 @@ std::string CpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
   return "";
 }
 
+bool CpuCostModel::isFew(const AttentionShape &shape) {
+  return shape.queries >= 0 && shape.heads > 0 && shape.kvHeads > 0 &&
+         shape.queries <= fewRows / std::max<int64_t>(1, shape.heads / shape.kvHeads);
+}
+
+int64_t CpuCostModel::fewSplit(const AttentionShape &shape) {
+  constexpr int64_t taskBytes = 512 << 10, least = 512, most = 8192;
+  const int64_t keyBytes = std::max<int64_t>(1, (shape.headDim + shape.valueHeadDim) * shape.storedBytes);
+  return roundUp(std::clamp(taskBytes / keyBytes, least, most), fewKeys);
+}
+
 std::vector<TileSizes> CpuCostModel::enumerate(const AttentionShape &shape) const {
+  if (isFew(shape)) {
+    // Rows and keys are of the other form, which such a call does not take.
+    AttentionShape any = shape;
+    any.queries = any.keys = any.heads = any.kvHeads = -1;
+    TileSizes tiles = rank(any).front().tiles;
+    std::vector<TileSizes> all;
+    for (int64_t size : {256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 32768})
+      if (tiles.split = roundUp(size, granule(shape)); all.empty() || all.back().split < shape.keys)
+        all.push_back(tiles);
+    return all;
+  }
   const AttentionShape known = complete(shape);
   const int64_t block = registerBlock().rows, step = granule(shape);
   const int64_t mostRows = roundUp(std::max<int64_t>(known.queries, 1), block);
   const int64_t mostKeys = roundUp(std::max<int64_t>(known.keys, 1), step);
-  std::vector<int64_t> rows, keys, splits = {0};
+  std::vector<int64_t> rows, keys;
   for (int64_t blocks : {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32})
     if (const int64_t size = std::min(blocks * block, mostRows); rows.empty() || rows.back() < size)
       rows.push_back(size);
@@ -105,21 +125,16 @@ std::vector<TileSizes> CpuCostModel::enumerate(const AttentionShape &shape) cons
   for (int64_t size : {64, 128, 192, 256, 320, 384, 512, 640, 768, 1024, 1536, 2048})
     if (const int64_t fitting = std::min(roundUp(size, step), mostKeys); keys.empty() || keys.back() < fitting)
       keys.push_back(fitting);
-  if (known.queries <= shortQuery)
-    for (int64_t size : {512, 1024, 2048, 4096, 8192, 16384})
-      if (size < known.keys)
-        splits.push_back(size);
   std::vector<TileSizes> all;
   for (int64_t r : rows)
     for (int64_t k : keys)
-      for (int64_t split : splits)
-        all.push_back({r, k, split});
+      all.push_back({r, k, 0});
   return all;
 }
 
 double CpuCostModel::predict(const AttentionShape &shape, const TileSizes &tiles) const {
   const AttentionShape known = complete(shape);
-  return known.queries <= shortQuery ? predictShortQuery(known, tiles) : predictRows(known, tiles);
+  return isFew(shape) ? predictFew(known, tiles) : predictRows(known, tiles);
 }
 
 /// Bound by the products: blocks of rows against tiles of packed keys and values. Times are in nanoseconds, rates in
@@ -192,10 +207,10 @@ double CpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
 }
 
 /// Bound by reading keys and values once, in their stored type.
-double CpuCostModel::predictShortQuery(const AttentionShape &s, const TileSizes &tiles) const {
+double CpuCostModel::predictFew(const AttentionShape &s, const TileSizes &tiles) const {
   const double units = static_cast<double>(std::max<int64_t>(cpu.units, 1));
   const int64_t split =
-      tiles.split > 0 ? std::min(tiles.split, roundUp(s.keys, tiles.keys)) : std::max<int64_t>(s.keys, 1);
+      std::clamp<int64_t>(tiles.split > 0 ? tiles.split : fewSplit(s), 1, std::max<int64_t>(s.keys, 1));
   const int64_t parts = divideUp(std::max<int64_t>(s.keys, 1), split);
   const auto tasks = static_cast<double>(s.batch * s.kvHeads * parts);
   const double columns = static_cast<double>(s.headDim + s.valueHeadDim);
@@ -207,13 +222,11 @@ double CpuCostModel::predictShortQuery(const AttentionShape &s, const TileSizes 
   // A few rows do not fill a register block; what is computed is whole ones.
   const double computing = static_cast<double>(roundUp(static_cast<int64_t>(rows), 2)) * static_cast<double>(split) *
                            2 * columns / cpu.f32Gflops * 1.5;
-  const double loops = static_cast<double>(divideUp(split, tiles.keys)) * (100 + 20 * rows);
+  const double loops = static_cast<double>(divideUp(split, fewKeys)) * (100 + 20 * rows);
   const double task = std::max(reading, computing) + loops;
   const double rounds = std::ceil(tasks / units);
   const double merging = parts > 1 ? static_cast<double>(s.batch * s.heads * s.queries * parts) *
                                          (static_cast<double>(s.valueHeadDim) * 0.1 + 20) / units
                                    : 0;
-  // Rows beyond the query are computed for nothing.
-  const double waste = static_cast<double>(tiles.rows) * 5;
-  return (rounds * task + merging + tasks / units * 300 + waste + 2000) * 1e-9;
+  return (rounds * task + merging + tasks / units * 300 + 2000) * 1e-9;
 }

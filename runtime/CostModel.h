@@ -93,6 +93,17 @@ public:
   /// Keys that loops over keys advance by at least: the columns of a register block.
   int64_t granule(const AttentionShape &shape) const;
 
+  /// Whether a kernel takes its form for few rows: all rows that share a key head are one tile, and keys are divided
+  /// among tasks. False where the sizes are not known.
+  static bool isFew(const AttentionShape &shape);
+  /// The most rows of that form: beyond, multiplications take longer than reading, and packing begins to pay.
+  static constexpr int64_t fewRows = 16;
+  /// The keys of one of its tiles: long enough that what is done once a row and tile does not show, and short enough
+  /// that scores stay in the first-level cache and values that several rows read in the second.
+  static constexpr int64_t fewKeys = 256;
+  /// The keys of one of its tasks where nobody chose: some ten microseconds of work, against less than one to start it.
+  static int64_t fewSplit(const AttentionShape &shape);
+
   /// The most elements of one tile: what `assign-tile-sizes` refuses to exceed.
   static constexpr int64_t largestTile = int64_t(1) << 18;
 
@@ -101,7 +112,7 @@ protected:
 
 private:
   double predictRows(const AttentionShape &shape, const TileSizes &tiles) const;
-  double predictShortQuery(const AttentionShape &shape, const TileSizes &tiles) const;
+  double predictFew(const AttentionShape &shape, const TileSizes &tiles) const;
 
   const CpuLimits cpu;
 };

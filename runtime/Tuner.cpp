@@ -168,13 +168,17 @@ private:
     for (const RankedTiles &candidate : candidates) {
       if (static_cast<int>(runners.size()) > options.mostCandidates || spent() > until || !report("compiling"))
         return;
-      if (candidate.tiles == runners.front().report.tiles)
+      // A part that is not chosen is the default's.
+      TileSizes meant = candidate.tiles;
+      if (meant.split == 0)
+        meant.split = runners.front().report.tiles.split;
+      if (std::any_of(runners.begin(), runners.end(), [&](const Runner &other) { return other.report.tiles == meant; }))
         continue;
       Runner runner;
       runner.id = static_cast<int>(runners.size());
-      runner.report.tiles = candidate.tiles;
+      runner.report.tiles = meant;
       runner.report.predicted = candidate.seconds;
-      Result<Artifact> artifact = compile(candidate.tiles);
+      Result<Artifact> artifact = compile(meant);
       runners.push_back(std::move(runner));
       Runner &added = runners.back();
       if (!artifact) {

@@ -68,8 +68,7 @@ TEST(CostModel, SaysWhyTilesAreIllegal) {
   EXPECT_EQ(model.whyIllegal(shape, {0, 512, 0}), "expected tiles of at least 1 row and 1 key, got 0 x 512");
   EXPECT_EQ(model.whyIllegal(shape, {24, 100, 0}),
             "expected keys in multiples of 64, the columns of a register block, got 100");
-  EXPECT_EQ(model.whyIllegal(shape, {24, 512, 700}),
-            "expected a split in multiples of the 512 keys of a tile, got 700");
+  EXPECT_EQ(model.whyIllegal(shape, {24, 512, 700}), "expected a split in multiples of 64 keys, got 700");
   EXPECT_EQ(model.whyIllegal(shape, {1024, 512, 0}), "expected tiles of at most 262144 elements, got 1024 x 512");
   EXPECT_EQ(model.whyIllegal(shape, {384, 640, 0}), "expected at most 1048576 bytes of scratch, got 1179648");
 }
