@@ -41,6 +41,7 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   sizes.l1Bytes = options.cpu.l1Bytes;
   sizes.fewQueries = -1;
   sizes.split = options.tiles.split;
+  sizes.bf16Operands = options.bf16Operands;
   functions.addPass(createAssignTileSizes(sizes));
   functions.addPass(createTileQueries());
 }
@@ -70,12 +71,15 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
   layouts.vectorRegisters = options.cpu.vectorRegisters;
   functions.addPass(createAssignTileLayouts(layouts));
   functions.addPass(createPackOperands());
-  functions.addPass(createLowerTilesToVector());
+  LowerTilesToVectorOptions vector;
+  vector.maskedMemory = options.cpu.maskedMemory;
+  functions.addPass(createLowerTilesToVector(vector));
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
   ExpandMathOptions math;
   math.scaleInstruction = options.cpu.scalef;
   math.f16Convert = options.cpu.f16Convert;
+  math.bf16Dot = options.cpu.bf16Dot;
   functions.addPass(createExpandMath(math));
 }
 
@@ -100,7 +104,8 @@ void populateLlvm(OpPassManager &pm, const PipelineOptions &options) {
   functions.addPass(createConvertVectorToSCFPass());
   functions.addPass(createConvertSCFToCFPass());
   arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = true;
+  // Where there are instructions for bf16, LLVM rounds whole vectors with one.
+  expand.includeBf16 = !options.cpu.bf16Dot;
   functions.addPass(arith::createArithExpandOpsPass(expand));
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
@@ -135,6 +140,8 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
                                llvm::cl::init(64)};
   Option<unsigned> vectorRegisters{*this, "vector-registers",
                                    llvm::cl::desc("How many native vector registers there are"), llvm::cl::init(32)};
+  Option<bool> bf16Dot{*this, "bf16-dot", llvm::cl::desc("Whether there is a product of bf16 pairs, and it is used"),
+                       llvm::cl::init(false)};
   Option<bool> fma{*this, "fma", llvm::cl::desc("Whether there is a fused multiply-add"), llvm::cl::init(true)};
 
   PipelineOptions get() const {
@@ -145,6 +152,7 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
     options.cpu.fma = fma;
     options.cpu.scalef = options.cpu.maskedMemory = vectorBytes == 64;
     options.cpu.f16Convert = vectorBytes >= 32;
+    options.cpu.bf16Dot = options.bf16Operands = bf16Dot;
     return options;
   }
 };

@@ -16,6 +16,8 @@ struct PipelineOptions {
   /// Chosen by assign-tile-sizes where 0.
   TileSizes tiles;
   CpuCapabilities cpu;
+  /// Whether products take bf16 as it is; else it is widened while packing.
+  bool bf16Operands = false;
   /// Whether raise-to-attention says, for each near miss, what broke the match.
   bool remarks = false;
 };

@@ -89,12 +89,18 @@ private:
     auto type = dyn_cast<tile::TileType>(value.getType());
     if (!type || type.getShape().size() != 2 || type.getLayout())
       return;
-    int64_t lanes = std::max<int64_t>(1, vectorBytes * 8 / type.getElementType().getIntOrFloatBitWidth());
-    // The right-hand side of a product is read in panels, everything else in rows.
+    // The right-hand side of a product is read in panels, everything else in rows. Operands that are narrower than
+    // what they are accumulated in are read in as many columns as a vector of accumulators has; as many of them as fill
+    // an accumulator's lane go into one step.
     tile::DotOp product;
+    int64_t bits = type.getElementType().getIntOrFloatBitWidth(), laneBits = bits;
     for (OpOperand &use : value.getUses())
-      if (auto dot = dyn_cast<tile::DotOp>(use.getOwner()); dot && use.getOperandNumber() == 1)
-        product = dot;
+      if (auto dot = dyn_cast<tile::DotOp>(use.getOwner()); dot && use.getOperandNumber() < 2) {
+        laneBits = cast<tile::TileType>(dot.getResult().getType()).getElementType().getIntOrFloatBitWidth();
+        if (use.getOperandNumber() == 1)
+          product = dot;
+      }
+    int64_t lanes = std::max<int64_t>(1, vectorBytes * 8 / laneBits);
     int64_t columns = type.getShape()[product && product.getTransposed() ? 0 : 1];
     int64_t vectors = vectorsFor(columns, lanes, blockRows, vectorRegisters);
     Attribute layout;
@@ -102,7 +108,7 @@ private:
     if (product && load && load.getStreamed())
       layout = tile::InPlaceLayoutAttr::get(&getContext(), lanes);
     else if (product)
-      layout = tile::PanelLayoutAttr::get(&getContext(), vectors * lanes, lanes);
+      layout = tile::PanelLayoutAttr::get(&getContext(), vectors * lanes, lanes, laneBits / bits);
     else
       layout = tile::RegisterLayoutAttr::get(&getContext(), blockRows, vectors, lanes);
     value.setType(type.withLayout(layout));

@@ -80,12 +80,17 @@ private:
           chosen.keys -= chosen.granule;
       }
       few = attn::TilesAttr::getChecked(error, &getContext(), chosen.queries, chosen.keys, chosen.granule,
-                                        Type(compute), chosen.split, Attribute());
+                                        Type(compute), Type(), chosen.split, Attribute());
       if (!few)
         return failure();
     }
+    Type element = query.getElementType();
+    Type operand =
+        bf16Operands && element.isBF16() && key.getElementType() == element && value.getElementType() == element
+            ? element
+            : Type();
     auto tiles = attn::TilesAttr::getChecked(error, &getContext(), sizes.queries, sizes.keys, sizes.granule,
-                                             Type(compute), /*split=*/int64_t(0), Attribute(few));
+                                             Type(compute), operand, /*split=*/int64_t(0), Attribute(few));
     if (!tiles)
       return failure();
     op.setTilesAttr(tiles);

@@ -50,13 +50,20 @@ struct Step {
   attn::OnlineOp op;
   OpBuilder &b;
   Location loc;
-  FloatType type;
-  TileType scoresType, rowsType, accType;
+  /// What is computed in, and what the products take.
+  FloatType type, operand;
+  TileType scoresType, rowsType, accType, queryType;
+  /// Whether the sums become a logarithm that somebody sees.
+  bool exactSum;
 
-  Step(attn::OnlineOp op, OpBuilder &b)
+  Step(attn::OnlineOp op, OpBuilder &b, bool exactSum)
       : op(op), b(b), loc(op.getLoc()), type(cast<FloatType>(op.getTiles().getCompute())),
+        operand(cast<FloatType>(op.getTiles().getOperandType())),
         scoresType(TileType::get({op.getTiles().getQueries(), op.getTiles().getKeys()}, type)),
-        rowsType(cast<TileType>(op.getMax().getType())), accType(cast<TileType>(op.getAcc().getType())) {}
+        rowsType(cast<TileType>(op.getMax().getType())), accType(cast<TileType>(op.getAcc().getType())),
+        queryType(TileType::get(
+            {op.getTiles().getQueries(), cast<MemRefType>(op.getQuery().getType()).getShape().back()}, operand)),
+        exactSum(exactSum) {}
 
   using Body = function_ref<Value(Scalars &, ValueRange)>;
   Value map(TileType result, ValueRange inputs, Body body, ValueRange origin = {}) {
@@ -90,7 +97,7 @@ struct Step {
     if (grouped)
       valid = math.mul(valid, math.dim(memory, 1));
     auto load =
-        b.create<tile::LoadOp>(loc, TileType::get({rows, columns}, type), memory,
+        b.create<tile::LoadOp>(loc, TileType::get({rows, columns}, operand), memory,
                                SmallVector<Value>(source.getRank(), zero), ValueRange{valid, math.constant(columns)});
     load.setGrouped(grouped);
     return load;
@@ -233,27 +240,37 @@ struct Step {
       return s.select(s.isEqual(in[0], s.lowest()), s.constant(0.0), in[0]);
     });
     // A maximum is never below what it is the maximum of, so exponents need no guard against overflow.
-    auto exp2 = [&](Scalars &s, Value exponent) -> Value {
+    auto exp2 = [&](Scalars &s, Value exponent, FloatType rounded) -> Value {
       auto power = s.b.create<math::Exp2Op>(loc, exponent);
+      if (rounded != type)
+        power->setAttr(tile::kPrecisionAttrName, s.b.getI64IntegerAttr(rounded.getFPMantissaWidth()));
       power->setAttr(tile::kNonPositiveAttrName, s.b.getUnitAttr());
       return power;
     };
-    Value alpha =
-        map(rowsType, {op.getMax(), base}, [&](Scalars &s, ValueRange in) { return exp2(s, s.sub(in[0], in[1])); });
+    Value alpha = map(rowsType, {op.getMax(), base},
+                      [&](Scalars &s, ValueRange in) { return exp2(s, s.sub(in[0], in[1]), type); });
     Value p = map(scoresType, {scores, base}, [&](Scalars &s, ValueRange in) -> Value {
       Value exponent;
       if (linear)
         exponent = s.b.create<math::FmaOp>(loc, in[0], s.constant(factor), s.b.create<arith::NegFOp>(loc, in[1]));
       else
         exponent = s.sub(in[0], in[1]);
-      return exp2(s, exponent);
+      // Its rounding for the product leaves the exponential that many bits, unless the sum is to be seen.
+      return exp2(s, exponent, exactSum ? type : operand);
     });
+    // The sum is of what was not rounded: a rounding is as likely up as down and is a 512th of one weight, while that
+    // of the sum would stay in every result, and in lse.
+    Value weights = p;
+    if (operand != type)
+      weights = map(TileType::get(scoresType.getShape(), operand), p, [&](Scalars &s, ValueRange in) -> Value {
+        return s.b.create<arith::TruncFOp>(loc, operand, in[0]);
+      });
     auto product = [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); };
     Value oldSum = map(rowsType, {op.getSum(), alpha}, product);
     Value sum = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::sum, p, oldSum);
     Value oldAcc = map(accType, {op.getAcc(), alpha}, product);
     Value value = loadKeys(op.getValue());
-    auto acc = b.create<tile::DotOp>(loc, accType, p, value, oldAcc, /*transposed=*/false);
+    auto acc = b.create<tile::DotOp>(loc, accType, weights, value, oldAcc, /*transposed=*/false);
     // Where a score can be dropped, the value it would have weighed must not matter, even if it is NaN.
     acc.setSkipZeros(!op.getMaskList().empty() || !op.getScore().empty() || op.getBias());
     op.replaceAllUsesWith(ValueRange{acc, max, sum});
@@ -277,8 +294,8 @@ struct DecomposeOnline : public flashc::impl::DecomposeOnlineBase<DecomposeOnlin
     DenseMap<std::pair<Value, Type>, Value> queries;
     for (attn::OnlineOp op : steps) {
       OpBuilder b(op);
-      Step step(op, b);
-      Value &query = queries[{op.getQuery(), step.accType}];
+      Step step(op, b, isSumSeen(op, ends));
+      Value &query = queries[{op.getQuery(), step.queryType}];
       if (!query) {
         // The rows of the block are read once, before all loops over keys.
         OpBuilder early(op);
@@ -293,6 +310,13 @@ struct DecomposeOnline : public flashc::impl::DecomposeOnlineBase<DecomposeOnlin
   }
 
 private:
+  /// Whether a logarithm of the step's sums is stored, by the ends in the same task.
+  static bool isSumSeen(attn::OnlineOp op, ArrayRef<attn::NormalizeOp> ends) {
+    auto task = op->getParentOfType<scf::ForallOp>();
+    return llvm::any_of(
+        ends, [&](attn::NormalizeOp end) { return end.getLse() && end->getParentOfType<scf::ForallOp>() == task; });
+  }
+
   LogicalResult check(attn::OnlineOp op) {
     if (!isAtMost(op.getKey(), 0, op.getTiles().getKeys()))
       return op.emitOpError("expected at most ")

@@ -77,7 +77,11 @@ constexpr double kExp2Double[] = {0.9999999999999999971,     0.69314718055994533
                                   0.00015403530462514613026, 0.0000152527334899608046, 1.3215433089594629037e-6,
                                   1.0178198033328527662e-7,  7.0741056262456593708e-9, 4.4352809446103361611e-10};
 
-Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction) {
+/// The same where 8 bits of the result matter: 7.5e-5.
+constexpr double kExp2Short[] = {0.9999280735394012, 0.6932609854606553, 0.2426111221932161, 0.05517166905792616};
+
+/// 2^x; `bits` of the result's significand matter.
+Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction, int64_t bits = 53) {
   OpBuilder &b = m.b;
   bool isDouble = m.isDouble();
   // Below this the result is not a normal number and becomes 0.
@@ -86,7 +90,9 @@ Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction)
     Value most = m.constant(isDouble ? 1024 : 128);
     x = m.select(m.compare(arith::CmpFPredicate::OGT, x, most), most, x);
   }
-  ArrayRef<double> coefficients = isDouble ? ArrayRef<double>(kExp2Double) : ArrayRef<double>(kExp2Float);
+  ArrayRef<double> coefficients = isDouble    ? ArrayRef<double>(kExp2Double)
+                                  : bits <= 8 ? ArrayRef<double>(kExp2Short)
+                                              : ArrayRef<double>(kExp2Float);
   auto vector = dyn_cast<VectorType>(m.type);
   if (scaleInstruction && vector && vector.getNumElements() * m.element().getWidth() == 512) {
     // A compare whose false side is x keeps a NaN, and is one vmax. One below the least: vscalef then gives 0 in the
@@ -236,13 +242,50 @@ template <typename Op> struct Expand : OpRewritePattern<Op> {
   Build build;
 };
 
+/// One instruction where there is one: AVX-512's on vectors of 64 bytes, NEON's on 16. Else each element of the groups
+/// is widened and multiplied.
+struct ExpandGroupDot : OpRewritePattern<tile::GroupDotOp> {
+  ExpandGroupDot(MLIRContext *context, bool bf16Dot) : OpRewritePattern(context), bf16Dot(bf16Dot) {}
+
+  LogicalResult matchAndRewrite(tile::GroupDotOp op, PatternRewriter &rewriter) const override {
+    auto sums = cast<VectorType>(op.getResult().getType()), narrow = cast<VectorType>(op.getLhs().getType());
+    int64_t lanes = sums.getNumElements(), group = narrow.getNumElements() / lanes;
+    StringRef name = lanes == 16 ? "llvm.x86.avx512bf16.dpbf16ps.512" : "llvm.aarch64.neon.bfdot.v4f32.v8bf16";
+    if (bf16Dot && group == 2 && narrow.getElementType().isBF16() && sums.getElementType().isF32() &&
+        (lanes == 16 || lanes == 4)) {
+      rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(op, sums, rewriter.getStringAttr(name),
+                                                         ValueRange{op.getAccumulator(), op.getLhs(), op.getRhs()},
+                                                         LLVM::FastmathFlagsAttr{});
+      return success();
+    }
+    Location loc = op.getLoc();
+    Value sum = op.getAccumulator();
+    for (int64_t j = 0; j < group; ++j) {
+      SmallVector<int64_t> elements;
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        elements.push_back(lane * group + j);
+      auto widen = [&](Value x) -> Value {
+        x = rewriter.create<vector::ShuffleOp>(loc, x, x, elements);
+        return x.getType() == sums ? x : rewriter.create<arith::ExtFOp>(loc, sums, x).getResult();
+      };
+      sum = rewriter.create<LLVM::FMulAddOp>(loc, widen(op.getLhs()), widen(op.getRhs()), sum);
+    }
+    rewriter.replaceOp(op, sum);
+    return success();
+  }
+
+  bool bf16Dot;
+};
+
 struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
   using ExpandMathBase::ExpandMathBase;
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     add<math::Exp2Op>(patterns, [this](const Math &m, math::Exp2Op op) {
-      return buildExp2(m, op.getOperand(), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction);
+      auto precision = op->getAttrOfType<IntegerAttr>(tile::kPrecisionAttrName);
+      return buildExp2(m, op.getOperand(), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction,
+                       precision ? precision.getInt() : 53);
     });
     add<math::ExpOp>(patterns, [this](const Math &m, math::ExpOp op) {
       return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(tile::kNonPositiveAttrName),
@@ -254,7 +297,8 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
     add<math::FmaOp>(patterns, [](const Math &m, math::FmaOp op) { return m.fma(op.getA(), op.getB(), op.getC()); });
     patterns.add<Expand<arith::TruncFOp>>(&getContext(), [this](const Math &m, arith::TruncFOp op) -> Value {
       Type narrow = m.element();
-      if (!getElementTypeOrSelf(op.getIn().getType()).isF32() || !(narrow.isBF16() || (narrow.isF16() && !f16Convert)))
+      if (!getElementTypeOrSelf(op.getIn().getType()).isF32() ||
+          !((narrow.isBF16() && !bf16Dot) || (narrow.isF16() && !f16Convert)))
         return {};
       ++numExpanded;
       auto build = narrow.isBF16() ? buildRoundToBF16 : buildRoundToF16;
@@ -269,6 +313,7 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
       Value wide = build(m.b, m.loc, op.getIn(), m.like(m.b.getF32Type()));
       return m.element().isF64() ? m.b.create<arith::ExtFOp>(m.loc, op.getType(), wide).getResult() : wide;
     });
+    patterns.add<ExpandGroupDot>(&getContext(), bf16Dot);
     if (failed(applyPatternsAndFoldGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

@@ -61,9 +61,10 @@ void buildLoop(mlir::OpBuilder &b, mlir::Location loc, mlir::Value begin, mlir::
 /// Converts a scalar or vector between floating-point types of any width.
 mlir::Value convertFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value, mlir::Type element);
 
-/// result = accumulator + lhs * rhs over register blocks of `block`; `rhs` is packed in panels of `block.columns()`.
-/// `accumulator` and `result` are scratch of one shape, possibly the same; a null accumulator is zero.
-void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
+/// result = accumulator + lhs * rhs over register blocks of `block`; `rhs` is packed in panels of `block.columns()`,
+/// with `kpack` contracted elements side by side. `accumulator` and `result` are scratch of one shape, possibly the
+/// same; a null accumulator is zero.
+void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int64_t kpack, const TileBuffer &lhs,
              const TileBuffer &rhs, mlir::Value accumulator, mlir::Value result);
 
 /// The same where `rhs` is a tile that lies in memory (tile.in_place) and is read there, in vectors of `lanes`. Few rows
@@ -81,10 +82,19 @@ void emitLoad(mlir::OpBuilder &b, tile::LoadOp op, int64_t lanes, mlir::Value sc
 /// Writes the valid extent of scratch (or of a splat) to memory.
 void emitStore(mlir::OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuffer &value);
 
-/// What `tile.pack` does, with its parts: copies `valid` rows of `source` from `offsets` on into panels of `width` of
-/// `destination` at `indices`.
+/// Emits `body(memory, true)` where the innermost stride of `memory` is 1 (and its type says so) and
+/// `body(memory, false)` where it is not.
+void dispatchOnStride(mlir::OpBuilder &b, mlir::Location loc, mlir::Value memory,
+                      llvm::function_ref<void(mlir::OpBuilder &, mlir::Value, bool)> body);
+
+/// Offsets of element (row, 0) of an access whose last two offsets are `offsets`' last two.
+llvm::SmallVector<mlir::Value> rowOf(mlir::OpBuilder &b, mlir::Location loc, mlir::ValueRange offsets, mlir::Value row);
+
+/// What `tile.pack` does, with its parts: copies `valid` rows of `source` from `offsets` on into panels of
+/// `destination` at `indices`. With `maskedMemory` a part of a vector is read as such, else by its elements.
 void emitPack(mlir::OpBuilder &b, mlir::Location loc, mlir::Value source, mlir::ValueRange offsets, mlir::Value valid,
-              mlir::Value destination, mlir::ValueRange indices, bool transposed, int64_t width, int64_t lanes);
+              mlir::Value destination, mlir::ValueRange indices, bool transposed, tile::PanelLayoutAttr layout,
+              bool maskedMemory);
 
 /// Clones the scalar code of `body` (without its terminator) on vectors of `lanes` elements: arguments that are
 /// vectors make what depends on them vectors, the rest stays scalar. Returns what the terminator's operand became, as a

@@ -21,19 +21,50 @@ using namespace flashc::cpu;
 
 namespace {
 
-/// Reads element (k, column) of one panel of the right-hand side.
+/// Reads the vector of columns from `column` on, at step k of the contraction, of one panel of the right-hand side:
+/// `kpack` contracted elements for each column.
 using PanelReader = function_ref<Value(OpBuilder &, Value k, Value column)>;
 
 struct DotEmitter {
   Location loc;
   RegisterBlock block;
+  int64_t kpack;
   Value lhs;
 
   VectorType vectorType(Value scratch) const {
     return VectorType::get({block.lanes}, cast<MemRefType>(scratch.getType()).getElementType());
   }
+  FloatType operandType() const { return cast<FloatType>(cast<MemRefType>(lhs.getType()).getElementType()); }
+  /// What a PanelReader reads.
+  VectorType panelType() const { return VectorType::get({block.lanes * kpack}, operandType()); }
 
-  /// One register block: rows from `row` on and the panel at `column` of the result, contracted over [0, depth).
+  /// The elements of step k of a row of the left-hand side, for every column: of type `sums` if kpack is 1, else of
+  /// panelType().
+  Value broadcastLhs(OpBuilder &b, Value row, Value k, VectorType sums) const {
+    if (kpack == 1) {
+      Value scalar = b.create<memref::LoadOp>(loc, lhs, ValueRange{row, k});
+      return b.create<vector::BroadcastOp>(loc, sums, convertFloat(b, loc, scalar, sums.getElementType()));
+    }
+    // One integer as wide as the group: a plain broadcast on every target.
+    auto group = VectorType::get({kpack}, operandType());
+    auto unit = b.getIntegerType(kpack * operandType().getWidth());
+    Value first = IndexBuilder{b, loc}.mul(k, kpack);
+    Value elements = b.create<vector::LoadOp>(loc, group, lhs, ValueRange{row, first});
+    Value bits = b.create<vector::BitCastOp>(loc, VectorType::get({1}, unit), elements);
+    Value scalar = b.create<vector::ExtractOp>(loc, bits, 0);
+    Value wide = b.create<vector::BroadcastOp>(loc, VectorType::get({block.lanes}, unit), scalar);
+    return b.create<vector::BitCastOp>(loc, panelType(), wide);
+  }
+
+  /// sum + lhs * rhs.
+  Value multiplyAdd(OpBuilder &b, Value lhs, Value rhs, Value sum) const {
+    if (kpack != 1)
+      return b.create<tile::GroupDotOp>(loc, sum.getType(), lhs, rhs, sum);
+    rhs = convertFloat(b, loc, rhs, cast<VectorType>(sum.getType()).getElementType());
+    return b.create<vector::FMAOp>(loc, lhs, rhs, sum);
+  }
+
+  /// One register block: rows from `row` on and the panel at `column` of the result, contracted over [0, depth) steps.
   void emitBlock(OpBuilder &b, Value row, Value column, Value depth, Value accumulator, Value result,
                  PanelReader panel) const {
     VectorType type = vectorType(result);
@@ -62,11 +93,10 @@ struct DotEmitter {
                                for (int64_t v = 0; v < block.vectors; ++v)
                                  values.push_back(panel(b, k, b.create<arith::ConstantIndexOp>(loc, v * block.lanes)));
                                for (int64_t r = 0; r < block.rows; ++r) {
-                                 Value scalar = b.create<memref::LoadOp>(loc, lhs, ValueRange{rows[r], k});
-                                 Value wide = b.create<vector::BroadcastOp>(loc, type, scalar);
+                                 Value wide = broadcastLhs(b, rows[r], k, type);
                                  for (int64_t v = 0; v < block.vectors; ++v) {
                                    Value &sum = next[r * block.vectors + v];
-                                   sum = b.create<vector::FMAOp>(loc, wide, values[v], sum);
+                                   sum = multiplyAdd(b, wide, values[v], sum);
                                  }
                                }
                                b.create<scf::YieldOp>(loc, next);
@@ -81,12 +111,14 @@ struct DotEmitter {
     Value zero = b.create<arith::ConstantOp>(loc, type, b.getZeroAttr(type));
     SmallVector<Value> init(block.vectors, zero);
     IndexBuilder index{b, loc};
+    VectorType zeroType = kpack == 1 ? type : panelType();
+    Value nothing = b.create<arith::ConstantOp>(loc, zeroType, b.getZeroAttr(zeroType));
     auto loop = b.create<scf::ForOp>(loc, index.constant(0), depth, index.constant(1), init,
                                      [&](OpBuilder &b, Location loc, Value k, ValueRange sums) {
                                        SmallVector<Value> next;
                                        for (int64_t v = 0; v < block.vectors; ++v) {
                                          Value x = panel(b, k, b.create<arith::ConstantIndexOp>(loc, v * block.lanes));
-                                         next.push_back(b.create<vector::FMAOp>(loc, x, zero, sums[v]));
+                                         next.push_back(multiplyAdd(b, nothing, x, sums[v]));
                                        }
                                        b.create<scf::YieldOp>(loc, next);
                                      });
@@ -97,27 +129,43 @@ struct DotEmitter {
     return b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::UNO, scalar, scalar);
   }
 
-  /// The panel at `column`, element by element of the left-hand side, zeros skipped.
+  /// The panel at `column`, element by element of the left-hand side, zeros skipped. Contracts [0, depth) steps; the
+  /// last group's elements that do not exist are zeros on the left.
   void emitSkippingZeros(OpBuilder &b, Value numRows, Value column, Value depth, Value result, PanelReader panel) {
-    VectorType type = vectorType(result);
     IndexBuilder index{b, loc};
     buildLoop(b, loc, index.constant(0), numRows, 1, [&](OpBuilder &b, Value row) {
       buildLoop(b, loc, index.constant(0), depth, 1, [&](OpBuilder &b, Value k) {
-        Value scalar = b.create<memref::LoadOp>(loc, lhs, ValueRange{row, k});
-        Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
-        Value used = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::UNE, scalar, zero);
-        b.create<scf::IfOp>(loc, used, [&](OpBuilder &b, Location loc) {
-          Value wide = b.create<vector::BroadcastOp>(loc, type, scalar);
-          for (int64_t v = 0; v < block.vectors; ++v) {
-            Value offset = b.create<arith::ConstantIndexOp>(loc, v * block.lanes);
-            Value at = b.create<arith::AddIOp>(loc, column, offset);
-            Value sum = b.create<vector::LoadOp>(loc, type, result, ValueRange{row, at});
-            sum = b.create<vector::FMAOp>(loc, wide, panel(b, k, offset), sum);
-            b.create<vector::StoreOp>(loc, sum, result, ValueRange{row, at});
-          }
-          b.create<scf::YieldOp>(loc);
-        });
+        for (int64_t j = 0; j < kpack; ++j)
+          emitUnlessZero(b, row, k, j, column, result, panel);
       });
+    });
+  }
+
+  /// result[row] += lhs[row][k * kpack + j] * panel[k][j] on the panel's columns, unless that element is zero.
+  void emitUnlessZero(OpBuilder &b, Value row, Value k, int64_t j, Value column, Value result, PanelReader panel) {
+    VectorType type = vectorType(result);
+    IndexBuilder index{b, loc};
+    Value at = index.add(index.mul(k, kpack), index.constant(j));
+    Value scalar = b.create<memref::LoadOp>(loc, lhs, ValueRange{row, at});
+    scalar = convertFloat(b, loc, scalar, type.getElementType());
+    Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
+    Value used = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::UNE, scalar, zero);
+    SmallVector<int64_t> ofGroup;
+    for (int64_t lane = 0; lane < block.lanes; ++lane)
+      ofGroup.push_back(lane * kpack + j);
+    b.create<scf::IfOp>(loc, used, [&](OpBuilder &b, Location loc) {
+      Value wide = b.create<vector::BroadcastOp>(loc, type, scalar);
+      for (int64_t v = 0; v < block.vectors; ++v) {
+        Value offset = b.create<arith::ConstantIndexOp>(loc, v * block.lanes);
+        Value x = panel(b, k, offset);
+        if (kpack != 1)
+          x = b.create<vector::ShuffleOp>(loc, x, x, ofGroup);
+        Value to = b.create<arith::AddIOp>(loc, column, offset);
+        Value sum = b.create<vector::LoadOp>(loc, type, result, ValueRange{row, to});
+        sum = b.create<vector::FMAOp>(loc, wide, convertFloat(b, loc, x, type.getElementType()), sum);
+        b.create<vector::StoreOp>(loc, sum, result, ValueRange{row, to});
+      }
+      b.create<scf::YieldOp>(loc);
     });
   }
 };
@@ -131,21 +179,21 @@ RegisterBlock narrowBlock(const RegisterBlock &block, int64_t numRows) {
 
 } // namespace
 
-void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, const TileBuffer &lhs,
+void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int64_t kpack, const TileBuffer &lhs,
                   const TileBuffer &rhs, Value accumulator, Value result) {
   Location loc = op.getLoc();
-  DotEmitter emitter{loc, block, lhs.memory};
+  DotEmitter emitter{loc, block, kpack, lhs.memory};
   IndexBuilder index{b, loc};
   auto lhsType = cast<tile::TileType>(op.getLhs().getType());
   Value zero = index.constant(0);
   Value numRows = lhs.rows ? lhs.rows : index.constant(lhsType.getShape()[0]);
   auto rhsType = cast<tile::TileType>(op.getRhs().getType());
   Value rhsRows = rhs.rows ? rhs.rows : index.constant(rhsType.getShape()[0]);
-  VectorType type = emitter.vectorType(result);
+  VectorType type = emitter.panelType();
 
   // q * k^T: a panel is a strip of keys, and the head dimension is contracted.
   if (op.getTransposed()) {
-    Value depth = index.constant(lhsType.getShape()[1]);
+    Value depth = index.constant(llvm::divideCeil(lhsType.getShape()[1], kpack));
     // Columns are computed up to the next whole vector.
     auto known = getConstantIntValue(rhsRows);
     bool isWhole = known && llvm::alignTo(*known, block.lanes) % block.columns() == 0;
@@ -158,7 +206,8 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, cons
       at.back() = index.add(at.back(), strip);
       auto panel = [&](OpBuilder &b, Value k, Value offset) -> Value {
         SmallVector<Value> element(at);
-        element.append({k, IndexBuilder{b, loc}.add(first, offset)});
+        IndexBuilder index{b, loc};
+        element.append({k, index.mul(index.add(first, offset), kpack)});
         return b.create<vector::LoadOp>(loc, type, rhs.memory, element);
       };
       buildLoop(b, loc, zero, numRows, emitter.block.rows,
@@ -178,30 +227,32 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, cons
   }
 
   // p * v: a panel is a group of the value's columns, and keys are contracted.
+  Value depth = index.ceilDiv(rhsRows, kpack);
   int64_t panels = llvm::divideCeil(rhsType.getShape()[1], block.columns());
   for (int64_t p = 0; p < panels; ++p) {
     Value column = index.constant(p * block.columns());
     SmallVector<Value> at(rhs.indices);
     Value first = at.pop_back_val();
+    if (kpack != 1)
+      first = b.create<arith::DivUIOp>(loc, first, index.constant(kpack));
     at.push_back(index.constant(p));
     auto panel = [&](OpBuilder &b, Value k, Value column) -> Value {
       SmallVector<Value> element(at);
-      element.append({b.create<arith::AddIOp>(loc, first, k).getResult(), column});
+      element.append({b.create<arith::AddIOp>(loc, first, k).getResult(), IndexBuilder{b, loc}.mul(column, kpack)});
       return b.create<vector::LoadOp>(loc, type, rhs.memory, element);
     };
     auto emitFast = [&](OpBuilder &b) {
-      buildLoop(b, loc, zero, numRows, block.rows, [&](OpBuilder &b, Value row) {
-        emitter.emitBlock(b, row, column, rhsRows, accumulator, result, panel);
-      });
+      buildLoop(b, loc, zero, numRows, block.rows,
+                [&](OpBuilder &b, Value row) { emitter.emitBlock(b, row, column, depth, accumulator, result, panel); });
     };
     // Zero times NaN is NaN, so the product as it stands would let a masked value through. That needs a NaN or an
     // infinity among the values, which one pass over them excludes for a 24th of the product's cost.
     if (op.getSkipZeros() && accumulator == result) {
-      Value careful = emitter.holdsNonFinite(b, type, rhsRows, panel);
+      Value careful = emitter.holdsNonFinite(b, emitter.vectorType(result), depth, panel);
       b.create<scf::IfOp>(
           loc, careful,
           [&](OpBuilder &b, Location loc) {
-            emitter.emitSkippingZeros(b, numRows, column, rhsRows, result, panel);
+            emitter.emitSkippingZeros(b, numRows, column, depth, result, panel);
             b.create<scf::YieldOp>(loc);
           },
           [&](OpBuilder &b, Location loc) {

@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Loads, stores and packing. Memory may have any strides; where the innermost one is known only at run time, both
+/// Loads and stores. Memory may have any strides; where the innermost one is known only at run time, both
 /// forms are emitted: whole vectors where it is 1, single elements otherwise. All of it costs O(S * D), against O(S^2 *
 /// D) of the products, but a strided gather of single elements would still show.
 ///
@@ -72,10 +72,8 @@ Value cpu::convertFloat(OpBuilder &b, Location loc, Value value, Type element) {
   return b.create<arith::TruncFOp>(loc, typeOf(element), value);
 }
 
-namespace {
-
 /// The strides of ranked memory; `ShapedType::kDynamic` where not known.
-int64_t innerStride(Value memory) {
+static int64_t innerStride(Value memory) {
   SmallVector<int64_t> strides;
   int64_t offset;
   auto type = cast<MemRefType>(memory.getType());
@@ -84,9 +82,8 @@ int64_t innerStride(Value memory) {
   return strides.back();
 }
 
-/// Emits `body(memory, true)` where the innermost stride of `memory` is 1 (and its type says so) and
-/// `body(memory, false)` where it is not.
-void dispatchOnStride(OpBuilder &b, Location loc, Value memory, function_ref<void(OpBuilder &, Value, bool)> body) {
+void cpu::dispatchOnStride(OpBuilder &b, Location loc, Value memory,
+                           function_ref<void(OpBuilder &, Value, bool)> body) {
   int64_t stride = innerStride(memory);
   if (stride != ShapedType::kDynamic)
     return body(b, memory, stride == 1);
@@ -124,6 +121,15 @@ void dispatchOnStride(OpBuilder &b, Location loc, Value memory, function_ref<voi
         b.create<scf::YieldOp>(loc);
       });
 }
+
+SmallVector<Value> cpu::rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value row) {
+  SmallVector<Value> indices(offsets);
+  Value &rowIndex = indices[indices.size() - 2];
+  rowIndex = IndexBuilder{b, loc}.add(rowIndex, row);
+  return indices;
+}
+
+namespace {
 
 /// A place in memory: indices, the last of which moves along a row.
 struct Place {
@@ -164,18 +170,10 @@ void fillRow(OpBuilder &b, Location loc, const Place &to, int64_t begin, int64_t
             [&](OpBuilder &b, Value c) { b.create<memref::StoreOp>(loc, zero, to.memory, to.at(b, loc, c)); });
 }
 
-/// Offsets of element (row, 0) of an access whose last two offsets are `offsets`' last two.
-SmallVector<Value> rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value row) {
-  SmallVector<Value> indices(offsets);
-  Value &rowIndex = indices[indices.size() - 2];
-  rowIndex = IndexBuilder{b, loc}.add(rowIndex, row);
-  return indices;
-}
-
 /// The same of a load or store whose rows run along dimension `dimension`, and, where they are `grouped`, on over the
 /// one before it.
-SmallVector<Value> rowOf(OpBuilder &b, Location loc, ValueRange offsets, Value row, Value memory, unsigned dimension,
-                         bool grouped) {
+SmallVector<Value> groupedRowOf(OpBuilder &b, Location loc, ValueRange offsets, Value row, Value memory,
+                                unsigned dimension, bool grouped) {
   IndexBuilder index{b, loc};
   SmallVector<Value> indices(offsets);
   if (!grouped) {
@@ -212,7 +210,7 @@ void cpu::emitLoad(OpBuilder &b, tile::LoadOp op, int64_t lanes, Value scratch) 
   Value valid = index.min(extent(0), index.constant(shape[0]));
 
   auto rowAt = [&](OpBuilder &b, Value source, Value row) {
-    return rowOf(b, loc, op.getOffsets(), row, source, op.getOffsets().size() - shape.size(), op.getGrouped());
+    return groupedRowOf(b, loc, op.getOffsets(), row, source, op.getOffsets().size() - shape.size(), op.getGrouped());
   };
   if (shape.size() == 1) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
@@ -247,7 +245,8 @@ void cpu::emitStore(OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuf
     return convertFloat(b, loc, x, element);
   };
   auto rowAt = [&](OpBuilder &b, Value destination, Value row) {
-    return rowOf(b, loc, op.getOffsets(), row, destination, op.getOffsets().size() - shape.size(), op.getGrouped());
+    return groupedRowOf(b, loc, op.getOffsets(), row, destination, op.getOffsets().size() - shape.size(),
+                        op.getGrouped());
   };
   if (shape.size() == 1) {
     buildLoop(b, loc, zero, valid, 1, [&](OpBuilder &b, Value r) {
@@ -271,145 +270,5 @@ void cpu::emitStore(OpBuilder &b, tile::StoreOp op, int64_t lanes, const TileBuf
       copyRow(b, loc, Place{value.memory, {r, zero}}, Place{destination, rowAt(b, destination, r)}, columns, lanes,
               unit);
     });
-  });
-}
-
-//===----------------------------------------------------------------------===//
-// Packing
-//===----------------------------------------------------------------------===//
-
-namespace {
-
-/// Transposes `rows` (as many vectors as lanes) in log2(lanes) rounds: round h swaps the off-diagonal h x h blocks.
-void transposeSquare(OpBuilder &b, Location loc, SmallVectorImpl<Value> &rows) {
-  int64_t lanes = rows.size();
-  for (int64_t h = lanes / 2; h >= 1; h /= 2) {
-    SmallVector<int64_t> low, high;
-    for (int64_t k = 0; k < lanes; ++k) {
-      low.push_back(k & h ? lanes + k - h : k);
-      high.push_back(k & h ? lanes + k : k + h);
-    }
-    for (int64_t i = 0; i < lanes; ++i) {
-      if (i & h)
-        continue;
-      Value x = rows[i], y = rows[i + h];
-      rows[i] = b.create<vector::ShuffleOp>(loc, x, y, low);
-      rows[i + h] = b.create<vector::ShuffleOp>(loc, x, y, high);
-    }
-  }
-}
-
-struct Packer {
-  Location loc;
-  Value source;
-  ValueRange offsets;
-  Value destination;
-  SmallVector<Value> indices;
-  int64_t width, lanes;
-  int64_t columns = cast<MemRefType>(source.getType()).getShape().back();
-  Type element = cast<MemRefType>(destination.getType()).getElementType();
-
-  Value read(OpBuilder &b, Value row, Value column) {
-    SmallVector<Value> at = rowOf(b, loc, offsets, row);
-    at.back() = IndexBuilder{b, loc}.add(at.back(), column);
-    return convertFloat(b, loc, b.create<memref::LoadOp>(loc, source, at), element);
-  }
-  SmallVector<Value> to(ValueRange last) {
-    SmallVector<Value> at(indices);
-    at.append(last.begin(), last.end());
-    return at;
-  }
-
-  /// Single elements: destination[d][row] = source[row][d] for the columns `[first, columns)`, and zeros in the rows
-  /// from `valid` up to a whole vector.
-  void transposeElements(OpBuilder &b, Value valid, int64_t first) {
-    if (first >= columns)
-      return;
-    IndexBuilder index{b, loc};
-    buildLoop(b, loc, index.constant(0), valid, 1, [&](OpBuilder &b, Value row) {
-      buildLoop(b, loc, index.constant(first), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
-        b.create<memref::StoreOp>(loc, read(b, row, d), destination, to({d, row}));
-      });
-    });
-    Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(element));
-    Value padded = index.min(index.mul(index.ceilDiv(valid, lanes), lanes), index.constant(width));
-    buildLoop(b, loc, index.constant(first), index.constant(columns), 1, [&](OpBuilder &b, Value d) {
-      buildLoop(b, loc, valid, padded, 1,
-                [&](OpBuilder &b, Value row) { b.create<memref::StoreOp>(loc, zero, destination, to({d, row})); });
-    });
-  }
-
-  /// Squares of lanes x lanes for the rows `[begin, end)`, of contiguous elements. Rows from `valid` (null: none) on
-  /// are zeros and are not read.
-  void transposeVectors(OpBuilder &b, Value begin, Value end, Value valid) {
-    IndexBuilder index{b, loc};
-    auto type = VectorType::get({lanes}, cast<MemRefType>(source.getType()).getElementType());
-    auto vectorType = VectorType::get({lanes}, element);
-    buildLoop(b, loc, begin, end, lanes, [&](OpBuilder &b, Value row) {
-      buildLoop(b, loc, index.constant(0), index.constant(columns / lanes * lanes), lanes, [&](OpBuilder &b, Value d) {
-        IndexBuilder index{b, loc};
-        SmallVector<Value> square;
-        for (int64_t r = 0; r < lanes; ++r) {
-          Value at = index.add(row, index.constant(r)), exists;
-          if (valid) {
-            exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, at, valid);
-            at = b.create<arith::SelectOp>(loc, exists, at, row);
-          }
-          SmallVector<Value> element = rowOf(b, loc, offsets, at);
-          element.back() = index.add(element.back(), d);
-          Value x = b.create<vector::LoadOp>(loc, type, source, element);
-          x = convertFloat(b, loc, x, vectorType.getElementType());
-          if (valid) {
-            Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(vectorType));
-            x = b.create<arith::SelectOp>(loc, exists, x, zero);
-          }
-          square.push_back(x);
-        }
-        transposeSquare(b, loc, square);
-        for (int64_t r = 0; r < lanes; ++r)
-          b.create<vector::StoreOp>(loc, square[r], destination, to({index.add(d, index.constant(r)), row}));
-      });
-    });
-  }
-
-  void packTransposed(OpBuilder &b, Value valid, bool unit) {
-    if (!unit || width % lanes != 0 || columns < lanes)
-      return transposeElements(b, valid, 0);
-    IndexBuilder index{b, loc};
-    Value whole = index.mul(b.createOrFold<arith::DivUIOp>(loc, valid, index.constant(lanes)), lanes);
-    transposeVectors(b, index.constant(0), whole, {});
-    transposeVectors(b, whole, valid, valid);
-    transposeElements(b, valid, columns / lanes * lanes);
-  }
-
-  /// destination[panel][first + row][c] = source[row][panel * width + c], zero beyond the source's columns.
-  void packRows(OpBuilder &b, Value valid, bool unit) {
-    IndexBuilder index{b, loc};
-    Value first = indices.pop_back_val();
-    int64_t panels = llvm::divideCeil(columns, width);
-    buildLoop(b, loc, index.constant(0), valid, 1, [&](OpBuilder &b, Value row) {
-      IndexBuilder index{b, loc};
-      for (int64_t p = 0; p < panels; ++p) {
-        int64_t count = std::min(width, columns - p * width);
-        Place from{source, rowOf(b, loc, offsets, row)};
-        from.indices.back() = index.add(from.indices.back(), index.constant(p * width));
-        Place into{destination, to({index.constant(p), index.add(first, row), index.constant(0)})};
-        copyRow(b, loc, from, into, count, lanes, unit);
-        fillRow(b, loc, into, count, width);
-      }
-    });
-  }
-};
-
-} // namespace
-
-void cpu::emitPack(OpBuilder &b, Location loc, Value source, ValueRange offsets, Value valid, Value destination,
-                   ValueRange indices, bool transposed, int64_t width, int64_t lanes) {
-  dispatchOnStride(b, loc, source, [&](OpBuilder &b, Value source, bool unit) {
-    Packer packer{loc, source, offsets, destination, SmallVector<Value>(indices), width, lanes};
-    if (transposed)
-      packer.packTransposed(b, valid, unit);
-    else
-      packer.packRows(b, valid, unit);
   });
 }

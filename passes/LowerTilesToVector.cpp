@@ -51,7 +51,7 @@ bool isUsedAfter(Value value, Operation *op) {
 
 class TileLowering {
 public:
-  explicit TileLowering(FunctionOpInterface func) : func(func) {}
+  TileLowering(FunctionOpInterface func, bool maskedMemory) : func(func), maskedMemory(maskedMemory) {}
 
   LogicalResult run() {
     Block &entry = func.getFunctionBody().front();
@@ -64,6 +64,7 @@ public:
 
 private:
   FunctionOpInterface func;
+  bool maskedMemory;
   DenseMap<Value, TileBuffer> buffers;
   /// Scratch is allocated at the start of this block: the function's, or a task's.
   Block *scratchPoint = nullptr;
@@ -222,7 +223,7 @@ private:
       buffers[view.getResult()] = TileBuffer{view.getSource(), {}, view.getValid(), {}, view.getIndices()};
     else if (auto pack = dyn_cast<tile::PackOp>(op))
       emitPack(b, op.getLoc(), pack.getSource(), pack.getOffsets(), pack.getValid(), pack.getDestination(),
-               pack.getIndices(), pack.getTransposed(), pack.getLayout().getWidth(), pack.getLayout().getLanes());
+               pack.getIndices(), pack.getTransposed(), pack.getLayout(), maskedMemory);
     else if (auto dot = dyn_cast<tile::DotOp>(op)) {
       if (failed(lowerDot(b, dot)))
         return failure();
@@ -260,11 +261,15 @@ private:
     }
     // An operand that pack-operands could not place before the loop is packed where it is used.
     bool transposed = isReadTransposed(load);
-    int64_t rows = type.getShape()[0], columns = type.getShape()[1], width = panels.getWidth();
+    int64_t rows = type.getShape()[0], columns = type.getShape()[1], width = panels.getWidth(),
+            kpack = panels.getKpack();
+    auto memoryType = [&](int64_t outer, int64_t contracted) {
+      return MemRefType::get({outer, int64_t(llvm::divideCeil(contracted, kpack)), panels.getUnitWidth()},
+                             type.getElementType());
+    };
     Value zero = index.constant(0);
     if (transposed) {
-      buffer.memory =
-          allocate(MemRefType::get({int64_t(llvm::divideCeil(rows, width)), columns, width}, type.getElementType()));
+      buffer.memory = allocate(memoryType(llvm::divideCeil(rows, width), columns));
       buildLoop(b, loc, zero, index.ceilDiv(buffer.rows, width), 1, [&](OpBuilder &b, Value strip) {
         IndexBuilder index{b, loc};
         Value first = index.mul(strip, width);
@@ -273,13 +278,12 @@ private:
         row = index.add(row, first);
         Value rest = b.create<arith::SubIOp>(loc, buffer.rows, first);
         emitPack(b, loc, load.getSource(), offsets, index.min(rest, index.constant(width)), buffer.memory, strip,
-                 /*transposed=*/true, width, panels.getLanes());
+                 /*transposed=*/true, panels, maskedMemory);
       });
     } else {
-      buffer.memory =
-          allocate(MemRefType::get({int64_t(llvm::divideCeil(columns, width)), rows, width}, type.getElementType()));
+      buffer.memory = allocate(memoryType(llvm::divideCeil(columns, width), rows));
       emitPack(b, loc, load.getSource(), load.getOffsets(), buffer.rows, buffer.memory, zero, /*transposed=*/false,
-               width, panels.getLanes());
+               panels, maskedMemory);
     }
     buffer.indices = {zero};
     buffers[load.getResult()] = buffer;
@@ -325,7 +329,7 @@ private:
       return success();
     }
     RegisterBlock block{layout.getRows(), layout.getVectors(), layout.getLanes()};
-    emitDot(b, dot, block, lhs, rhs, accumulator, result.memory);
+    emitDot(b, dot, block, panels.getKpack(), lhs, rhs, accumulator, result.memory);
     return success();
   }
 
@@ -498,7 +502,7 @@ struct LowerTilesToVector : flashc::impl::LowerTilesToVectorBase<LowerTilesToVec
   using LowerTilesToVectorBase::LowerTilesToVectorBase;
   void runOnOperation() override {
     func::FuncOp func = getOperation();
-    if (!func.isExternal() && failed(TileLowering(func).run()))
+    if (!func.isExternal() && failed(TileLowering(func, maskedMemory).run()))
       signalPassFailure();
   }
 };

@@ -92,6 +92,7 @@ private:
     Value source;
     bool transposed;
     Value memory;
+    tile::PanelLayoutAttr layout;
   };
   using Packed = SmallVector<PackedOperand>;
 
@@ -106,7 +107,7 @@ private:
     int64_t strip = 0;
     for (tile::LoadOp load : loads)
       if (cpu::isReadTransposed(load))
-        strip = widthOf(load);
+        strip = layoutOf(load).getWidth();
     if (!strip)
       return;
     Packed packed;
@@ -116,9 +117,8 @@ private:
       emitPackingLoop(loop, strip, packed);
   }
 
-  static int64_t widthOf(tile::LoadOp load) {
-    auto type = cast<tile::TileType>(load.getResult().getType());
-    return cast<tile::PanelLayoutAttr>(type.getLayout()).getWidth();
+  static tile::PanelLayoutAttr layoutOf(tile::LoadOp load) {
+    return cast<tile::PanelLayoutAttr>(cast<tile::TileType>(load.getResult().getType()).getLayout());
   }
 
   void packLoad(tile::LoadOp load, scf::ForallOp loop, int64_t strip, Packed &packed) {
@@ -133,10 +133,14 @@ private:
     if (rootType.getShape().back() != columns)
       return;
     bool transposed = cpu::isReadTransposed(load);
-    int64_t width = widthOf(load);
+    tile::PanelLayoutAttr layout = layoutOf(load);
+    int64_t width = layout.getWidth(), kpack = layout.getKpack(), unit = layout.getUnitWidth();
+    if (strip % kpack != 0)
+      return;
 
-    auto *known =
-        llvm::find_if(packed, [&](PackedOperand &p) { return p.source == origin->root && p.transposed == transposed; });
+    auto *known = llvm::find_if(packed, [&](PackedOperand &p) {
+      return p.source == origin->root && p.transposed == transposed && p.layout == layout;
+    });
     Value memory = known == packed.end() ? Value() : known->memory;
     if (!memory) {
       OpBuilder b(loop);
@@ -155,19 +159,19 @@ private:
       OpFoldResult strips = numStrips(b, loc, origin->root, origin->rowDim, strip);
       if (transposed) {
         add(strips);
-        shape.append({columns, width});
+        shape.append({int64_t(llvm::divideCeil(columns, kpack)), unit});
       } else {
         shape.push_back(llvm::divideCeil(columns, width));
         if (auto constant = getConstantIntValue(strips))
-          add(b.getIndexAttr(*constant * strip));
+          add(b.getIndexAttr(*constant * (strip / kpack)));
         else
-          add(b.create<arith::MulIOp>(loc, cast<Value>(strips), b.create<arith::ConstantIndexOp>(loc, strip))
+          add(b.create<arith::MulIOp>(loc, cast<Value>(strips), b.create<arith::ConstantIndexOp>(loc, strip / kpack))
                   .getResult());
-        shape.push_back(width);
+        shape.push_back(unit);
       }
       auto type = MemRefType::get(shape, tileType.getElementType());
       memory = b.create<memref::AllocOp>(loc, type, sizes, b.getI64IntegerAttr(64));
-      packed.push_back({origin->root, transposed, memory});
+      packed.push_back({origin->root, transposed, memory, layout});
       ++numPacked;
     }
     SmallVector<Value> indices(ArrayRef(origin->offsets).drop_back());
@@ -187,7 +191,7 @@ private:
   }
 
   void emitPackingLoop(scf::ForallOp loop, int64_t strip, Packed &packed) {
-    for (auto [root, transposed, memory] : packed) {
+    for (auto [root, transposed, memory, layout] : packed) {
       OpBuilder b(loop);
       Location loc = loop.getLoc();
       auto rootType = cast<MemRefType>(root.getType());
@@ -197,11 +201,8 @@ private:
         bounds.push_back(memref::getMixedSize(b, loc, root, d));
       bounds.push_back(numStrips(b, loc, root, rowDim, strip));
       Value length = getValueOrCreateConstantIndexOp(b, loc, memref::getMixedSize(b, loc, root, rowDim));
-      auto type = cast<MemRefType>(memory.getType());
-      auto lanes = lanesOf(loop, type.getElementType());
-      auto layout = tile::PanelLayoutAttr::get(b.getContext(), type.getShape().back(), lanes);
-      auto build = [&, root = root, memory = memory, transposed = transposed](OpBuilder &b, Location loc,
-                                                                              ValueRange ivs) {
+      auto build = [&, root = root, memory = memory, transposed = transposed,
+                    layout = layout](OpBuilder &b, Location loc, ValueRange ivs) {
         Value width = b.create<arith::ConstantIndexOp>(loc, strip);
         Value zero = b.create<arith::ConstantIndexOp>(loc, 0);
         Value first = b.create<arith::MulIOp>(loc, ivs.back(), width);
@@ -217,17 +218,6 @@ private:
       };
       b.create<scf::ForallOp>(loc, bounds, ValueRange{}, /*mapping=*/std::nullopt, build);
     }
-  }
-
-  /// The lanes that the loop's panels of this element type have.
-  static int64_t lanesOf(scf::ForallOp loop, Type element) {
-    int64_t lanes = 1;
-    loop.walk([&](tile::ViewOp view) {
-      auto type = cast<tile::TileType>(view.getResult().getType());
-      if (type.getElementType() == element)
-        lanes = cast<tile::PanelLayoutAttr>(type.getLayout()).getLanes();
-    });
-    return lanes;
   }
 };
 

@@ -49,7 +49,9 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
     Option<"split", "split", "int64_t", "0", "Keys a task attends in that form; 0 = choose; rounded up to a granule">,
     Option<"vectorBytes", "vector-bytes", "unsigned", "64", "Bytes of a native vector register">,
     Option<"vectorRegisters", "vector-registers", "unsigned", "32", "How many native vector registers there are">,
-    Option<"l1Bytes", "l1-bytes", "int64_t", "49152", "Bytes of the first-level data cache">];
+    Option<"l1Bytes", "l1-bytes", "int64_t", "49152", "Bytes of the first-level data cache">,
+    Option<"bf16Operands", "bf16-operands", "bool", "false",
+           "Products take bf16 as it is instead of widening it first">];
   let statistics = [Statistic<"numAssigned", "num-assigned", "Attentions that were given tile sizes">];
 }
 
@@ -478,6 +480,8 @@ def LowerTilesToVector : Pass<"lower-tiles-to-vector", "mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect",
                            "mlir::vector::VectorDialect"];
+  let options = [Option<"maskedMemory", "masked-memory", "bool", "false",
+                        "The target reads a part of a vector as fast as the whole">];
 }
 
 def ExpandMath : Pass<"expand-math"> {
@@ -508,7 +512,9 @@ def ExpandMath : Pass<"expand-math"> {
                            "mlir::vector::VectorDialect"];
   let options = [
     Option<"scaleInstruction", "scale-instruction", "bool", "false", "The target has AVX-512's vscalef">,
-    Option<"f16Convert", "f16-convert", "bool", "false", "The target converts vectors between f32 and f16">];
+    Option<"f16Convert", "f16-convert", "bool", "false", "The target converts vectors between f32 and f16">,
+    Option<"bf16Dot", "bf16-dot", "bool", "false",
+           "The target multiplies and adds pairs of bf16 and rounds vectors to it (AVX512-BF16, NEON's bf16)">];
   let statistics = [Statistic<"numExpanded", "num-expanded", "Operations that were expanded">];
 }
 

@@ -165,7 +165,7 @@ private:
     attn::TilesAttr tiles = *op.getTiles();
     emitAttention(b, op, query, key, value, out, lse, position,
                   attn::TilesAttr::get(&getContext(), rows, tiles.getKeys(), tiles.getGranule(), tiles.getCompute(),
-                                       /*split=*/0, /*few=*/{}));
+                                       tiles.getOperand(), /*split=*/0, /*few=*/{}));
   }
 
   /// The form for few rows: those of all query heads of a key head together, the keys divided into splits. The parts

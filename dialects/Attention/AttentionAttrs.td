@@ -158,15 +158,20 @@ def Attention_TilesAttr : Attention_Attr<"Tiles", "tiles"> {
   let summary = "How large the tiles are";
   let description = [{
     `queries` rows and `keys` keys a tile. Loops over keys start and end at multiples of `granule` keys, which divides
-    `keys`; it is what a mask's ranges are rounded to. Scores are accumulated in `compute`.
+    `keys`; it is what a mask's ranges are rounded to. Scores are accumulated in `compute`. The two products take
+    queries, keys, values and probabilities in the type `operand`, no wider than `compute`, and `compute` itself where
+    it is absent.
 
     `few` are the sizes of the form for few query rows (decoding): where the rows of all query heads that share a key head
     are no more than `few.queries`, they are one tile, and the keys are divided among tasks, `split` of them each, whose
     results are merged. `split` does not depend on how many threads there are, so neither does the result.
   }];
   let parameters = (ins "int64_t":$queries, "int64_t":$keys, "int64_t":$granule, "::mlir::Type":$compute,
-                        DefaultValuedParameter<"int64_t", "0">:$split, OptionalParameter<"::mlir::Attribute">:$few);
+                        OptionalParameter<"::mlir::Type">:$operand, DefaultValuedParameter<"int64_t", "0">:$split,
+                        OptionalParameter<"::mlir::Attribute">:$few);
   let extraClassDeclaration = [{
+    /// What the products take.
+    ::mlir::Type getOperandType() const { return getOperand() ? getOperand() : getCompute(); }
     /// The sizes of the form for few query rows; null if there is none.
     TilesAttr getFewTiles() const { return ::llvm::cast_if_present<TilesAttr>(getFew()); }
   }];

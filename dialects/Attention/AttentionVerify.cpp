@@ -173,9 +173,14 @@ static LogicalResult verifyMasks(Operation *op, ArrayRef<MaskInterface> masks, O
   return success();
 }
 
-static LogicalResult verifyTiles(Operation *op, TilesAttr tiles, Type compute) {
-  if (tiles && tiles.getCompute() != compute)
+static LogicalResult verifyTiles(Operation *op, TilesAttr tiles, Type compute, Type element) {
+  if (!tiles)
+    return success();
+  if (tiles.getCompute() != compute)
     return op->emitOpError() << "expected tiles that accumulate in " << compute << ", got " << tiles.getCompute();
+  if (Type operand = tiles.getOperandType(); operand != compute && operand != element)
+    return op->emitOpError() << "expected products of " << compute << " operands or of the queries' " << element
+                             << ", got " << operand;
   return success();
 }
 
@@ -243,13 +248,15 @@ static LogicalResult verifyResults(Operation *op, ArrayRef<Named> outs) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t queries, int64_t keys,
-                                int64_t granule, Type compute, int64_t split, Attribute few) {
+                                int64_t granule, Type compute, Type operand, int64_t split, Attribute few) {
   if (queries < 1 || keys < 1)
     return emitError() << "expected tiles of 1 or more queries and keys, got " << queries << " and " << keys;
   if (granule < 1 || keys % granule != 0)
     return emitError() << "expected a granule that divides the " << keys << " keys, got " << granule;
   if (!compute.isF32() && !compute.isF64())
     return emitError() << "expected to compute in f32 or f64, got " << compute;
+  if (operand && (!operand.isBF16() && !operand.isF16() && operand != compute))
+    return emitError() << "expected products of bf16, f16 or " << compute << " operands, got " << operand;
   if (split < 0 || split % keys != 0)
     return emitError() << "expected a split that is a multiple of the " << keys << " keys of a tile, got " << split;
   if (!few)
@@ -345,7 +352,8 @@ LogicalResult SdpaOp::verify() {
   if (getBias() && failed(verifyBias(op, named("bias", getBias()), {shape[0], shape[1], shape[3], shape[4]}, compute)))
     return failure();
   if (failed(verifyMasks(op, getMaskList(), getMaskOperands(), shape)) ||
-      failed(verifyScalars(op, getScale(), getSoftcap())) || failed(verifyTiles(op, getTilesAttr(), compute)))
+      failed(verifyScalars(op, getScale(), getSoftcap())) ||
+      failed(verifyTiles(op, getTilesAttr(), compute, query.element())))
     return failure();
   return verifyResults(op, outs);
 }
@@ -407,7 +415,7 @@ LogicalResult OnlineOp::verify() {
   if (failed(verifyMasks(op, getMaskList(), getMaskOperands(), shape)) ||
       failed(verifyScalars(op, getScale(), getSoftcap())))
     return failure();
-  return verifyTiles(op, getTiles(), compute);
+  return verifyTiles(op, getTiles(), compute, query.element());
 }
 
 LogicalResult OnlineOp::verifyRegions() { return verifyScore(getOperation(), getScore(), getComputeType()); }

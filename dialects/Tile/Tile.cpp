@@ -103,12 +103,18 @@ LogicalResult RegisterLayoutAttr::verify(function_ref<InFlightDiagnostic()> emit
   return success();
 }
 
-LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t width, int64_t lanes) {
+LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t width, int64_t lanes,
+                                      int64_t kpack) {
   if (lanes < 1)
     return emitError() << "expected 1 or more lanes, got " << lanes;
   if (width < 1 || width % lanes != 0)
     return emitError() << "expected panels as wide as a number of whole vectors of " << lanes << " lanes, got "
                        << width;
+  if (kpack < 1)
+    return emitError() << "expected 1 or more contracted elements side by side, got kpack = " << kpack;
+  int64_t unit;
+  if (llvm::MulOverflow(width, kpack, unit))
+    return emitError() << "expected panels of a size that fits in 64 bits, got " << width << " columns of " << kpack;
   return success();
 }
 
@@ -196,13 +202,18 @@ LogicalResult ReduceOp::verify() {
   return success();
 }
 
-/// Packed memory: panels of `width` along the last dimension, indexed in all dimensions but two.
-static LogicalResult verifyPacked(Operation *op, MemRefType packed, size_t numIndices, int64_t width) {
+/// Packed memory: a step of the contraction through a panel along the last dimension, indexed in all dimensions but
+/// two.
+static LogicalResult verifyPacked(Operation *op, MemRefType packed, size_t numIndices, PanelLayoutAttr layout) {
   if (packed.getRank() < 3)
     return op->emitOpError() << "expected packed memory of rank 3 or more, got " << packed;
-  if (packed.getShape().back() != width)
-    return op->emitOpError() << "expected packed memory whose last dimension is the panels' width " << width << ", got "
-                             << packed;
+  if (packed.getShape().back() != layout.getUnitWidth()) {
+    InFlightDiagnostic error = op->emitOpError() << "expected packed memory whose last dimension is the panels' width "
+                                                 << layout.getWidth();
+    if (layout.getKpack() != 1)
+      error << " times " << layout.getKpack();
+    return error << ", got " << packed;
+  }
   if (static_cast<int64_t>(numIndices) != packed.getRank() - 2)
     return op->emitOpError() << "expected " << packed.getRank() - 2 << " indices into " << packed << ", got "
                              << numIndices;
@@ -213,13 +224,13 @@ static LogicalResult verifyPacked(Operation *op, MemRefType packed, size_t numIn
 
 LogicalResult PackOp::verify() {
   auto source = cast<MemRefType>(getSource().getType()), packed = cast<MemRefType>(getDestination().getType());
-  int64_t width = getLayout().getWidth();
+  int64_t width = getLayout().getWidth(), kpack = getLayout().getKpack();
   if (source.getRank() < 2 || !isa<FloatType>(source.getElementType()))
     return emitOpError() << "expected a source of rank 2 or more with floating-point elements, got " << source;
   if (static_cast<int64_t>(getOffsets().size()) != source.getRank())
     return emitOpError() << "expected " << source.getRank() << " offsets, one a dimension of the source, got "
                          << getOffsets().size();
-  if (failed(verifyPacked(*this, packed, getIndices().size(), width)))
+  if (failed(verifyPacked(*this, packed, getIndices().size(), getLayout())))
     return failure();
   if (source.getElementType().getIntOrFloatBitWidth() > packed.getElementType().getIntOrFloatBitWidth())
     return emitOpError() << "expected packed elements at least as wide as the source's " << source.getElementType()
@@ -228,11 +239,13 @@ LogicalResult PackOp::verify() {
   if (ShapedType::isDynamic(columns))
     return emitOpError() << "expected a static number of source columns, got " << source;
   int64_t dimension = packed.getRank() - (getTransposed() ? 2 : 3);
-  int64_t expected = getTransposed() ? columns : static_cast<int64_t>(llvm::divideCeil(columns, width));
+  int64_t expected = llvm::divideCeil(columns, getTransposed() ? kpack : width);
   int64_t actual = packed.getDimSize(dimension);
   if (!ShapedType::isDynamic(actual) && actual != expected)
     return emitOpError() << "expected dimension " << dimension << " of packed memory to be " << expected
-                         << (getTransposed() ? ", the source's columns, got " : ", the number of panels, got ")
+                         << (!getTransposed() ? ", the number of panels, got "
+                             : kpack == 1     ? ", the source's columns, got "
+                                              : ", the groups of the source's columns, got ")
                          << actual;
   return success();
 }
@@ -243,11 +256,22 @@ LogicalResult ViewOp::verify() {
   auto layout = dyn_cast_or_null<PanelLayoutAttr>(tile.getLayout());
   if (!layout)
     return emitOpError() << "expected a tile with a panel layout, got " << tile;
-  if (failed(verifyPacked(*this, source, getIndices().size(), layout.getWidth())))
+  if (failed(verifyPacked(*this, source, getIndices().size(), layout)))
     return failure();
   if (source.getElementType() != tile.getElementType())
     return emitOpError() << "expected a tile of the packed memory's element type " << source.getElementType()
                          << ", got " << tile.getElementType();
+  return success();
+}
+
+LogicalResult GroupDotOp::verify() {
+  auto lhs = cast<VectorType>(getLhs().getType()), acc = cast<VectorType>(getAccumulator().getType());
+  if (lhs.getNumElements() % acc.getNumElements() != 0)
+    return emitOpError() << "expected a whole number of products for each of the " << acc.getNumElements()
+                         << " sums, got " << lhs.getNumElements();
+  if (acc.getElementType().getIntOrFloatBitWidth() < lhs.getElementType().getIntOrFloatBitWidth())
+    return emitOpError() << "expected an accumulator at least as wide as the operands' " << lhs.getElementType()
+                         << ", got " << acc.getElementType();
   return success();
 }
 

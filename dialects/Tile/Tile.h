@@ -26,6 +26,9 @@
 namespace flashc::tile {
 /// On a `math.exp2`: the exponent is never positive, so that nothing need guard against overflow.
 constexpr llvm::StringLiteral kNonPositiveAttrName = "tile.nonpositive";
+
+/// On a `math.exp2`, an integer: how many bits of the result's significand matter, as it is rounded to so many later.
+constexpr llvm::StringLiteral kPrecisionAttrName = "tile.precision";
 } // namespace flashc::tile
 
 #define GET_ATTRDEF_CLASSES

@@ -52,10 +52,19 @@ def Tile_PanelLayout : Tile_Attr<"PanelLayout", "panels"> {
   let summary = "The right-hand operand of a dot, packed in panels of columns";
   let description = [{
     Columns are grouped in panels of `width`, native vectors of `lanes` side by side; within a panel the contraction
-    index is outermost, so that a dot reads its operand in one forward stream. The last panel is padded with zeros.
+    index is outermost, so that a dot reads its operand in one forward stream. `kpack` consecutive elements of the
+    contraction lie side by side for each column, as instructions that multiply and add groups of narrow elements
+    (vdpbf16ps, bfdot, AMX) take them; a contraction that is not a multiple of `kpack`, and the last panel, are padded
+    with zeros.
+
+    Example: keys of bf16 for vdpbf16ps and AMX: `#tile.panels<width = 64, lanes = 16, kpack = 2>`.
   }];
-  let parameters = (ins "int64_t":$width, "int64_t":$lanes);
+  let parameters = (ins "int64_t":$width, "int64_t":$lanes, DefaultValuedParameter<"int64_t", "1">:$kpack);
   let assemblyFormat = "`<` struct(params) `>`";
+  let extraClassDeclaration = [{
+    /// Elements that one step of the contraction takes along a panel: the last dimension of packed memory.
+    int64_t getUnitWidth() const { return getWidth() * getKpack(); }
+  }];
   let genVerifyDecl = 1;
 }
 

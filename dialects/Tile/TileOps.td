@@ -168,7 +168,8 @@ def Tile_PackOp : Tile_Op<"pack", [AttrSizedOperandSegments]> {
     the strip's rows are the columns of the dot (keys of q * k^T) and the source's columns are contracted; without it the
     source's rows are contracted (values of p * v). With n source columns and panels of width w, the destination's last
     three dimensions are strips x n x w if transposed, and ceil(n / w) x rows x w if not; `indices` are those of the
-    dimensions before them, then the strip, or the first row.
+    dimensions before them, then the strip, or the first row, which is a multiple of the layout's `kpack`. With a `kpack`
+    of g the contracted dimension (n, or rows) holds ceil(n / g) groups and the last one w * g elements.
 
     ```mlir
     tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %s] transposed <width = 64, lanes = 16>
@@ -199,6 +200,27 @@ def Tile_ViewOp : Tile_Op<"view", [Pure]> {
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices, Index:$valid);
   let results = (outs Tile_Matrix:$result);
   let assemblyFormat = "$source `[` $indices `]` `valid` `(` $valid `)` attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_FloatVector : VectorOfRankAndType<[1], [F64, F32, F16, BF16]>;
+
+def Tile_GroupDotOp : Tile_Op<"group_dot", [Pure, AllTypesMatch<["lhs", "rhs"]>,
+                                           AllTypesMatch<["accumulator", "result"]>]> {
+  let summary = "On native vectors: each sum plus the products of one group of neighbours";
+  let description = [{
+    With g elements of the operands for each element of the accumulator, `result[i] = accumulator[i] + lhs[g*i] *
+    rhs[g*i] + ... + lhs[g*i+g-1] * rhs[g*i+g-1]`, in the accumulator's element type; the order of the additions and
+    their rounding are the target's. It is what a product of tiles of narrow elements becomes on a CPU; `expand-math`
+    makes it one instruction where there is one.
+
+    ```mlir
+    %s = tile.group_dot %a, %b, %c : vector<32xbf16>, vector<16xf32>
+    ```
+  }];
+  let arguments = (ins Tile_FloatVector:$lhs, Tile_FloatVector:$rhs, Tile_FloatVector:$accumulator);
+  let results = (outs Tile_FloatVector:$result);
+  let assemblyFormat = "$lhs `,` $rhs `,` $accumulator attr-dict `:` type($lhs) `,` type($result)";
   let hasVerifier = 1;
 }
 

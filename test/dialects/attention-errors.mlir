@@ -1261,3 +1261,18 @@ func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 96, g
 
 // expected-error @+1 {{expected to compute in f32 or f64, got 'bf16'}}
 func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = bf16>}
+
+// -----
+
+// expected-error @+1 {{expected products of bf16, f16 or 'f32' operands, got 'f64'}}
+func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, operand = f64>}
+
+// -----
+
+func.func @f(%q: memref<2x4x8x16xf16>, %k: memref<2x2x9x16xf16>, %v: memref<2x2x9x24xf16>, %out: memref<2x4x8x24xf16>) {
+  // expected-error @+1 {{expected products of 'f32' operands or of the queries' 'f16', got 'bf16'}}
+  attn.sdpa ins(%q, %k, %v : memref<2x4x8x16xf16>, memref<2x2x9x16xf16>, memref<2x2x9x24xf16>)
+      outs(%out : memref<2x4x8x24xf16>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, operand = bf16>}
+  return
+}

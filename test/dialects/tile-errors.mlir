@@ -382,3 +382,45 @@ func.func @f(%s: memref<?x?x80x64xf64>, %i: index) {
   %0 = tile.view %s[%i, %i] valid(%i) : memref<?x?x80x64xf64> -> !tile.tile<512x80xf32, #tile.panels<width = 64, lanes = 16>>
   return
 }
+
+// -----
+
+// expected-error @+1 {{expected 1 or more contracted elements side by side, got kpack = 0}}
+func.func private @f(!tile.tile<4x4xbf16, #tile.panels<width = 64, lanes = 16, kpack = 0>>)
+
+// -----
+
+// expected-error @+1 {{expected panels of a size that fits in 64 bits, got 4294967296 columns of 4294967296}}
+func.func private @f(!tile.tile<4x4xbf16, #tile.panels<width = 4294967296, lanes = 16, kpack = 4294967296>>)
+
+// -----
+
+func.func @f(%s: memref<?x?x80xbf16>, %d: memref<?x?x40x64xbf16>, %i: index) {
+  // expected-error @+1 {{expected packed memory whose last dimension is the panels' width 64 times 2, got 'memref<?x?x40x64xbf16>'}}
+  tile.pack %s[%i, %i, %i] valid(%i) into %d[%i, %i] transposed <width = 64, lanes = 16, kpack = 2> : memref<?x?x80xbf16>, memref<?x?x40x64xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%s: memref<?x?x81xbf16>, %d: memref<?x?x40x128xbf16>, %i: index) {
+  // expected-error @+1 {{expected dimension 2 of packed memory to be 41, the groups of the source's columns, got 40}}
+  tile.pack %s[%i, %i, %i] valid(%i) into %d[%i, %i] transposed <width = 64, lanes = 16, kpack = 2> : memref<?x?x81xbf16>, memref<?x?x40x128xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%a: vector<30xbf16>, %c: vector<16xf32>) {
+  // expected-error @+1 {{expected a whole number of products for each of the 16 sums, got 30}}
+  %0 = tile.group_dot %a, %a, %c : vector<30xbf16>, vector<16xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: vector<32xf32>, %c: vector<16xbf16>) {
+  // expected-error @+1 {{expected an accumulator at least as wide as the operands' 'f32', got 'bf16'}}
+  %0 = tile.group_dot %a, %a, %c : vector<32xf32>, vector<16xbf16>
+  return
+}

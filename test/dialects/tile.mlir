@@ -86,3 +86,26 @@ func.func @pack(%k: memref<?x?x?x80xbf16>, %kp: memref<?x?x?x80x64xf32>, %vp: me
   %0 = tile.view %kp[%b, %h, %s] valid(%n) : memref<?x?x?x80x64xf32> -> !tile.tile<512x80xf32, #tile.panels<width = 64, lanes = 16>>
   return
 }
+
+// Two contracted elements of each column side by side: 81 columns are 41 pairs.
+// CHECK-LABEL: func @pairs
+func.func @pairs(%k: memref<?x?x?x81xbf16>, %kp: memref<?x?x?x41x128xbf16>, %vp: memref<?x?x2x?x128xbf16>, %b: index,
+                 %h: index, %j: index, %s: index, %n: index) {
+  // CHECK: tile.pack {{.*}} transposed <width = 64, lanes = 16, kpack = 2> : memref<?x?x?x81xbf16>, memref<?x?x?x41x128xbf16>
+  tile.pack %k[%b, %h, %j, %j] valid(%n) into %kp[%b, %h, %s] transposed <width = 64, lanes = 16, kpack = 2>
+      : memref<?x?x?x81xbf16>, memref<?x?x?x41x128xbf16>
+  // CHECK: tile.pack {{.*}} <width = 64, lanes = 16, kpack = 2> : memref<?x?x?x81xbf16>, memref<?x?x2x?x128xbf16>
+  tile.pack %k[%b, %h, %j, %j] valid(%n) into %vp[%b, %h, %j] <width = 64, lanes = 16, kpack = 2>
+      : memref<?x?x?x81xbf16>, memref<?x?x2x?x128xbf16>
+  // CHECK: tile.view {{.*}} -> <512x81xbf16, #tile.panels<width = 64, lanes = 16, kpack = 2>>
+  %0 = tile.view %kp[%b, %h, %s] valid(%n)
+      : memref<?x?x?x41x128xbf16> -> !tile.tile<512x81xbf16, #tile.panels<width = 64, lanes = 16, kpack = 2>>
+  return
+}
+
+// CHECK-LABEL: func @group_dot
+func.func @group_dot(%a: vector<32xbf16>, %b: vector<32xbf16>, %c: vector<16xf32>) -> vector<16xf32> {
+  // CHECK: tile.group_dot %{{.*}}, %{{.*}}, %{{.*}} : vector<32xbf16>, vector<16xf32>
+  %0 = tile.group_dot %a, %b, %c : vector<32xbf16>, vector<16xf32>
+  return %0 : vector<16xf32>
+}

@@ -47,3 +47,12 @@ func.func @keys_are_values(%q: !tile.tile<24x8xf32>, %m: memref<512x8xf32>, %z: 
   %o = tile.dot %s, %kv, %acc : !tile.tile<24x512xf32>, !tile.tile<512x8xf32> -> !tile.tile<24x8xf32>
   return %o : !tile.tile<24x8xf32>
 }
+
+// bf16 that is accumulated in f32: as many columns as a vector of sums has, two contracted elements for each.
+// CHECK-LABEL: @pairs
+// V512: tile.dot {{.*}} : <24x64xbf16, #tile.registers<rows = 6, vectors = 4, lanes = 16>>, <512x64xbf16, #tile.panels<width = 64, lanes = 16, kpack = 2>> -> <24x512xf32, #tile.registers<rows = 6, vectors = 4, lanes = 16>>
+// V256: <512x64xbf16, #tile.panels<width = 16, lanes = 8, kpack = 2>>
+func.func @pairs(%q: !tile.tile<24x64xbf16>, %k: !tile.tile<512x64xbf16>, %z: !tile.tile<24x512xf32>) {
+  %s = tile.dot %q, %k, %z transposed : !tile.tile<24x64xbf16>, !tile.tile<512x64xbf16> -> !tile.tile<24x512xf32>
+  return
+}

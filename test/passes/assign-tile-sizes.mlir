@@ -2,6 +2,7 @@
 // RUN: flash-opt %s --assign-tile-sizes="vector-bytes=32 vector-registers=16 l1-bytes=32768" | FileCheck %s --check-prefixes=CHECK,NARROW
 // RUN: flash-opt %s --assign-tile-sizes="queries=12 keys=96 granule=32" | FileCheck %s --check-prefixes=CHECK,GIVEN
 // RUN: flash-opt %s --assign-tile-sizes="keys=100" | FileCheck %s --check-prefixes=CHECK,ROUNDED
+// RUN: flash-opt %s --assign-tile-sizes=bf16-operands | FileCheck %s --check-prefixes=CHECK,PAIRS
 
 // The register block of a product gives the granule; scores that fill the first-level cache are the fastest.
 // CHECK-LABEL: func @dynamic
@@ -30,6 +31,7 @@ func.func @double(%x: memref<?x?x?x64xf64>) {
 func.func @short(%q: memref<1x12x1x80xbf16>, %k: memref<1x12x197x80xbf16>) {
   // WIDE: tiles = #attn.tiles<queries = 6, keys = 256, granule = 64, compute = f32>
   // NARROW: tiles = #attn.tiles<queries = 6, keys = 208, granule = 16, compute = f32>
+  // PAIRS: tiles = #attn.tiles<queries = 6, keys = 256, granule = 64, compute = f32, operand = bf16>
   attn.sdpa ins(%q, %k, %k : memref<1x12x1x80xbf16>, memref<1x12x197x80xbf16>, memref<1x12x197x80xbf16>)
             outs(%q : memref<1x12x1x80xbf16>)
   return

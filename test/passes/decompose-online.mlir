@@ -204,3 +204,39 @@ func.func @normalize(%acc: !acc, %max: !rows, %sum: !rows, %rows: index, %out: m
       : !acc, !rows, !rows
   return
 }
+
+// Products of bf16: queries, keys and values stay as they are, the probabilities are rounded for the product, and the sum
+// is of those that were not rounded. Nobody sees the sum, so 8 bits of the exponential are enough.
+// CHECK-LABEL: func @pairs
+func.func @pairs(%q: memref<24x64xbf16>, %k: memref<512x64xbf16>, %v: memref<512x40xbf16>, %acc: !acc, %max: !rows,
+                 %sum: !rows, %p: index) -> (!acc, !rows, !rows) {
+  // CHECK: %[[Q:.*]] = tile.load %{{.*}} : memref<24x64xbf16> -> <24x64xbf16>
+  // CHECK: %[[K:.*]] = tile.load %{{.*}} : memref<512x64xbf16> -> <512x64xbf16>
+  // CHECK: tile.dot %[[Q]], %[[K]], %{{.*}} transposed : <24x64xbf16>, <512x64xbf16> -> <24x512xf32>
+  // CHECK: math.exp2 %{{[^{]*}} {tile.nonpositive} : f32
+  // CHECK: %[[P:.*]] = tile.map
+  // CHECK:   math.exp2 %{{.*}} {tile.nonpositive, tile.precision = 8 : i64} : f32
+  // CHECK: } -> <24x512xf32>
+  // CHECK: %[[W:.*]] = tile.map ins(%[[P]] :
+  // CHECK:   arith.truncf %{{.*}} : f32 to bf16
+  // CHECK: } -> <24x512xbf16>
+  // CHECK: tile.reduce sum %[[P]],
+  // CHECK: %[[V:.*]] = tile.load %{{.*}} : memref<512x40xbf16> -> <512x40xbf16>
+  // CHECK: tile.dot %[[W]], %[[V]], %{{.*}} : <24x512xbf16>, <512x40xbf16> -> <24x40xf32>
+  %0:3 = attn.online ins(%q, %k, %v : memref<24x64xbf16>, memref<512x64xbf16>, memref<512x40xbf16>)
+                     state(%acc, %max, %sum : !acc, !rows, !rows) position(%p, %p, %p, %p, %p, %p)
+                     {scale = 0.125, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32, operand = bf16>}
+  return %0#0, %0#1, %0#2 : !acc, !rows, !rows
+}
+
+// The logarithm of the sum is a result: its exponentials keep all bits.
+// CHECK-LABEL: func @visible_sum
+// CHECK-NOT: tile.precision
+func.func @visible_sum(%q: memref<24x64xbf16>, %k: memref<512x64xbf16>, %v: memref<512x40xbf16>, %acc: !acc, %max: !rows,
+                       %sum: !rows, %p: index, %out: memref<?x40xbf16>, %lse: memref<?xf32>) {
+  %0:3 = attn.online ins(%q, %k, %v : memref<24x64xbf16>, memref<512x64xbf16>, memref<512x40xbf16>)
+                     state(%acc, %max, %sum : !acc, !rows, !rows) position(%p, %p, %p, %p, %p, %p)
+                     {scale = 0.125, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32, operand = bf16>}
+  attn.normalize %0#0, %0#1, %0#2 rows(%p) outs(%out : memref<?x40xbf16>) lse(%lse : memref<?xf32>) : !acc, !rows, !rows
+  return
+}

@@ -1,6 +1,7 @@
 // RUN: flash-opt %s --expand-math | FileCheck %s
 // RUN: flash-opt %s --expand-math=scale-instruction | FileCheck %s --check-prefix=SCALE
 // RUN: flash-opt %s --expand-math=f16-convert | FileCheck %s --check-prefix=NATIVE
+// RUN: flash-opt %s --expand-math=bf16-dot | FileCheck %s --check-prefix=PAIRS
 
 // Rounding to an integer is the addition of 1.5 * 2^23, which leaves the integer where the exponent is built from.
 // CHECK-LABEL: func @exp2
@@ -85,4 +86,37 @@ func.func @half_to_double(%x: vector<8xf16>) -> vector<8xf64> {
 func.func @half(%x: f16) -> f16 {
   %y = math.tanh %x : f16
   return %y : f16
+}
+
+// A precision of 8 bits takes a polynomial of degree 3.
+// CHECK-LABEL: func @rounded
+// CHECK-COUNT-3: llvm.intr.fmuladd
+// CHECK-NOT:   llvm.intr.fmuladd
+// CHECK:       arith.shli
+func.func @rounded(%x: vector<8xf32>) -> vector<8xf32> {
+  %y = math.exp2 %x {tile.nonpositive, tile.precision = 8 : i64} : vector<8xf32>
+  return %y : vector<8xf32>
+}
+
+// Pairs of bf16: one instruction, or both elements widened and multiplied.
+// CHECK-LABEL: func @pairs
+// CHECK:       vector.shuffle %{{.*}} [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30]
+// CHECK:       llvm.intr.fmuladd
+// CHECK:       vector.shuffle %{{.*}} [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31]
+// CHECK:       llvm.intr.fmuladd
+// CHECK-NOT:   tile.group_dot
+// PAIRS-LABEL: func @pairs
+// PAIRS:       llvm.call_intrinsic "llvm.x86.avx512bf16.dpbf16ps.512"(%arg2, %arg0, %arg1)
+// PAIRS:       arith.truncf
+func.func @pairs(%a: vector<32xbf16>, %b: vector<32xbf16>, %c: vector<16xf32>) -> (vector<16xf32>, vector<16xbf16>) {
+  %d = tile.group_dot %a, %b, %c : vector<32xbf16>, vector<16xf32>
+  %e = arith.truncf %d : vector<16xf32> to vector<16xbf16>
+  return %d, %e : vector<16xf32>, vector<16xbf16>
+}
+
+// PAIRS-LABEL: func @short_pairs
+// PAIRS:       llvm.call_intrinsic "llvm.aarch64.neon.bfdot.v4f32.v8bf16"(%arg2, %arg0, %arg1)
+func.func @short_pairs(%a: vector<8xbf16>, %b: vector<8xbf16>, %c: vector<4xf32>) -> vector<4xf32> {
+  %d = tile.group_dot %a, %b, %c : vector<8xbf16>, vector<4xf32>
+  return %d : vector<4xf32>
 }
