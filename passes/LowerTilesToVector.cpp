@@ -306,7 +306,9 @@ private:
     if (dot.getTransposed())
       result.columns = rhs.rows;
     Value accumulator;
-    if (acc.splat && matchPattern(acc.splat, m_AnyZeroFloat()) && !dot.getSkipZeros()) {
+    // A product that reads in place adds up values group by group, in the accumulator's own place.
+    bool adds = dot.getSkipZeros() || (inPlace && !dot.getTransposed());
+    if (acc.splat && matchPattern(acc.splat, m_AnyZeroFloat()) && !adds) {
       result.memory = allocate(typeOf(dot.getResult()));
     } else {
       result.memory = takeOver(dot, dot.getAccumulator(), dot.getResult().getType());
