@@ -1276,3 +1276,77 @@ func.func @f(%q: memref<2x4x8x16xf16>, %k: memref<2x2x9x16xf16>, %v: memref<2x2x
       {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, operand = bf16>}
   return
 }
+
+// -----
+
+// expected-error @+1 {{expected a split that is a multiple of the 64 keys of a tile, got 96}}
+func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, split = 96>}
+
+// -----
+
+// expected-error @+1 {{expected tiles for few queries, got 7 : i32}}
+func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, few = 7 : i32>}
+
+// -----
+
+// expected-error @+1 {{expected tiles for few queries with a split and no further tiles, got #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32>}}
+func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, few = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32>>}
+
+// -----
+
+// expected-error @+1 {{expected tiles for few queries that accumulate in 'f32', got 'f64'}}
+func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, few = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f64, split = 64>>}
+
+// -----
+
+func.func @f(%p: memref<?x4x2x16xf32>, %l: memref<?x4x2xf32>, %o: memref<4x2x24xf32>) {
+  // expected-error @+1 {{expected the head dimension of out to be 16, that of parts, got 24}}
+  attn.merge_splits ins(%p, %l : memref<?x4x2x16xf32>, memref<?x4x2xf32>) outs(%o : memref<4x2x24xf32>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, split = 64>}
+  return
+}
+
+// -----
+
+func.func @f(%p: memref<?x4x2x16xf32>, %l: memref<?x4x3xf32>, %o: memref<4x2x16xf32>) {
+  // expected-error @+1 {{expected the number of queries of part_lse to be 2, that of parts, got 3}}
+  attn.merge_splits ins(%p, %l : memref<?x4x2x16xf32>, memref<?x4x3xf32>) outs(%o : memref<4x2x16xf32>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, split = 64>}
+  return
+}
+
+// -----
+
+func.func @f(%p: memref<?x4x2x16xbf16>, %l: memref<?x4x2xf32>, %o: memref<4x2x16xbf16>) {
+  // expected-error @+1 {{expected parts of element type 'f32', that of the tiles, got 'bf16'}}
+  attn.merge_splits ins(%p, %l : memref<?x4x2x16xbf16>, memref<?x4x2xf32>) outs(%o : memref<4x2x16xbf16>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, split = 64>}
+  return
+}
+
+// -----
+
+func.func @f(%p: memref<?x4x2x16xf32>, %l: memref<?x4x2xf32>, %o: memref<4x2x16xf32>, %x: memref<4xf32>) {
+  // expected-error @+1 {{expected lse of rank 2, [heads, queries], got rank 1 in 'memref<4xf32>'}}
+  attn.merge_splits ins(%p, %l : memref<?x4x2x16xf32>, memref<?x4x2xf32>) outs(%o : memref<4x2x16xf32>) lse(%x : memref<4xf32>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, split = 64>}
+  return
+}
+
+// -----
+
+func.func @f(%p: memref<?x4x2x16xf32>, %l: memref<?x4x2xf32>, %o: memref<4x2x16xi8>) {
+  // expected-error @+1 {{expected out of element type f64, f32, f16 or bf16, got 'i8'}}
+  attn.merge_splits ins(%p, %l : memref<?x4x2x16xf32>, memref<?x4x2xf32>) outs(%o : memref<4x2x16xi8>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, split = 64>}
+  return
+}
+
+// -----
+
+func.func @f(%acc: !tile.tile<8x16xf32>, %m: !tile.tile<8xf32>, %n: index, %o: memref<4x2x16xf32>, %l: memref<4x3xf32>) {
+  // expected-error @+1 {{expected the number of queries of lse to be 2, that of out, got 3}}
+  attn.normalize %acc, %m, %m rows(%n) outs(%o : memref<4x2x16xf32>) lse(%l : memref<4x3xf32>)
+      : !tile.tile<8x16xf32>, !tile.tile<8xf32>, !tile.tile<8xf32>
+  return
+}

@@ -424,3 +424,24 @@ func.func @f(%a: vector<32xf32>, %c: vector<16xbf16>) {
   %0 = tile.group_dot %a, %a, %c : vector<32xf32>, vector<16xbf16>
   return
 }
+
+// -----
+
+// expected-error @+1 {{expected 1 or more lanes, got 0}}
+func.func private @f(!tile.tile<24x64xf32, #tile.in_place<lanes = 0>>)
+
+// -----
+
+func.func @f(%m: memref<?x64xf32>, %i: index) {
+  // expected-error @+1 {{expected memory of rank 3 or more, got 2}}
+  %0 = tile.load %m[%i, %i] grouped : memref<?x64xf32> -> !tile.tile<24x64xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?xf32>, %t: !tile.tile<24xf32>, %i: index) {
+  // expected-error @+1 {{expected memory of rank 2 or more, got 1}}
+  tile.store %t, %m[%i] grouped : !tile.tile<24xf32>, memref<?xf32>
+  return
+}
