@@ -29,7 +29,7 @@ import flashc
 from flashc.bench import cases, problem
 from flashc.bench.cases import WINDOW, Case
 
-Tiles = tuple[int, int]
+Tiles = tuple[int, ...]  # queries, keys, and the keys of a task where short queries are split
 ROWS = (6, 12, 18, 24, 30, 36, 42, 48, 60, 72, 84, 96, 120, 144, 192, 240)
 KEYS = (64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048, 4096)
 #: A pass of the search: turns of each candidate, seconds of one, and the share of candidates that go on to the next pass.
@@ -38,14 +38,13 @@ FINALISTS = 3
 
 TUNE = """
 import json, sys
-from flashc.bench.cases import Case
 sys.path.insert(0, {scripts!r})
-from check_tuner import arrays_of, mask_of
-import flashc
+from check_tuner import compile_case, shape_of
+from flashc.bench.cases import Case
 case = Case.from_json(json.loads(sys.argv[1]))
-kernel = flashc.compile(head_dim=case.head_dim, dtype=case.dtype, mask=mask_of(case))
-outcome = kernel.tune(*arrays_of(case), budget=float(sys.argv[2]))
-print(json.dumps(outcome if isinstance(outcome, dict) else outcome.__dict__, default=str))
+outcome = compile_case(case, None).tune(shapes=shape_of(case), budget=float(sys.argv[2]))
+tried = [candidate for candidate in outcome.candidates if candidate.rounds]
+print(json.dumps(dict(tiles=outcome.tiles, improved=outcome.improved, speedup=outcome.speedup, timed=len(tried))))
 """
 
 
@@ -61,6 +60,14 @@ def arrays_of(case: Case) -> tuple[Any, Any, Any]:
 
         return q.view(ml_dtypes.bfloat16), k.view(ml_dtypes.bfloat16), v.view(ml_dtypes.bfloat16)
     return q, k, v
+
+
+def shape_of(case: Case) -> tuple[int, ...]:
+    return (case.batch, case.heads, case.key_heads, case.queries, case.keys)
+
+
+def compile_case(case: Case, tiles: Tiles | None) -> flashc.Kernel:
+    return flashc.compile(head_dim=case.head_dim, dtype=case.dtype, mask=mask_of(case), tiles=tiles)
 
 
 @dataclass
@@ -91,7 +98,7 @@ class Clock:
 def compiled(case: Case, tiles: Tiles | None, arrays: tuple[Any, Any, Any], out: Any) -> Candidate | None:
     """None where the compiler refuses the tiles."""
     try:
-        kernel = flashc.compile(head_dim=case.head_dim, dtype=case.dtype, mask=mask_of(case), tiles=tiles)
+        kernel = compile_case(case, tiles)
     except (RuntimeError, ValueError):
         return None
     call = kernel.call
@@ -100,10 +107,15 @@ def compiled(case: Case, tiles: Tiles | None, arrays: tuple[Any, Any, Any], out:
 
 
 def legal(case: Case) -> list[Tiles]:
-    """The grid. Tiles beyond the lengths behave as those at the lengths; one past each is enough."""
+    """The grid, and whatever the cost model thinks of besides, splits for short queries among it.
+
+    Tiles beyond the lengths behave as those at the lengths; one past each is enough.
+    """
     rows = [r for i, r in enumerate(ROWS) if i == 0 or ROWS[i - 1] < case.queries]
     keys = [k for i, k in enumerate(KEYS) if i == 0 or KEYS[i - 1] < case.keys]
-    return [(r, k) for r in rows for k in keys]
+    grid: list[Tiles] = [(r, k) for r in rows for k in keys]
+    model = [tiles for tiles, _ in flashc.tuning.candidates(compile_case(case, None), shape_of(case))]
+    return list(dict.fromkeys(grid + model))
 
 
 def search(case: Case, arrays: tuple[Any, Any, Any], out: Any, clock: Clock) -> tuple[list[Candidate], int]:
@@ -126,15 +138,14 @@ def search(case: Case, arrays: tuple[Any, Any, Any], out: Any, clock: Clock) -> 
 def tuned_tiles(case: Case, budget: float, threads: int) -> tuple[Tiles, dict[str, Any]]:
     """What the tuner chooses in a fresh process with an empty store."""
     with tempfile.TemporaryDirectory() as cache:
-        environment = dict(os.environ, FLASHC_CACHE_DIR=cache, FLASHC_NUM_THREADS=str(threads), FLASHC_PRETUNED="0")
+        environment = dict(os.environ, FLASHC_CACHE_DIR=cache, FLASHC_NUM_THREADS=str(threads))
         code = TUNE.format(scripts=str(Path(__file__).resolve().parent))
         command = [sys.executable, "-c", code, json.dumps(case.as_json()), str(budget)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{case.name}: the tuner failed:\n{done.stderr}")
     outcome: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    rows, keys = outcome["tiles"][:2]
-    return (int(rows), int(keys)), outcome
+    return tuple(outcome["tiles"]), outcome
 
 
 def contest(candidates: dict[str, Candidate], clock: Clock, rounds: int, budget: float) -> dict[str, list[float]]:
@@ -195,6 +206,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
     flashc.set_num_threads(options.threads)
+    # Nothing that was tuned before, here or by the package's makers, plays a part.
+    os.environ["FLASHC_PRETUNED"] = ""
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["FLASHC_CACHE_DIR"] = cache
+        return check_all(options)
+
+
+def check_all(options: argparse.Namespace) -> int:
     clock = Clock(options.cpu_time)
     if options.cpu_time:
         print("CPU time, not wall time")

@@ -55,6 +55,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     how.add_argument(
         "--cpu-time", action="store_true", help="CPU time over the threads instead of wall time: for shared machines"
     )
+    how.add_argument("--tune", type=float, default=0.0, metavar="SECONDS", help="tune flashc for each case first")
     how.add_argument(
         "--peers-env", type=Path, default=install.default_environment(), help="the peers' environment: %(default)s"
     )
@@ -89,6 +90,7 @@ def measure_all(options: argparse.Namespace, chosen: list[cases.Case]) -> dict[s
             budget=options.budget,
             cold=not options.no_cold,
             cpu_time=options.cpu_time,
+            tune=options.tune,
             flush_bytes=machine.flush_size(),
             peers_environment=options.peers_env,
         ),
@@ -122,6 +124,7 @@ def measure_all(options: argparse.Namespace, chosen: list[cases.Case]) -> dict[s
         "command": shlex.join(["python", "-m", "flashc.bench", *sys.argv[1:]]),
         "machine": facts,
         "cpu_time": options.cpu_time,
+        "tune": options.tune,
         "rounds": options.rounds,
         "budget": options.budget,
         "limits": best,

@@ -31,6 +31,7 @@ class Options:
     budget: float = 0.1  # seconds of a peer in each round
     cold: bool = True
     cpu_time: bool = False
+    tune: float = 0.0  # seconds that flashc is tuned for before each case
     prepare_timeout: float = 120
     total_budget: float = float("inf")  # seconds of the whole run; cases past it are left out
     flush_bytes: int = 1 << 27
@@ -94,7 +95,9 @@ class Run:
             if worker is None:
                 continue
             try:
-                answer = worker.ask(self.options.prepare_timeout, op="prepare", case=case.as_json())
+                tune = self.options.tune if name == "flashc" else 0.0
+                timeout = self.options.prepare_timeout + 3 * tune
+                answer = worker.ask(timeout, op="prepare", case=case.as_json(), tune=tune)
             except WorkerError as error:
                 notes[name] = {"error": str(error)}
                 continue

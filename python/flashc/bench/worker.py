@@ -1,7 +1,7 @@
 """One peer in a process: answers requests, a JSON object a line, until its input ends.
 
 Requests and answers:
-  {"op": "prepare", "case": {...}}                 -> {"rows": [[...]...], "checksum", "facts", "seconds"}
+  {"op": "prepare", "case": {...}, "tune": s}      -> {"rows": [[...]...], "checksum", "facts", "seconds"}
   {"op": "time", "budget": s, "cold": bool}        -> {"seconds": a call, "calls": n, "cpu_from": s, "cpu_to": s}
   {"op": "drop"}                                   -> {}
 Each may answer {"unsupported": why} or {"error": what}. The first line it writes holds the peer's versions, or an error.
@@ -54,6 +54,8 @@ class Worker:
 
     def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         self.drop(request)
+        if request.get("tune"):
+            self.peer.tune = request["tune"]
         case = Case.from_json(request["case"])
         arrays = problem.inputs(case)
         start = time.perf_counter()

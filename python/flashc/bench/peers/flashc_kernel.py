@@ -40,6 +40,8 @@ def isa_path(assembly: str) -> str:
 class Peer:
     def __init__(self, threads: int) -> None:
         flashc.set_num_threads(threads)
+        #: Seconds to tune each case for before it is measured, as the driver asks.
+        self.tune = 0.0
 
     def versions(self) -> dict[str, str]:
         return {"flashc": flashc.__version__, "compiler": flashc.doctor(print_report=False)["compiler"]}
@@ -48,6 +50,10 @@ class Peer:
         causal = flashc.causal("top_left")
         mask = {"full": None, "causal": causal, "window": causal & flashc.window(WINDOW - 1, 0)}[case.mask]
         kernel = flashc.compile(head_dim=case.head_dim, dtype=case.dtype, mask=mask)
+        shape = (case.batch, case.heads, case.key_heads, case.queries, case.keys)
+        if self.tune > 0:
+            kernel.tune(shapes=shape, budget=self.tune)
+        facts = self.facts(kernel, shape)
         if case.dtype == "bf16":
             q, k, v = (x.view(ml_dtypes.bfloat16) for x in (q, k, v))
         out = np.empty_like(q)
@@ -58,12 +64,15 @@ class Peer:
             return array.view(np.uint16) if case.dtype == "bf16" else array
 
         if case.kind == "tiny":  # the cost of a call: as a user writes it
-            return Prepared(lambda: call(q, k, v), rows_bhsd(to_numpy), self.facts(kernel))
-        return Prepared(lambda: call(q, k, v, out=out), rows_bhsd(to_numpy), self.facts(kernel))
+            return Prepared(lambda: call(q, k, v), rows_bhsd(to_numpy), facts)
+        return Prepared(lambda: call(q, k, v, out=out), rows_bhsd(to_numpy), facts)
 
-    def facts(self, kernel: flashc.Kernel) -> dict[str, Any]:
+    def facts(self, kernel: flashc.Kernel, shape: tuple[int, ...]) -> dict[str, Any]:
         info = kernel.info
-        names = ("tiles", "instruction_sets", "isa_path")
-        kept: dict[str, Any] = {name: info[name] for name in names if name in info}
-        kept.setdefault("isa_path", isa_path(kernel.asm()))
-        return kept
+        tiles, source = flashc.tuning.tiles(kernel, shape)
+        return {
+            "instruction_sets": info.get("instruction_sets", []),
+            "isa_path": isa_path(kernel.asm()),
+            "tiles": list(tiles),
+            "tiles_from": source,
+        }
