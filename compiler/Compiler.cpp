@@ -164,6 +164,7 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   object["target"] = target.getName();
   object["architecture"] = target.getArchitecture();
   object["compiler"] = getCompilerVersion();
+  object["compiler_sources"] = getCompilerSources();
   llvm::json::Array sets;
   for (const CpuVariant &variant : target.getVariants())
     sets.push_back(variant.name);

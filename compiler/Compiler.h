@@ -52,6 +52,9 @@ mlir::FailureOr<Artifact> compile(mlir::ModuleOp module, const Target &target, c
 /// "flashc 0.1.0, LLVM 19.1.7".
 llvm::StringRef getCompilerVersion();
 
+/// Identifies the compiler by its sources: the same in every program that holds it. What tuned tiles are kept under.
+llvm::StringRef getCompilerSources();
+
 /// Identifies this very build of the compiler; part of every cache key.
 llvm::StringRef getCompilerId();
 

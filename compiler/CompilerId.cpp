@@ -5,6 +5,8 @@
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/MathExtras.h"
 
+#include "compiler/SourcesDigest.inc"
+
 #include <elf.h>
 #include <link.h>
 #include <string>
@@ -50,6 +52,10 @@ std::string findBuildId(const void *address) {
 } // namespace
 
 llvm::StringRef flashc::getCompilerVersion() { return "flashc " FLASHC_VERSION ", LLVM " LLVM_VERSION_STRING; }
+
+llvm::StringRef flashc::getCompilerSources() {
+  return "flashc " FLASHC_VERSION ", LLVM " LLVM_VERSION_STRING ", sources " FLASHC_SOURCES;
+}
 
 llvm::StringRef flashc::getCompilerId() {
   // Without a build id, two builds of one version share their cache: the compiler's own build gives every binary one.

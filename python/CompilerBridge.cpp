@@ -264,7 +264,7 @@ CompileCounts getCompileCounts() { return {compiledCount.load(), fromDiskCount.l
 
 std::string getCompilerVersion() { return flashc::getCompilerVersion().str(); }
 
-std::string getCompilerId() { return flashc::getCompilerId().str(); }
+std::string getCompilerSources() { return flashc::getCompilerSources().str(); }
 
 Result<std::string> describeTarget(const std::string &target) {
   llvm::Expected<std::shared_ptr<const Target>> parsed = parseTarget(target);

@@ -79,8 +79,8 @@ CompileCounts getCompileCounts();
 
 /// The build of the compiler, and the target that "host" stands for.
 std::string getCompilerVersion();
-/// Identifies this very build; part of the keys of caches and of the tuning store.
-std::string getCompilerId();
+/// Identifies the compiler by its sources, for the keys of the tuning store.
+std::string getCompilerSources();
 Result<std::string> describeTarget(const std::string &target);
 
 } // namespace flashc::python

@@ -115,7 +115,7 @@ const TunedVersions::Choice *TunedVersions::resolve(const ProblemSizes &sizes, u
 std::optional<FoundTiles> TunedVersions::find(const ProblemSizes &sizes) const {
   if (!traits)
     return std::nullopt;
-  return findTiles(TuningStore::process(), hostInfo(), tuningKey(hostInfo(), *traits, sizes, getCompilerId()));
+  return findTiles(TuningStore::process(), hostInfo(), tuningKey(hostInfo(), *traits, sizes, getCompilerSources()));
 }
 
 FoundTiles TunedVersions::tilesFor(const ProblemSizes &sizes) const {
@@ -141,7 +141,7 @@ Result<TuningOutcome> TunedVersions::tune(const ProblemSizes &sizes, const Tunin
     return ranked.error();
   std::vector<RankedTiles> order = spread(*ranked);
   TuningStore &store = TuningStore::process();
-  const TuningKey key = tuningKey(hostInfo(), *traits, sizes, getCompilerId());
+  const TuningKey key = tuningKey(hostInfo(), *traits, sizes, getCompilerSources());
   // What won before has to win again.
   if (std::optional<FoundTiles> found = findTiles(store, hostInfo(), key))
     order.insert(order.begin(), {found->tiles, 0});

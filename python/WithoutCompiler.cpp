@@ -29,7 +29,7 @@ CompileCounts getCompileCounts() { return {}; }
 
 std::string getCompilerVersion() { return "none"; }
 
-std::string getCompilerId() { return "none"; }
+std::string getCompilerSources() { return "none"; }
 
 Result<std::string> describeTarget(const std::string &) { return noCompiler(); }
 

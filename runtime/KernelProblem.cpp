@@ -189,6 +189,31 @@ double KernelProblem::getFlops() const {
   return 2.0 * sizes.batch * sizes.heads * sizes.queries * sizes.keys * (q->size[3] + v->size[3]);
 }
 
+Result<ProblemSizes> ProblemSizes::parse(const std::string &text) {
+  const Error wrong{FLASHC_ERROR_INVALID, "expected batch,heads,queries[,keys] or batch,heads,kv_heads,queries,keys, "
+                                          "whole numbers of at least 1, found '" +
+                                              text + "'"};
+  std::vector<int64_t> values;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    if (part.empty() || part.size() > 12 || part.find_first_not_of("0123456789") != std::string::npos)
+      return wrong;
+    values.push_back(std::stoll(part));
+    begin = end + 1;
+  }
+  if (values.size() < 3 || values.size() > 5 || *std::min_element(values.begin(), values.end()) < 1)
+    return wrong;
+  if (values.size() == 3)
+    values.push_back(values.back());
+  if (values.size() == 4)
+    values.insert(values.begin() + 2, values[1]);
+  if (values[1] % values[2] != 0)
+    return Error{FLASHC_ERROR_INVALID, "expected heads that are a multiple of the " + std::to_string(values[2]) +
+                                           " key heads, found " + std::to_string(values[1])};
+  return ProblemSizes{values[0], values[1], values[2], values[3], values[4]};
+}
+
 std::string ProblemSizes::describe() const {
   return "B" + std::to_string(batch) + " Hq" + std::to_string(heads) + "/" + std::to_string(kvHeads) + " Sq" +
          std::to_string(queries) + " Sk" + std::to_string(keys);

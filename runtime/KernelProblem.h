@@ -18,6 +18,10 @@ struct ProblemSizes {
 
   /// "B2 Hq4/2 Sq17 Sk33".
   std::string describe() const;
+
+  /// Reads "batch,heads,queries", "batch,heads,queries,keys" or "batch,heads,kv_heads,queries,keys", each at least 1;
+  /// the error says what is wrong.
+  static Result<ProblemSizes> parse(const std::string &text);
 };
 
 /// Random operands of a kernel in memory of their own, and their meaning by the kernel's metadata.

@@ -1,6 +1,7 @@
 #include "Options.h"
 
 #include "compiler/TargetRegistry.h"
+#include "runtime/Tuner.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
@@ -37,6 +38,13 @@ struct Flags {
                               cl::cat(category)};
   cl::opt<int64_t> tileRows{"tile-rows", cl::desc("query rows of a tile (default: chosen)"), cl::cat(category)};
   cl::opt<int64_t> tileKeys{"tile-keys", cl::desc("keys of a tile (default: chosen)"), cl::cat(category)};
+  cl::opt<std::string> tiles{"tiles",
+                             cl::desc("rows x keys of a tile, \"24x512\", and keys of a task with few rows, \"/4096\""),
+                             cl::cat(category)};
+  cl::opt<std::string> tuneFor{"tune-for",
+                               cl::desc("tiles that were tuned for these sizes: batch,heads,queries[,keys] or "
+                                        "batch,heads,kv_heads,queries,keys"),
+                               cl::cat(category)};
   cl::opt<int> optLevel{"O", cl::desc("LLVM's level, 0 to 3 (default)"), cl::Prefix, cl::init(3), cl::cat(category)};
   cl::opt<bool> remarks{"remarks", cl::desc("say for each softmax of a module that is not raised what broke the match"),
                         cl::cat(category)};
@@ -142,6 +150,24 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
     return createStringError("--tile-rows and --tile-keys: expected at least 1, found " +
                              Twine(std::min<int64_t>(flags.tileRows, flags.tileKeys)));
   options.compile.tiles = {flags.tileRows, flags.tileKeys};
+  if (flags.tiles.getNumOccurrences()) {
+    std::optional<TileSizes> tiles = parseTiles(flags.tiles);
+    if (!tiles || flags.tileRows || flags.tileKeys)
+      return createStringError("--tiles: expected ROWSxKEYS or ROWSxKEYS/SPLIT, without --tile-rows and --tile-keys, "
+                               "found '" +
+                               flags.tiles + "'");
+    options.compile.tiles = *tiles;
+  }
+  if (flags.tuneFor.getNumOccurrences()) {
+    if (options.compile.tiles != TileSizes() || !options.input.empty())
+      return createStringError("--tune-for takes the tiles of one kernel from the tuning store and cannot be given "
+                               "beside " +
+                               StringRef(options.input.empty() ? "--tiles" : "a module"));
+    Result<ProblemSizes> sizes = ProblemSizes::parse(flags.tuneFor);
+    if (!sizes)
+      return createStringError("--tune-for: " + sizes.error().message);
+    options.tuneFor = *sizes;
+  }
   return options;
 }
 } // namespace flashc

@@ -4,9 +4,11 @@
 
 #include "compiler/Compiler.h"
 #include "compiler/KernelSpec.h"
+#include "runtime/KernelProblem.h"
 
 #include "llvm/Support/Error.h"
 
+#include <optional>
 #include <string>
 
 namespace flashc {
@@ -24,6 +26,8 @@ struct ToolOptions {
   /// Where the page of stages goes; "" for nowhere.
   std::string explain;
   Emit emit = Emit::Pack;
+  /// Sizes whose tuned tiles are taken from the store; nothing for none.
+  std::optional<ProblemSizes> tuneFor;
 };
 
 /// Parses the command line; an error says what is wrong with it. Ends the process for --help and --version, as tools

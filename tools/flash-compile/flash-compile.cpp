@@ -6,6 +6,8 @@
 #include "compiler/InputText.h"
 #include "compiler/Register.h"
 #include "compiler/TargetRegistry.h"
+#include "compiler/TunedTiles.h"
+#include "runtime/Tuner.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -49,6 +51,17 @@ int main(int argc, char **argv) {
     return 1;
   if (options->input.empty())
     options->compile.metadata = describeSpec(context, options->spec);
+  if (options->tuneFor) {
+    std::optional<FoundTiles> found = findTunedTiles(context, options->spec, **target, *options->tuneFor);
+    if (found) {
+      options->compile.tiles = found->tiles;
+      options->compile.tilesSource = found->source;
+    }
+    // Which tiles a kernel has is written in its description; that there were none to take is worth a line here.
+    llvm::errs() << "flash-compile: tiles for " << options->tuneFor->describe() << ": "
+                 << (found ? toString(found->tiles) + ", " + found->source : "not tuned, chosen by the cost model")
+                 << "\n";
+  }
 
   if (options->emit == Emit::Mlir && options->explain.empty()) {
     std::string text;

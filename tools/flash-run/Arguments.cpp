@@ -1,5 +1,6 @@
 #include "Arguments.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -31,6 +32,13 @@ const char *getUsage() {
          "  --info              what the kernel says of itself (default)\n"
          "  --verify            compare with the float64 reference\n"
          "  --bench             time it\n"
+         "  --tune              find the fastest tiles for the sizes below and keep them in the tuning store; instead "
+         "of a\n"
+         "                      pack, options of flash-compile may follow --\n"
+         "  --budget S          seconds that --tune takes, 20 by default\n"
+         "  --tune --list       what the tuning store holds\n"
+         "  --tune --export FILE, --tune --import FILE\n"
+         "                      carry tuned tiles to another machine or user\n"
          "  --batch N --heads N --kv-heads N --queries N --keys N\n"
          "                      the sizes to run; --verify without them goes through a list of its own\n"
          "  --threads N         workers, 0 = the default number\n"
@@ -70,16 +78,29 @@ Result<Arguments> parseArguments(int argc, char **argv) {
     bool *flag = option == "--info"     ? &arguments.info
                  : option == "--verify" ? &arguments.verify
                  : option == "--bench"  ? &arguments.bench
+                 : option == "--tune"   ? &arguments.tune
+                 : option == "--list"   ? &arguments.list
                  : option == "--help"   ? &arguments.help
                                         : nullptr;
     if (flag) {
       *flag = true;
       continue;
     }
-    if (option == "--seconds") {
+    if (option == "--" && !hasValue) {
+      arguments.compileOptions.assign(argv + i + 1, argv + argc);
+      break;
+    }
+    if (option == "--seconds" || option == "--budget") {
+      double &seconds = option == "--seconds" ? arguments.seconds : arguments.budget;
       char *end = nullptr;
-      if (!take() || (arguments.seconds = std::strtod(value.c_str(), &end), *end != '\0') || !(arguments.seconds > 0))
-        return wrong("--seconds: expected a number above 0, found '" + value + "'");
+      if (!take() || (seconds = std::strtod(value.c_str(), &end), *end != '\0') || !(seconds > 0) || seconds > 1e6)
+        return wrong(option + ": expected a number above 0, found '" + value + "'");
+      continue;
+    }
+    if (option == "--import" || option == "--export") {
+      if (!take() || value.empty())
+        return wrong(option + ": expected a file, found none");
+      (option == "--import" ? arguments.importPath : arguments.exportPath) = value;
       continue;
     }
     bool known = false;
@@ -110,7 +131,18 @@ Result<Arguments> parseArguments(int argc, char **argv) {
     arguments.sizes.keys = arguments.sizes.queries;
   if (!kvHeadsGiven)
     arguments.sizes.kvHeads = arguments.sizes.heads;
-  if (arguments.pack.empty() && !arguments.help)
+  const bool ofStore = arguments.list || !arguments.importPath.empty() || !arguments.exportPath.empty();
+  if (ofStore && !arguments.tune)
+    return wrong("--list, --import and --export: expected --tune before them, found none");
+  if (ofStore && !arguments.pack.empty())
+    return wrong("--list, --import and --export are about the tuning store: expected no pack, found '" +
+                 arguments.pack + "'");
+  if (!arguments.compileOptions.empty() && (!arguments.tune || ofStore || !arguments.pack.empty()))
+    return wrong("--: expected options of flash-compile behind --tune, without a pack");
+  if (arguments.tune && !ofStore &&
+      (std::min({arguments.sizes.batch, arguments.sizes.heads, arguments.sizes.queries, arguments.sizes.keys}) < 1))
+    return wrong("--tune: expected sizes of at least 1, found " + arguments.sizes.describe());
+  if (arguments.pack.empty() && arguments.compileOptions.empty() && !ofStore && !arguments.help)
     return wrong("expected the folder of a pack, found none; see --help");
   return arguments;
 }

@@ -13,12 +13,18 @@ namespace flashc {
 
 struct Arguments {
   std::string pack;
-  bool help = false, info = false, verify = false, bench = false;
+  bool help = false, info = false, verify = false, bench = false, tune = false, list = false;
+  /// Files of tuned tiles; "" for none.
+  std::string importPath, exportPath;
+  /// What follows `--`: options of flash-compile that stand for a pack.
+  std::vector<std::string> compileOptions;
   /// Sizes were given: --verify checks these alone instead of its own list.
   bool sizesGiven = false;
   ProblemSizes sizes;
   int32_t threads = 0;
   double seconds = 0.5;
+  /// Seconds that --tune takes.
+  double budget = 20;
   uint64_t seed = 1;
 };
 

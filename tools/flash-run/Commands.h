@@ -15,6 +15,19 @@ Result<bool> verify(const LoadedPack &pack, const Arguments &arguments);
 /// Times one problem and prints the median, the rate and the statistic.
 std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments);
 
+/// Finds the fastest tiles for the given sizes, prints what became of the candidates, and keeps the winner.
+std::optional<Error> tune(const Arguments &arguments);
+
+/// Prints what the tuning store holds.
+std::optional<Error> listTuned();
+
+/// --import, then --export.
+std::optional<Error> moveTuned(const Arguments &arguments);
+
+/// What the tuner starts this program with, and the number of a socket behind it.
+constexpr const char *workerOption = "--tuning-worker";
+int runWorker(int socket);
+
 } // namespace flashc
 
 #endif // FLASHC_TOOLS_FLASHRUN_COMMANDS_H

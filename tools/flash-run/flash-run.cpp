@@ -2,6 +2,8 @@
 #include "Commands.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 using namespace flashc;
 
@@ -13,6 +15,8 @@ static int fail(const Error &error) {
 static void printInfo(const LoadedPack &pack) { std::printf("%s\n", pack.metadata.c_str()); }
 
 int main(int argc, char **argv) {
+  if (argc == 3 && std::strcmp(argv[1], workerOption) == 0)
+    return runWorker(std::atoi(argv[2]));
   Result<Arguments> arguments = parseArguments(argc, argv);
   if (!arguments)
     return fail(arguments.error());
@@ -22,6 +26,15 @@ int main(int argc, char **argv) {
   }
   if (arguments->threads && flashc_set_num_threads(arguments->threads) != FLASHC_OK)
     return fail({FLASHC_ERROR_INVALID, flashc_last_error()});
+  if (arguments->tune) {
+    const bool moves = !arguments->importPath.empty() || !arguments->exportPath.empty();
+    std::optional<Error> error = moves ? moveTuned(*arguments) : std::nullopt;
+    if (!error && arguments->list)
+      error = listTuned();
+    if (!error && !moves && !arguments->list)
+      error = tune(*arguments);
+    return error ? fail(*error) : 0;
+  }
   Result<LoadedPack> pack = loadPack(arguments->pack);
   if (!pack)
     return fail(pack.error());
