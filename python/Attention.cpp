@@ -11,8 +11,8 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
-#include <condition_variable>
 #include <mutex>
+#include <pthread.h>
 #include <unordered_map>
 
 namespace flashc::python {
@@ -42,26 +42,25 @@ public:
       if (found != kernels.end())
         return found->second;
     }
-    const py::gil_scoped_release release;
-    // One at a time: what several threads want at once is most often the same kernel.
-    const std::lock_guard<std::mutex> one(compiling);
-    {
-      const std::lock_guard<std::mutex> lock(mutex);
-      auto found = kernels.find(key);
-      if (found != kernels.end())
-        return found->second;
-    }
-    Result<std::shared_ptr<CompiledKernel>> compiled = compileAttention(request);
-    if (!compiled) {
-      const py::gil_scoped_acquire acquire;
-      throwError(compiled.error());
-    }
-    auto kernel = std::make_shared<Kernel>((*compiled)->functions(), *compiled, layout);
-    kernel->compiled = *compiled;
-    if (request.tileQueries == 0 && request.tileKeys == 0)
-      kernel->versions = std::make_shared<TunedVersions>(request, *compiled);
-    const std::lock_guard<std::mutex> lock(mutex);
-    return kernels.emplace(key, std::move(kernel)).first->second;
+    Result<std::shared_ptr<Kernel>> made = [&] {
+      const py::gil_scoped_release release;
+      return compileOnce(request, key, layout);
+    }();
+    // With no lock held: a fork waits for them with the GIL in its hands.
+    if (!made)
+      throwError(made.error());
+    return *made;
+  }
+
+  /// Keeps forked children from inheriting a lock of a thread that they do not have. To be called once, after
+  /// guardForks: a compilation takes the table's locks first.
+  void guardForks() {
+    pthread_atfork(
+        [] {
+          get().compiling.lock();
+          get().mutex.lock();
+        },
+        [] { get().unlockAfterFork(); }, [] { get().unlockAfterFork(); });
   }
 
   void clear() {
@@ -75,6 +74,31 @@ public:
   }
 
 private:
+  Result<std::shared_ptr<Kernel>> compileOnce(const KernelRequest &request, const std::string &key, Layout layout) {
+    // One at a time: what several threads want at once is most often the same kernel.
+    const std::lock_guard<std::mutex> one(compiling);
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      auto found = kernels.find(key);
+      if (found != kernels.end())
+        return found->second;
+    }
+    Result<std::shared_ptr<CompiledKernel>> compiled = compileAttention(request);
+    if (!compiled)
+      return compiled.error();
+    auto kernel = std::make_shared<Kernel>((*compiled)->functions(), *compiled, layout);
+    kernel->compiled = *compiled;
+    if (request.tileQueries == 0 && request.tileKeys == 0)
+      kernel->versions = std::make_shared<TunedVersions>(request, *compiled);
+    const std::lock_guard<std::mutex> lock(mutex);
+    return kernels.emplace(key, std::move(kernel)).first->second;
+  }
+
+  void unlockAfterFork() {
+    mutex.unlock();
+    compiling.unlock();
+  }
+
   std::mutex mutex, compiling;
   std::unordered_map<std::string, std::shared_ptr<Kernel>> kernels;
 };
@@ -427,6 +451,8 @@ PyMethodDef attendMethod = {"attend", reinterpret_cast<PyCFunction>(reinterpret_
 } // namespace
 
 void bindAttention(py::module_ &module) {
+  guardForks();
+  KernelTable::get().guardForks();
   PyObject *attendObject = PyCFunction_NewEx(&attendMethod, nullptr, module.attr("__name__").ptr());
   if (!attendObject)
     throw py::error_already_set();
@@ -441,6 +467,7 @@ void bindAttention(py::module_ &module) {
     const CompileCounts counts = getCompileCounts();
     return py::make_tuple(counts.compiled, counts.fromDisk);
   });
+  module.def("cache_problem", &getCacheProblem);
   module.def("kernels_in_memory", [] { return KernelTable::get().size(); });
   module.def("clear_kernels", [] {
     CallSites::get().clear();

@@ -17,6 +17,10 @@
 
 #include <atomic>
 #include <functional>
+#include <mutex>
+#include <new>
+#include <pthread.h>
+#include <shared_mutex>
 
 using namespace mlir;
 
@@ -25,6 +29,13 @@ namespace flashc::python {
 namespace {
 
 std::atomic<int64_t> compiledCount{0}, fromDiskCount{0};
+
+/// Compilations of this process on one side, forks on the other: a child that was made in the middle of a compilation
+/// would find locks taken by threads that it does not have, and wait for them for ever.
+std::shared_mutex &getForkGate() {
+  static auto *gate = new std::shared_mutex();
+  return *gate;
+}
 
 /// A context that collects what is said instead of printing it.
 class Session {
@@ -79,6 +90,7 @@ struct Recipe {
 
   /// Runs the compiler. `configure` may change the options.
   Result<Artifact> run(const std::function<void(CompileOptions &)> &configure) const {
+    const std::shared_lock<std::shared_mutex> gate(getForkGate());
     Session session;
     FailureOr<OwningOpRef<ModuleOp>> module = build(session.get());
     if (failed(module))
@@ -144,6 +156,7 @@ private:
 
 /// The artifact of a recipe: from the cache on disk, else compiled and kept there.
 Result<Artifact> makeArtifact(const Recipe &recipe) {
+  const std::shared_lock<std::shared_mutex> gate(getForkGate());
   Session session;
   FailureOr<OwningOpRef<ModuleOp>> module = recipe.build(session.get());
   if (failed(module))
@@ -162,6 +175,7 @@ Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
   Result<Artifact> artifact = makeArtifact(recipe);
   if (!artifact)
     return artifact.error();
+  const std::shared_lock<std::shared_mutex> gate(getForkGate());
   llvm::Expected<std::unique_ptr<JitKernel>> kernel = JitKernel::load(artifact->name, artifact->bytes);
   if (!kernel)
     return toError(kernel.takeError(), FLASHC_ERROR_TARGET);
@@ -261,6 +275,17 @@ std::vector<std::pair<std::string, std::string>> listStages() {
 }
 
 CompileCounts getCompileCounts() { return {compiledCount.load(), fromDiskCount.load()}; }
+
+void guardForks() {
+  // Handlers run from the last registered to the first, and locks have to be taken in the order of a compilation: its
+  // gate before the cache.
+  (void)KernelCache::process();
+  // The child's thread has another number than the one that took the lock, which therefore begins anew.
+  pthread_atfork([] { getForkGate().lock(); }, [] { getForkGate().unlock(); },
+                 [] { new (&getForkGate()) std::shared_mutex(); });
+}
+
+std::string getCacheProblem() { return KernelCache::process().lastProblem(); }
 
 std::string getCompilerVersion() { return flashc::getCompilerVersion().str(); }
 

@@ -77,6 +77,12 @@ struct CompileCounts {
 };
 CompileCounts getCompileCounts();
 
+/// From now on a fork waits for the compilations of other threads, so that a child can compile. To be called once.
+void guardForks();
+
+/// Why the cache on disk could not be used at its last use; "" when it could.
+std::string getCacheProblem();
+
 /// The build of the compiler, and the target that "host" stands for.
 std::string getCompilerVersion();
 /// Identifies the compiler by its sources, for the keys of the tuning store.

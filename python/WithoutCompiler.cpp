@@ -27,6 +27,10 @@ std::vector<std::pair<std::string, std::string>> listStages() { return {}; }
 
 CompileCounts getCompileCounts() { return {}; }
 
+void guardForks() {}
+
+std::string getCacheProblem() { return ""; }
+
 std::string getCompilerVersion() { return "none"; }
 
 std::string getCompilerSources() { return "none"; }

@@ -21,12 +21,25 @@ static constexpr int version = 1;
 static constexpr auto lockPatience = std::chrono::seconds(2);
 static constexpr auto turnPatience = std::chrono::seconds(5);
 
-/// Locks a file of the folder, or gives up after `patience`. Closing the descriptor unlocks.
+/// The inode of a file of the folder, which changes with each update of it; 0 without one.
+static ino_t inodeOf(const CacheFolder &folder, const char *name) {
+  struct stat info;
+  return ::fstatat(folder.fd(), name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_ino : 0;
+}
+
+/// Locks a file of the folder, or gives up when `patience` has passed without an update of the store: a queue that
+/// moves is waited for, however long it is. Closing the descriptor unlocks.
 static FileDescriptor lockFile(const CacheFolder &folder, const char *name, std::chrono::seconds patience) {
   FileDescriptor file(::openat(folder.fd(), name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && std::chrono::steady_clock::now() < end)
+  ino_t seen = inodeOf(folder, TuningStore::fileName);
+  auto end = std::chrono::steady_clock::now() + patience;
+  while (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (const ino_t now = inodeOf(folder, TuningStore::fileName); now != seen) {
+      seen = now;
+      end = std::chrono::steady_clock::now() + patience;
+    }
+  }
   return file;
 }
 

@@ -40,6 +40,11 @@ def cache_dir() -> Path | None:
 
 
 def _cache_state() -> str:
+    problem = _flashc.cache_problem()
+    return _cache_folder() + (f"; at its last use: {problem}" if problem else "")
+
+
+def _cache_folder() -> str:
     path = cache_dir()
     if path is None:
         return "off: no FLASHC_CACHE_DIR and no home directory; kernels are compiled in memory"
@@ -55,9 +60,14 @@ def _cache_state() -> str:
         return f"{path}: not usable: expected owner {os.getuid()}, got {state.st_uid}"
     if not os.access(path, os.W_OK):
         return f"{path}: read only"
-    entries = [entry for entry in path.rglob("*") if entry.is_file()]
-    size = sum(entry.stat().st_size for entry in entries)
-    return f"{path}: {len(entries)} files, {size / 2**20:.1f} MiB"
+    sizes = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            try:
+                sizes.append(entry.stat(follow_symlinks=False).st_size)
+            except OSError:  # another process has renamed or removed it meanwhile
+                continue
+    return f"{path}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
 
 
 def _gpus() -> str:

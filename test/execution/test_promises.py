@@ -246,17 +246,6 @@ def test_memory_is_linear(kind):
     assert int(done.stdout) < 48 << 20
 
 
-@pytest.mark.parametrize("order", ["torch,jax,flashc", "flashc,torch,jax", "jax,flashc,torch"])
-def test_import_order(order):
-    code = f"import {order}\nimport numpy as np\nx = np.ones((1, 1, 4, 8), np.float32)\n" + (
-        "import flashc, torch\nflashc.attention(x, x, x)\nt = torch.from_numpy(x)\n"
-        "print(torch.compile(lambda a: a + 1, backend='eager')(t).shape, flashc.attention(t, t, t).shape)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "torch.Size([1, 1, 4, 8])" in done.stdout
-
-
 def test_a_forked_child_computes():
     x = draw(1, 4, 300, 32)
     expected = flashc.attention(x, x, x)
