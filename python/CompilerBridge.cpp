@@ -10,6 +10,7 @@
 #include "compiler/KernelSpec.h"
 #include "compiler/Register.h"
 #include "compiler/TargetRegistry.h"
+#include "runtime/TuningStore.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -278,8 +279,9 @@ CompileCounts getCompileCounts() { return {compiledCount.load(), fromDiskCount.l
 
 void guardForks() {
   // Handlers run from the last registered to the first, and locks have to be taken in the order of a compilation: its
-  // gate before the cache.
+  // gate before the stores that it asks.
   (void)KernelCache::process();
+  (void)TuningStore::process();
   // The child's thread has another number than the one that took the lock, which therefore begins anew.
   pthread_atfork([] { getForkGate().lock(); }, [] { getForkGate().unlock(); },
                  [] { new (&getForkGate()) std::shared_mutex(); });

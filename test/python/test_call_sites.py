@@ -22,8 +22,8 @@ def test_the_same_options_with_other_arrays():
     """Element type, head dims, bias and mask types are part of what decides."""
     mask = flashc.causal("top_left")
     for _ in range(3):
-        for dtype in (np.float32, np.float64, np.float16):
-            for dims in ((16, 16), (8, 16), (16, 8)):
+        for dtype in (np.float32, np.float64):
+            for dims in ((16, 16), (16, 8)):
                 q, v = Q[..., : dims[0]].astype(dtype), Q[..., : dims[1]].astype(dtype)
                 out = flashc.attention(q, q, v, mask=mask)
                 assert out.dtype == dtype
