@@ -90,7 +90,7 @@ class Peer:
         return self.bound(self.session(node, inputs, ["out"], TYPES[case.dtype]), inputs, {}, case)
 
     def grouped(self, case: Case, q: Array, k: Array, v: Array) -> Prepared:
-        # Decoding: all keys but the last are in the cache, which is read and extended in place.
+        # Decoding: all keys but the last are in the cache, which is read and extended in place, by what is there already.
         decoding = case.kind == "decode"
         new = slice(-case.queries, None) if decoding else slice(None)
         cache = (case.batch, case.key_heads, case.keys, case.head_dim)
@@ -98,8 +98,8 @@ class Peer:
             "q": packed(q),
             "k": packed(k[:, :, new]),
             "v": packed(v[:, :, new]),
-            "past_k": k.copy() if decoding else np.zeros(cache, k.dtype),
-            "past_v": v.copy() if decoding else np.zeros(cache, v.dtype),
+            "past_k": k if decoding else np.zeros(cache, k.dtype),
+            "past_v": v if decoding else np.zeros(cache, v.dtype),
             "last": np.full(case.batch, case.keys - 1, np.int32),
             "total": np.array(case.keys, np.int32),
         }
