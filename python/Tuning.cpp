@@ -25,10 +25,7 @@ std::vector<std::string> workerCommand;
 
 /// Rounded up to a power of two, as the exponent.
 uint64_t exponentOf(int64_t size) {
-  uint64_t exponent = 0;
-  while (exponent < 62 && (int64_t(1) << exponent) < size)
-    ++exponent;
-  return exponent;
+  return size <= 1 ? 0 : 64 - static_cast<uint64_t>(__builtin_clzll(static_cast<uint64_t>(size) - 1));
 }
 
 /// A number for shapeBucket's text.

@@ -96,7 +96,8 @@ AttentionShape TunedKernel::shape(const ProblemSizes &sizes) const {
   const bool wide = dtype == "f64";
   shape.storedBytes = wide ? 8 : dtype == "f32" ? 4 : 2;
   shape.computeBytes = wide ? 8 : 4;
-  shape.operandBytes = dtype == "bf16" || dtype == "f16" ? 2 : shape.computeBytes;
+  // Products take pairs of bfloat16 where there is an instruction for them; float16 is widened.
+  shape.operandBytes = dtype == "bf16" ? 2 : shape.computeBytes;
   shape.batch = sizes.batch;
   shape.heads = sizes.heads;
   shape.kvHeads = std::max<int64_t>(sizes.kvHeads, 1);

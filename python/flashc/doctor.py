@@ -78,6 +78,10 @@ def _gpus() -> str:
     return f"device files {', '.join(devices)}, but this build compiles for CPUs only"
 
 
+def _first_use() -> str:
+    return "on" if _flashc.tuning_on_first_use() else "off"
+
+
 def doctor(print_report: bool = True) -> dict[str, Any]:
     """Collects versions, the CPU and its instruction sets, threads, the cache and the GPUs; prints them by default."""
     try:
@@ -96,6 +100,7 @@ def doctor(print_report: bool = True) -> dict[str, Any]:
         "host target": host,
         "threads": str(_flashc.get_num_threads()),
         "cache": _cache_state(),
+        "tuned": f"{len(_flashc.tuning_entries())} entries, tuning on first use {_first_use()}",
         "gpus": _gpus(),
     }
     if print_report:

@@ -1,4 +1,4 @@
-"""Runs the README as a reader would: each section with commands in an empty folder of its own, its blocks in order.
+"""Runs the README and docs/tuning.md as a reader would: each section with commands in an empty folder of its own, its blocks in order.
 
 A block that begins with a comment naming a file (`// attention.mlir`, `/* main.c */`, `# attend.py`) becomes that file;
 `sh` and `python` blocks run; a `text` block after one is what it must print, where `...` stands for anything.
@@ -21,14 +21,18 @@ BUILD = Path(os.environ.get("FLASHC_BUILD_DIR", ROOT / "build"))
 FILE = re.compile(r"^(?://|/\*|#) ([\w.-]+\.\w+)(?: \*/)?$")
 
 
+PAGES = ("README.md", "docs/tuning.md")
+
+
 def sections() -> dict[str, list[Block]]:
-    """The blocks of each section of the README that holds something to run."""
+    """The blocks of each section that holds something to run, by page and title."""
     found: dict[str, list[Block]] = {}
-    title = ""
-    for block in blocks(ROOT / "README.md"):
-        for heading in re.findall(r"^#+ (.*)$", block.lead, re.MULTILINE):
-            title = heading
-        found.setdefault(title, []).append(block)
+    for page in PAGES:
+        title = page
+        for block in blocks(ROOT / page):
+            for heading in re.findall(r"^#+ (.*)$", block.lead, re.MULTILINE):
+                title = f"{page}: {heading}"
+            found.setdefault(title, []).append(block)
     return {title: part for title, part in found.items() if {block.language for block in part} & {"sh", "python"}}
 
 
@@ -58,8 +62,10 @@ def test_section_works_as_printed(title: str, tmp_path: Path) -> None:
             printed = run([sys.executable, "-c", block.text], tmp_path)
         elif block.language == "text":
             wanted = r"[\s\S]*?".join(re.escape(piece.strip()) for piece in block.text.split("..."))
-            assert re.search(wanted, printed), f"README.md:{block.line} promises\n{block.text}\nbut it is\n{printed}"
+            assert re.search(wanted, printed), (
+                f"{title}, line {block.line}, promises\n{block.text}\nbut it is\n{printed}"
+            )
 
 
 def test_the_readme_shows_four_uses() -> None:
-    assert len(sections()) >= 4
+    assert sum(title.startswith("README.md") for title in sections()) >= 4

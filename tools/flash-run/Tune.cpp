@@ -228,7 +228,7 @@ std::optional<Error> moveTuned(const Arguments &arguments) {
     Result<int64_t> count = store.importFrom(arguments.importPath);
     if (!count)
       return count.error();
-    std::printf("imported %lld tuned kernels\n", static_cast<long long>(*count));
+    std::printf("imported %lld tuned %s\n", static_cast<long long>(*count), *count == 1 ? "kernel" : "kernels");
   }
   if (!arguments.exportPath.empty())
     return store.exportTo(arguments.exportPath);
