@@ -11,10 +11,11 @@ std::string getCacheKey(ModuleOp module, const Target &target, const CompileOpti
   std::string key;
   llvm::raw_string_ostream os(key);
   os << getCompilerId() << '\n' << target.getName() << ' ' << target.getTriple() << '\n';
-  for (const CpuVariant &variant : target.getVariants()) {
+  for (const CpuVariant &variant : selectVariants(module, target, options)) {
     const CpuCapabilities &cpu = variant.capabilities;
     os << variant.name << ' ' << variant.cpu << ' ' << variant.features << ' ' << cpu.vectorBytes << ' '
-       << cpu.vectorRegisters << ' ' << cpu.l1Bytes << ' ' << cpu.l2Bytes << ' ' << cpu.l3Bytes << '\n';
+       << cpu.vectorRegisters << ' ' << cpu.l1Bytes << ' ' << cpu.l2Bytes << ' ' << cpu.l3Bytes << ' ' << cpu.bf16Dot
+       << '\n';
   }
   os << options.entry << '\n'
      << options.name << '\n'

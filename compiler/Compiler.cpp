@@ -5,6 +5,7 @@
 #include "compiler/LlvmBackend.h"
 #include "compiler/targets/X86.h"
 #include "dialects/Attention/Attention.h"
+#include "runtime/DeviceFacts.h"
 #include "runtime/include/flashc/runtime.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -61,6 +62,7 @@ private:
 
   const Target &target;
   const CompileOptions &options;
+  SmallVector<CpuVariant> variants;
   llvm::LLVMContext context;
   /// Of the most demanding variant; not chosen where there is no attention.
   TileSizes tiles;
@@ -113,8 +115,8 @@ LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptio
 
 FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp prepared, unsigned number,
                                                                      KernelInterface &interface) {
-  const CpuVariant &variant = target.getVariants()[number];
-  bool shown = number + 1 == target.getVariants().size();
+  const CpuVariant &variant = variants[number];
+  bool shown = number + 1 == variants.size();
   OwningOpRef<ModuleOp> module = prepared.clone();
   PipelineOptions pipeline;
   pipeline.tiles = options.tiles;
@@ -166,7 +168,7 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   object["compiler"] = getCompilerVersion();
   object["compiler_sources"] = getCompilerSources();
   llvm::json::Array sets;
-  for (const CpuVariant &variant : target.getVariants())
+  for (const CpuVariant &variant : variants)
     sets.push_back(variant.name);
   object["instruction_sets"] = std::move(sets);
   if (target.isHost())
@@ -211,7 +213,8 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   KernelInterface interface;
   std::unique_ptr<llvm::Module> all;
   SmallVector<bool> tiles;
-  for (unsigned i = 0; i < target.getVariants().size(); ++i) {
+  variants = selectVariants(*module, target, options);
+  for (unsigned i = 0; i < variants.size(); ++i) {
     FailureOr<std::unique_ptr<llvm::Module>> variant = compileVariant(*module, i, interface);
     if (failed(variant))
       return failure();
@@ -225,7 +228,7 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   artifact.name = interface.name;
   artifact.target = target.getName().str();
   artifact.metadata = describe(interface);
-  if (llvm::Error error = linkText(*all, getDispatchModule(interface, target, tiles, artifact.metadata)))
+  if (llvm::Error error = linkText(*all, getDispatchModule(interface, target, variants, tiles, artifact.metadata)))
     return fail(source.getLoc(), std::move(error));
   SmallVector<std::string> exported = {name + "_query", name + "_workspace_size", name + "_run"};
   for (llvm::GlobalValue &value : all->global_values())
@@ -252,6 +255,30 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   return artifact;
 }
 } // namespace
+
+static bool hasBF16(ModuleOp module) {
+  WalkResult result = module.walk([](func::FuncOp func) {
+    bool any = llvm::any_of(func.getArgumentTypes(), [](Type type) { return getElementTypeOrSelf(type).isBF16(); });
+    return any ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  return result.wasInterrupted();
+}
+
+SmallVector<CpuVariant> selectVariants(ModuleOp module, const Target &target, const CompileOptions &options) {
+  bool pairs = options.lowPrecision != LowPrecision::Widen && hasBF16(module);
+  SmallVector<CpuVariant> selected;
+  for (CpuVariant variant : target.getVariants()) {
+    if (variant.onlyForPairs && !pairs)
+      continue;
+    if (pairs && target.isHost() && options.lowPrecision == LowPrecision::Auto && variant.capabilities.bf16Dot) {
+      DeviceFacts facts = deviceFacts(*devices().front());
+      variant.capabilities.bf16Dot = fact(facts, "bf16-dot-gflops") > fact(facts, "f32-fma-gflops");
+    }
+    variant.capabilities.bf16Dot &= options.lowPrecision != LowPrecision::Widen;
+    selected.push_back(std::move(variant));
+  }
+  return selected;
+}
 
 FailureOr<Artifact> compile(ModuleOp module, const Target &target, const CompileOptions &options) {
   return Compilation(target, options).run(module);

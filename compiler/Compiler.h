@@ -16,6 +16,17 @@
 
 namespace flashc {
 
+/// How products of bf16 are computed where the target has one of bf16 pairs.
+enum class LowPrecision {
+  /// As is faster: on the machine at hand by its measured facts, in an object for several instruction sets by a
+  /// measurement of some microseconds on the first call, with the pairs where the target's name asks for them.
+  Auto,
+  /// Widened to float32 while packing.
+  Widen,
+  /// In pairs.
+  Dot,
+};
+
 struct CompileOptions {
   /// The function to compile; "" when the module has exactly one public one.
   std::string entry;
@@ -26,6 +37,7 @@ struct CompileOptions {
   /// Where they come from, for the description: "caller", "store", "shipped (measured)". "" stands for the caller where
   /// there are tiles, else for the cost model.
   std::string tilesSource;
+  LowPrecision lowPrecision = LowPrecision::Auto;
   /// LLVM's level, 0 to 3.
   int optLevel = 3;
   /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.
@@ -48,6 +60,11 @@ struct CompileOptions {
 /// `files`. The module is not changed. Errors are emitted on the module's context. May be called from several threads
 /// when each has a context of its own.
 mlir::FailureOr<Artifact> compile(mlir::ModuleOp module, const Target &target, const CompileOptions &options = {});
+
+/// The variants of `target` that an object for `module` holds, each with what it computes products of bf16 by: its
+/// `capabilities.bf16Dot` is whether in pairs. Measures the machine at hand, once, where that decides.
+llvm::SmallVector<CpuVariant> selectVariants(mlir::ModuleOp module, const Target &target,
+                                             const CompileOptions &options);
 
 /// "flashc 0.1.0, LLVM 19.1.7".
 llvm::StringRef getCompilerVersion();

@@ -17,7 +17,10 @@ std::string getVariantSymbol(llvm::StringRef kernel, llvm::StringRef function, u
 /// `tiles` says of each variant whether it uses tiles (AMX): the operating system is asked for them then, and a variant
 /// that it refuses them to does not count. The code allocates nothing, needs no constructor and may run on several
 /// threads at a time.
-std::string getDispatchModule(const KernelInterface &interface, const Target &target, llvm::ArrayRef<bool> tiles,
+/// A variant that is only for pairs of bf16 counts where a measurement on the first call shows their product to be
+/// faster.
+std::string getDispatchModule(const KernelInterface &interface, const Target &target,
+                              llvm::ArrayRef<CpuVariant> variants, llvm::ArrayRef<bool> tiles,
                               llvm::StringRef metadata);
 
 } // namespace flashc

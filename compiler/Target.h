@@ -28,6 +28,9 @@ struct CpuVariant {
   /// LLVM's feature string, for example "+avx512bf16,-amx-tile"; "" when the CPU's own are used.
   std::string features;
   CpuCapabilities capabilities;
+  /// The variant before with a product of bf16 pairs: nothing to kernels without bf16, and chosen for the others only
+  /// where that product is the faster one, which the kernel measures once.
+  bool onlyForPairs = false;
 };
 
 /// A target: what `--target` names. Immutable; one value may serve many threads.

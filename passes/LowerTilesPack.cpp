@@ -89,33 +89,36 @@ struct Packer {
   Value readVector(OpBuilder &b, Value row, Value column, int64_t size, int64_t count, Value present, Value other) {
     auto type = VectorType::get({size}, from);
     auto maskType = VectorType::get({size}, b.getI1Type());
-    if (present && !maskedMemory)
+    if (present && !(maskedMemory && from == element))
       row = b.create<arith::SelectOp>(loc, present, row, other);
     SmallVector<Value> at = rowOf(b, loc, offsets, row);
     at.back() = IndexBuilder{b, loc}.add(at.back(), column);
-    Value result;
-    if (maskedMemory && (present || count < size)) {
+    // Elements of 16 bits that are only there to be widened are no type of the target's: as such it reads whole vectors
+    // and nothing else.
+    if (maskedMemory && from == element && (present || count < size)) {
       SmallVector<bool> bits(size, false);
       std::fill_n(bits.begin(), count, true);
       Value mask = b.create<arith::ConstantOp>(loc, DenseElementsAttr::get(maskType, bits));
       if (present)
         mask = b.create<arith::AndIOp>(loc, mask, b.create<vector::BroadcastOp>(loc, maskType, present));
-      return convertFloat(b, loc, b.create<vector::MaskedLoadOp>(loc, type, source, at, mask, zeros(b, type)), element);
+      return b.create<vector::MaskedLoadOp>(loc, type, source, at, mask, zeros(b, type));
     }
+    auto wide = VectorType::get({size}, element);
+    Value result;
     if (count == size) {
-      result = b.create<vector::LoadOp>(loc, type, source, at);
+      result = convertFloat(b, loc, b.create<vector::LoadOp>(loc, type, source, at), element);
     } else {
-      result = zeros(b, type);
+      result = zeros(b, wide);
       Value first = at.back();
       for (int64_t i = 0; i < count; ++i) {
-        IndexBuilder index{b, loc};
-        at.back() = index.add(first, index.constant(i));
-        result = b.create<vector::InsertOp>(loc, b.create<memref::LoadOp>(loc, source, at), result, i);
+        at.back() = IndexBuilder{b, loc}.add(first, IndexBuilder{b, loc}.constant(i));
+        Value x = convertFloat(b, loc, b.create<memref::LoadOp>(loc, source, at), element);
+        result = b.create<vector::InsertOp>(loc, x, result, i);
       }
     }
     if (present)
-      result = b.create<arith::SelectOp>(loc, present, result, zeros(b, type));
-    return convertFloat(b, loc, result, element);
+      result = b.create<arith::SelectOp>(loc, present, result, zeros(b, wide));
+    return result;
   }
 
   //===--------------------------------------------------------------------===//

@@ -32,6 +32,8 @@ constexpr StringRef kArmTriple = "aarch64-unknown-linux-gnu";
 /// The levels that a plain `cpu` object holds. v2 brings attention nothing over the baseline: neither wider vectors
 /// nor FMA.
 constexpr StringRef kDefaultLevels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
+/// For kernels of bf16 there is one more.
+constexpr StringRef kPairs = "x86-64-v4,+avx512bf16";
 constexpr StringRef kLevels[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
 
 void initializeTargets() {
@@ -139,6 +141,9 @@ public:
     return Error::success();
   }
 
+  /// The last variant counts only for kernels of bf16.
+  void setOnlyForPairs() { variants.back().onlyForPairs = true; }
+
   void setHost() {
     host = true;
     readHostCaches(variants.front().capabilities);
@@ -211,6 +216,10 @@ Expected<std::shared_ptr<const flashc::Target>> flashc::parseCpuTarget(StringRef
     for (StringRef level : kDefaultLevels)
       if (Error error = target->addVariant(level, level, ""))
         return std::move(error);
+    auto [level, features] = kPairs.split(',');
+    if (Error error = target->addVariant(kPairs, level, features))
+      return std::move(error);
+    target->setOnlyForPairs();
     return target;
   }
   SmallVector<StringRef> parts;

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from cases import Case, build, call, run
+from cases import Case, build, call, judge, run
 
 import flashc
 
@@ -13,6 +13,7 @@ LEVELS = {
     "cpu:x86-64": (),
     "cpu:x86-64-v3": ("avx2", "fma", "bmi2", "f16c"),
     "cpu:x86-64-v4": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"),
+    "cpu:x86-64-v4,+avx512bf16": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512_bf16"),
     "cpu": (),
 }
 
@@ -53,6 +54,33 @@ def test_head_dims(target, D, dtype):
 )
 def test_options(target, options):
     run(Case(target=target, D=40, B=2, Sq=90, Sk=140, **options))
+
+
+@pytest.mark.parametrize(("D", "Sk"), [(7, 129), (63, 63), (80, 513), (111, 31)])
+@pytest.mark.parametrize("lse", [False, True])
+def test_bf16_products(target, D, Sk, lse):
+    """Odd head dimensions and odd numbers of keys, with every bit of the exponential and with those that bf16 keeps."""
+    run(Case(target=target, dtype="bf16", D=D, Sq=50, Sk=Sk, Hq=4, lse=lse))
+    run(Case(target=target, dtype="bf16", D=D, Sq=50, Sk=Sk, masks=("causal_br", "key_lengths"), lse=lse, strides="padded"))
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "f16"])
+@pytest.mark.parametrize(("D", "valid"), [(64, 77), (33, 64), (40, 1)])
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_masked_keys_hold_anything(target, dtype, D, valid, poison):
+    """A masked key beside an attended one in a pair: neither its key nor its value reaches a result."""
+    case = Case(target=target, dtype=dtype, D=D, Sq=20, Sk=130, masks=("key_padding",))
+    inputs = build(case)
+    rng = np.random.default_rng(valid)
+    keep = np.zeros((case.B, case.Sk), bool)
+    keep[:, rng.permutation(case.Sk)[:valid]] = True
+    inputs.problem.masks[0].arrays[0][...] = keep
+    for x in inputs.arrays[1:]:
+        x.setflags(write=True)
+        x[:, :, ~keep[0]] = poison
+    inputs.problem.k, inputs.problem.v = inputs.arrays[1:]
+    out, lse = call(case, inputs)
+    judge(case, inputs.problem, out, lse)
 
 
 def test_levels_agree():

@@ -45,6 +45,12 @@ struct Flags {
                                cl::desc("tiles that were tuned for these sizes: batch,heads,queries[,keys] or "
                                         "batch,heads,kv_heads,queries,keys"),
                                cl::cat(category)};
+  cl::opt<LowPrecision> lowPrecision{
+      "low-precision", cl::desc("how products of bf16 are computed:"), cl::init(LowPrecision::Auto),
+      cl::values(clEnumValN(LowPrecision::Auto, "auto", "as is faster (default)"),
+                 clEnumValN(LowPrecision::Widen, "widen", "in float32"),
+                 clEnumValN(LowPrecision::Dot, "dot", "in pairs, where the target has an instruction for them")),
+      cl::cat(category)};
   cl::opt<int> optLevel{"O", cl::desc("LLVM's level, 0 to 3 (default)"), cl::Prefix, cl::init(3), cl::cat(category)};
   cl::opt<bool> remarks{"remarks", cl::desc("say for each softmax of a module that is not raised what broke the match"),
                         cl::cat(category)};
@@ -142,6 +148,7 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   options.explain = flags.explain;
   options.compile.name = flags.name;
   options.compile.entry = flags.entry;
+  options.compile.lowPrecision = flags.lowPrecision;
   options.compile.optLevel = flags.optLevel;
   options.compile.remarks = flags.remarks;
   // What a model holds beside attention is loops that LLVM can still widen.
