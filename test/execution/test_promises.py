@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from cases import Case, build, call, flashc_mask
-from oracle import Problem, attention
+from oracle import DTYPES, Problem, attention
 
 import flashc
 
@@ -110,16 +110,23 @@ def test_views_that_cross_two_to_the_31_elements(where):
     assert np.array_equal(out, expected)
 
 
-def test_runs_and_thread_counts_give_the_same_bits():
-    q, k, v = draw(2, 4, 300, 64), draw(2, 2, 500, 64, seed=1), draw(2, 2, 500, 64, seed=2)
-    mask = flashc.causal("bottom_right")
-    first = flashc.attention(q, k, v, mask=mask, return_lse=True)
+@pytest.mark.parametrize("tiles", [None, (24, 512), (8, 64)], ids=str)
+@pytest.mark.parametrize("lengths", [(300, 500), (1, 3000), (7, 900)], ids=str)
+@pytest.mark.parametrize("dtype", ["f32", "f64", "bf16", "f16"])
+def test_runs_and_thread_counts_give_the_same_bits(dtype, lengths, tiles):
+    """With fixed tiles, and with those that the model or a tuning entry chooses, however many share the work."""
+    Sq, Sk = lengths
+    q, k, v = (
+        x.astype(DTYPES[dtype]) for x in (draw(2, 4, Sq, 64), draw(2, 2, Sk, 64, seed=1), draw(2, 2, Sk, 64, seed=2))
+    )
+    options = {"mask": flashc.causal("bottom_right"), "return_lse": True, "tiles": tiles}
+    first = flashc.attention(q, k, v, **options)
     try:
         for threads in (1, 2, 3, 5, 8):
             flashc.set_num_threads(threads)
             assert flashc.get_num_threads() == threads
-            for _ in range(3):
-                again = flashc.attention(q, k, v, mask=mask, return_lse=True)
+            for _ in range(2):
+                again = flashc.attention(q, k, v, **options)
                 assert np.array_equal(first[0], again[0])
                 assert np.array_equal(first[1], again[1])
     finally:
