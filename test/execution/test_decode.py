@@ -78,15 +78,19 @@ def test_masked_keys_do_not_leak(heads):
     for b, length in enumerate(lengths):
         k[b, :, length:] = v[b, :, length:] = np.nan
     out, lse_again = flashc.attention(q, k, v, mask=flashc.key_lengths(lengths), return_lse=True)
-    assert np.array_equal(out, expected) and np.array_equal(lse, lse_again)
-    assert (out[1] == 0).all() and np.isneginf(lse[1]).all() and np.isfinite(lse[0]).all()
+    assert np.array_equal(out, expected)
+    assert np.array_equal(lse, lse_again)
+    assert (out[1] == 0).all()
+    assert np.isneginf(lse[1]).all()
+    assert np.isfinite(lse[0]).all()
 
 
 def test_a_nan_that_is_attended_is_seen():
     q, k, v = (np.ones((1, 1, s, 64), np.float32) for s in (1, 3000, 3000))
     v[0, 0, 2100, 5] = np.nan
     out = flashc.attention(q, k, v)
-    assert np.isnan(out[0, 0, 0, 5]) and np.isfinite(np.delete(out[0, 0, 0], 5)).all()
+    assert np.isnan(out[0, 0, 0, 5])
+    assert np.isfinite(np.delete(out[0, 0, 0], 5)).all()
 
 
 def test_thread_counts_give_the_same_bits():
@@ -97,7 +101,8 @@ def test_thread_counts_give_the_same_bits():
         for threads in (1, 2, 3, 5):
             flashc.set_num_threads(threads)
             again = flashc.attention(q, k, v, return_lse=True)
-            assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
+            assert np.array_equal(first[0], again[0])
+            assert np.array_equal(first[1], again[1])
     finally:
         flashc.set_num_threads(0)
 

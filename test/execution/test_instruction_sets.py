@@ -61,7 +61,18 @@ def test_options(target, options):
 def test_bf16_products(target, D, Sk, lse):
     """Odd head dimensions and odd numbers of keys, with every bit of the exponential and with those that bf16 keeps."""
     run(Case(target=target, dtype="bf16", D=D, Sq=50, Sk=Sk, Hq=4, lse=lse))
-    run(Case(target=target, dtype="bf16", D=D, Sq=50, Sk=Sk, masks=("causal_br", "key_lengths"), lse=lse, strides="padded"))
+    run(
+        Case(
+            target=target,
+            dtype="bf16",
+            D=D,
+            Sq=50,
+            Sk=Sk,
+            masks=("causal_br", "key_lengths"),
+            lse=lse,
+            strides="padded",
+        )
+    )
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "f16"])
