@@ -43,6 +43,17 @@ struct InPlaceEmitter {
   SmallVector<Chunk> chunks;
   function_ref<Value(MemRefType)> allocate;
 
+  /// What products ask memory for beforehand. The hardware's own prefetchers lose a stream at every page and wherever
+  /// keys end and values begin, and find little time where several rows are computed from each key.
+  struct Prefetching {
+    /// How many keys ahead.
+    Value keys;
+    /// The block of rows that asks for the lines of part i, of as many parts as a block has: each asks for its share,
+    /// so that memory is not idle while keys in a cache are multiplied with the next rows.
+    SmallVector<Value> blocks;
+  };
+  Prefetching prefetching = {};
+
   VectorType type() const { return VectorType::get({lanes}, element); }
   Value zero(OpBuilder &b) const { return b.create<arith::ConstantOp>(loc, type(), b.getZeroAttr(type())); }
   bool isWhole(const Chunk &chunk) const { return chunk.count == lanes; }
@@ -110,18 +121,35 @@ struct InPlaceEmitter {
     b.create<vector::StoreOp>(loc, scores, result, ValueRange{row, key});
   }
 
-  /// How many keys ahead a product of the rows from `row` on asks for: some cache lines, as the hardware's own
-  /// prefetchers lose a stream at every page and wherever keys end and values begin. Only the first rows find keys that
-  /// are not in a cache yet.
-  Value keysAhead(OpBuilder &b, Value row) const {
+  Prefetching preparePrefetching(OpBuilder &b, Value inBlocks, int64_t leastKeys) const {
     IndexBuilder index{b, loc};
     constexpr int64_t bytesAhead = 4096;
     auto type = cast<MemRefType>(source.getType());
     int64_t keyBytes = (chunks.back().column + chunks.back().count) * type.getElementTypeBitWidth() / 8;
-    Value isFirst = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, row, index.constant(0));
-    Value keys = index.constant(std::max<int64_t>(bytesAhead / keyBytes, 1));
-    return b.create<arith::SelectOp>(loc, isFirst, keys, index.constant(0));
+    Prefetching result{index.constant(std::max(bytesAhead / keyBytes, leastKeys)), {}};
+    int64_t rows = blockRows();
+    Value blocks = b.create<arith::DivUIOp>(loc, inBlocks, index.constant(rows));
+    blocks = b.create<arith::MaxSIOp>(loc, blocks, index.constant(1));
+    for (int64_t part = 0; part < 4; ++part)
+      result.blocks.push_back(index.mul(b.create<arith::RemUIOp>(loc, index.constant(part), blocks).getResult(), rows));
+    return result;
   }
+
+  /// How far ahead the block of rows from `row` on asks for the lines of part `part`: 0, which is in a cache, for what
+  /// is another block's share.
+  Value keysAhead(OpBuilder &b, Value row, int64_t part) const {
+    IndexBuilder index{b, loc};
+    Value mine = prefetching.blocks[part % prefetching.blocks.size()];
+    Value isMine = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, row, mine);
+    return b.create<arith::SelectOp>(loc, isMine, prefetching.keys, index.constant(0));
+  }
+  /// The same for a row of its own.
+  Value keysAhead(OpBuilder &b, Value row) const {
+    IndexBuilder index{b, loc};
+    Value isFirst = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, row, index.constant(0));
+    return b.create<arith::SelectOp>(loc, isFirst, prefetching.keys, index.constant(0));
+  }
+
   /// Asks for the cache line of one vector; in the second-level cache, as the first one has too few lines in flight.
   void prefetch(OpBuilder &b, Value key, Value ahead, Value column) const {
     Value row = b.create<arith::AddIOp>(loc, key, ahead);
@@ -138,18 +166,19 @@ struct InPlaceEmitter {
   void emitScoresOfBlock(OpBuilder &b, int64_t rows, Value row, Value key) {
     IndexBuilder index{b, loc};
     int64_t keys = lanes / rows;
-    SmallVector<Value> rowIndices, keyIndices, sums(lanes, zero(b));
-    Value ahead = keysAhead(b, row);
+    SmallVector<Value> rowIndices, keyIndices, ahead, sums(lanes, zero(b));
     for (int64_t r = 0; r < rows; ++r)
       rowIndices.push_back(index.add(row, index.constant(r)));
-    for (int64_t k = 0; k < keys; ++k)
+    for (int64_t k = 0; k < keys; ++k) {
       keyIndices.push_back(index.add(key, index.constant(k)));
+      ahead.push_back(keysAhead(b, row, k));
+    }
     auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, function_ref<Value(Value)> ofKey, Value column) {
       SmallVector<Value> left;
       for (Value r : rowIndices)
         left.push_back(readLhs(b, r, column));
       for (int64_t k = 0; k < keys; ++k) {
-        prefetch(b, keyIndices[k], ahead, column);
+        prefetch(b, keyIndices[k], ahead[k], column);
         Value right = ofKey(keyIndices[k]);
         for (int64_t r = 0; r < rows; ++r)
           sums[r * keys + k] = b.create<vector::FMAOp>(loc, left[r], right, sums[r * keys + k]);
@@ -212,14 +241,15 @@ struct InPlaceEmitter {
     Value inBlocks = rowsInBlocks(b), end = b.create<arith::MaxSIOp>(loc, numKeys, index.constant(lanes));
     Value last = b.create<arith::SubIOp>(loc, end, index.constant(lanes));
     int64_t rows = blockRows();
+    prefetching = preparePrefetching(b, inBlocks, lanes / rows);
     buildLoop(b, loc, index.constant(0), numKeys, lanes, [&](OpBuilder &b, Value group) {
       IndexBuilder index{b, loc};
       Value key = index.min(group, last);
       if (rows > 1)
-        buildLoop(b, loc, index.constant(0), inBlocks, rows, [&](OpBuilder &b, Value row) {
-          buildLoop(b, loc, index.constant(0), index.constant(lanes), lanes / rows, [&](OpBuilder &b, Value k) {
-            emitScoresOfBlock(b, rows, row, b.create<arith::AddIOp>(loc, key, k));
-          });
+        buildLoop(b, loc, index.constant(0), index.constant(lanes), lanes / rows, [&](OpBuilder &b, Value k) {
+          Value first = b.create<arith::AddIOp>(loc, key, k);
+          buildLoop(b, loc, index.constant(0), inBlocks, rows,
+                    [&](OpBuilder &b, Value row) { emitScoresOfBlock(b, rows, row, first); });
         });
       buildLoop(b, loc, inBlocks, numRows, 1,
                 [&](OpBuilder &b, Value row) { emitScoresOfRow(b, partial, row, key, end); });
@@ -231,12 +261,13 @@ struct InPlaceEmitter {
   void emitValuesOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Chunk> block, Value shift, Value begin,
                          Value end, bool skipZeros) {
     IndexBuilder index{b, loc};
-    Value ahead = keysAhead(b, row);
-    SmallVector<Value> rowIndices, columns, sums;
+    SmallVector<Value> rowIndices, columns, ahead, sums;
     for (int64_t r = 0; r < rows; ++r)
       rowIndices.push_back(index.add(row, index.constant(r)));
-    for (const Chunk &chunk : block)
+    for (const Chunk &chunk : block) {
       columns.push_back(index.add(index.constant(chunk.column), shift));
+      ahead.push_back(rows == 1 ? keysAhead(b, row) : keysAhead(b, row, ahead.size()));
+    }
     for (Value r : rowIndices)
       for (Value c : columns)
         sums.push_back(accumulator ? b.create<vector::LoadOp>(loc, type(), accumulator, ValueRange{r, c}).getResult()
@@ -244,9 +275,9 @@ struct InPlaceEmitter {
     auto loop = b.create<scf::ForOp>(
         loc, begin, end, index.constant(1), sums, [&](OpBuilder &b, Location loc, Value key, ValueRange carried) {
           SmallVector<Value> next(carried), right;
-          for (auto [chunk, column] : llvm::zip(block, columns)) {
+          for (auto [chunk, column, keys] : llvm::zip(block, columns, ahead)) {
             if (beginsLine(chunk))
-              prefetch(b, key, ahead, column);
+              prefetch(b, key, keys, column);
             right.push_back(isWhole(chunk) ? readVector(b, key, column) : read(b, key, chunk));
           }
           for (int64_t r = 0; r < rows; ++r) {
@@ -289,8 +320,9 @@ struct InPlaceEmitter {
   /// is result.
   void emitValues(OpBuilder &b, bool skipZeros) {
     IndexBuilder index{b, loc};
-    constexpr int64_t groupKeys = 32;
+    constexpr int64_t groupKeys = 16;
     Value inBlocks = rowsInBlocks(b);
+    prefetching = preparePrefetching(b, inBlocks, groupKeys);
     int64_t rows = blockRows();
     buildLoop(b, loc, index.constant(0), numKeys, groupKeys, [&](OpBuilder &b, Value begin) {
       IndexBuilder index{b, loc};
