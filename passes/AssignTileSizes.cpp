@@ -68,6 +68,11 @@ private:
       sizes.keys = std::max<int64_t>(sizes.keys / granule, 1) * granule;
 
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
+    Type element = query.getElementType();
+    Type operand =
+        bf16Operands && element.isBF16() && key.getElementType() == element && value.getElementType() == element
+            ? element
+            : Type();
     attn::TilesAttr few;
     if (fewQueries != 0) {
       AttentionTiles chosen = chooseFewTileSizes(shape, cpu);
@@ -79,16 +84,13 @@ private:
         while (chosen.split % chosen.keys != 0)
           chosen.keys -= chosen.granule;
       }
+      // Rows that are read where they lie are read in whole vectors.
+      bool pairs = std::min(shape.headDim, shape.valueHeadDim) * 2 >= vectorBytes;
       few = attn::TilesAttr::getChecked(error, &getContext(), chosen.queries, chosen.keys, chosen.granule,
-                                        Type(compute), Type(), chosen.split, Attribute());
+                                        Type(compute), pairs ? operand : Type(), chosen.split, Attribute());
       if (!few)
         return failure();
     }
-    Type element = query.getElementType();
-    Type operand =
-        bf16Operands && element.isBF16() && key.getElementType() == element && value.getElementType() == element
-            ? element
-            : Type();
     auto tiles = attn::TilesAttr::getChecked(error, &getContext(), sizes.queries, sizes.keys, sizes.granule,
                                              Type(compute), operand, /*split=*/int64_t(0), Attribute(few));
     if (!tiles)

@@ -54,9 +54,16 @@ struct InPlaceEmitter {
   };
   Prefetching prefetching = {};
 
+  /// bf16 operands whose products are added in pairs (tile.group_dot): they are not widened, and a vector has twice as
+  /// many of them.
+  bool pairs = false;
+  /// The same of p * v, whose accumulators have no pairs.
+  bool inPairs = false;
+  int64_t width() const { return pairs ? 2 * lanes : lanes; }
+
   VectorType type() const { return VectorType::get({lanes}, element); }
   Value zero(OpBuilder &b) const { return b.create<arith::ConstantOp>(loc, type(), b.getZeroAttr(type())); }
-  bool isWhole(const Chunk &chunk) const { return chunk.count == lanes; }
+  bool isWhole(const Chunk &chunk) const { return chunk.count == width(); }
 
   /// Rows of one block of a product, and what is left for single rows. With 16 lanes a block of 4 rows and 4 keys or
   /// vectors has as many accumulators as lanes, and loads half a vector for each multiplication.
@@ -74,22 +81,30 @@ struct InPlaceEmitter {
   }
 
   /// The operand's columns `column` (a chunk's, or a value) of row `row`, widened.
-  Value readVector(OpBuilder &b, Value row, Value column) const {
-    auto stored = VectorType::get({lanes}, cast<MemRefType>(source.getType()).getElementType());
-    return convertFloat(b, loc, b.create<vector::LoadOp>(loc, stored, source, ValueRange{row, column}), element);
+  Value readVector(OpBuilder &b, Value row, Value column) const { return readVector(b, source, row, column); }
+  Value readVector(OpBuilder &b, Value memory, Value row, Value column) const {
+    auto stored = VectorType::get({width()}, cast<MemRefType>(memory.getType()).getElementType());
+    Value vector = b.create<vector::LoadOp>(loc, stored, memory, ValueRange{row, column});
+    return pairs ? vector : convertFloat(b, loc, vector, element);
   }
-  Value read(OpBuilder &b, Value row, const Chunk &chunk) const {
+  Value read(OpBuilder &b, Value row, const Chunk &chunk) const { return read(b, source, row, chunk); }
+  Value read(OpBuilder &b, Value memory, Value row, const Chunk &chunk) const {
     IndexBuilder index{b, loc};
     if (isWhole(chunk))
-      return readVector(b, row, index.constant(chunk.column));
-    Value last = readVector(b, row, index.constant(chunk.column - (lanes - chunk.count)));
+      return readVector(b, memory, row, index.constant(chunk.column));
+    Value last = readVector(b, memory, row, index.constant(chunk.column - (width() - chunk.count)));
     SmallVector<int64_t> lanesOfLast;
-    for (int64_t lane = 0; lane < lanes; ++lane)
-      lanesOfLast.push_back(lane < chunk.count ? lane + lanes - chunk.count : lanes);
-    return b.create<vector::ShuffleOp>(loc, last, zero(b), lanesOfLast);
+    for (int64_t lane = 0; lane < width(); ++lane)
+      lanesOfLast.push_back(lane < chunk.count ? lane + width() - chunk.count : width());
+    Value none = b.create<arith::ConstantOp>(loc, last.getType(), b.getZeroAttr(last.getType()));
+    return b.create<vector::ShuffleOp>(loc, last, none, lanesOfLast);
   }
-  Value readLhs(OpBuilder &b, Value row, Value column) const {
-    return b.create<vector::LoadOp>(loc, type(), lhs, ValueRange{row, column});
+
+  /// sum + lhs * rhs.
+  Value multiplyAdd(OpBuilder &b, Value left, Value right, Value sum) const {
+    if (pairs)
+      return b.create<tile::GroupDotOp>(loc, sum.getType(), left, right, sum);
+    return b.create<vector::FMAOp>(loc, left, right, sum);
   }
 
   /// Lane i of the result is the sum of the lanes of vector i, of as many vectors as lanes.
@@ -173,30 +188,33 @@ struct InPlaceEmitter {
       keyIndices.push_back(index.add(key, index.constant(k)));
       ahead.push_back(keysAhead(b, row, k));
     }
-    auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, function_ref<Value(Value)> ofKey, Value column) {
+    using Reader = function_ref<Value(Value memory, Value row)>;
+    auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, Reader read, Value column) {
       SmallVector<Value> left;
       for (Value r : rowIndices)
-        left.push_back(readLhs(b, r, column));
+        left.push_back(read(lhs, r));
       for (int64_t k = 0; k < keys; ++k) {
         prefetch(b, keyIndices[k], ahead[k], column);
-        Value right = ofKey(keyIndices[k]);
+        Value right = read(source, keyIndices[k]);
         for (int64_t r = 0; r < rows; ++r)
-          sums[r * keys + k] = b.create<vector::FMAOp>(loc, left[r], right, sums[r * keys + k]);
+          sums[r * keys + k] = multiplyAdd(b, left[r], right, sums[r * keys + k]);
       }
     };
     int64_t whole = llvm::count_if(chunks, [&](const Chunk &chunk) { return isWhole(chunk); });
     if (whole) {
-      auto loop =
-          b.create<scf::ForOp>(loc, index.constant(0), index.constant(whole * lanes), index.constant(lanes), sums,
-                               [&](OpBuilder &b, Location loc, Value column, ValueRange carried) {
-                                 SmallVector<Value> next(carried);
-                                 accumulate(b, next, [&](Value key) { return readVector(b, key, column); }, column);
-                                 b.create<scf::YieldOp>(loc, next);
-                               });
+      auto loop = b.create<scf::ForOp>(
+          loc, index.constant(0), index.constant(whole * width()), index.constant(width()), sums,
+          [&](OpBuilder &b, Location loc, Value column, ValueRange carried) {
+            SmallVector<Value> next(carried);
+            accumulate(b, next, [&](Value memory, Value row) { return readVector(b, memory, row, column); }, column);
+            b.create<scf::YieldOp>(loc, next);
+          });
       sums = SmallVector<Value>(loop.getResults());
     }
     if (!isWhole(chunks.back()))
-      accumulate(b, sums, [&](Value key) { return read(b, key, chunks.back()); }, index.constant(chunks.back().column));
+      accumulate(
+          b, sums, [&](Value memory, Value row) { return read(b, memory, row, chunks.back()); },
+          index.constant(chunks.back().column));
     Value scores = sumEach(b, sums);
     for (int64_t r = 0; r < rows; ++r) {
       Value ofRow =
@@ -212,18 +230,16 @@ struct InPlaceEmitter {
     Value ahead = keysAhead(b, row);
     SmallVector<Value> left;
     for (const Chunk &chunk : chunks)
-      left.push_back(readLhs(b, row, index.constant(chunk.column)));
+      left.push_back(read(b, lhs, row, chunk));
     // There are `lanes` keys, which LLVM need not know: it would unroll the loop and read keys in an order that the
     // hardware's prefetchers do not follow, at half the speed.
     Value count = index.min(b.create<arith::SubIOp>(loc, end, key), index.constant(lanes));
     buildLoop(b, loc, index.constant(0), count, 1, [&](OpBuilder &b, Value k) {
-      Value at = b.create<arith::AddIOp>(loc, key, k), sum;
+      Value at = b.create<arith::AddIOp>(loc, key, k), sum = zero(b);
       for (auto [chunk, query] : llvm::zip(chunks, left)) {
         if (beginsLine(chunk))
           prefetch(b, at, ahead, index.constant(chunk.column));
-        Value right = read(b, at, chunk);
-        sum = sum ? b.create<vector::FMAOp>(loc, query, right, sum).getResult()
-                  : b.create<arith::MulFOp>(loc, query, right).getResult();
+        sum = multiplyAdd(b, query, read(b, at, chunk), sum);
       }
       b.create<vector::StoreOp>(loc, sum, partial, ValueRange{k, index.constant(0)});
     });
@@ -261,6 +277,8 @@ struct InPlaceEmitter {
   void emitValuesOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Chunk> block, Value shift, Value begin,
                          Value end, bool skipZeros) {
     IndexBuilder index{b, loc};
+    if (inPairs && !skipZeros)
+      return emitPairsOfBlock(b, rows, row, block, shift, begin, end);
     SmallVector<Value> rowIndices, columns, ahead, sums;
     for (int64_t r = 0; r < rows; ++r)
       rowIndices.push_back(index.add(row, index.constant(r)));
@@ -282,7 +300,7 @@ struct InPlaceEmitter {
           }
           for (int64_t r = 0; r < rows; ++r) {
             Value weight = b.create<memref::LoadOp>(loc, lhs, ValueRange{rowIndices[r], key});
-            Value wide = b.create<vector::BroadcastOp>(loc, type(), weight), used;
+            Value wide = b.create<vector::BroadcastOp>(loc, type(), convertFloat(b, loc, weight, element)), used;
             // Zero times NaN is NaN: what is masked is not added at all.
             if (skipZeros)
               used = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::UNE, wide, zero(b));
@@ -297,6 +315,87 @@ struct InPlaceEmitter {
     for (int64_t r = 0; r < rows; ++r)
       for (size_t c = 0; c < block.size(); ++c)
         b.create<vector::StoreOp>(loc, loop.getResult(r * block.size() + c), result,
+                                  ValueRange{rowIndices[r], columns[c]});
+  }
+
+  /// Weights of keys `key` and the next one, for all columns; of `key` alone and 0 if it is the `last`.
+  Value broadcastPair(OpBuilder &b, Value row, Value key, bool last) const {
+    Type stored = cast<MemRefType>(lhs.getType()).getElementType();
+    Value bits;
+    if (last) {
+      Value one = b.create<memref::LoadOp>(loc, lhs, ValueRange{row, key});
+      bits = b.create<arith::ExtUIOp>(loc, b.getI32Type(), b.create<arith::BitcastOp>(loc, b.getI16Type(), one));
+    } else {
+      Value two = b.create<vector::LoadOp>(loc, VectorType::get({2}, stored), lhs, ValueRange{row, key});
+      bits = b.create<vector::ExtractOp>(
+          loc, b.create<vector::BitCastOp>(loc, VectorType::get({1}, b.getI32Type()), two), 0);
+    }
+    Value wide = b.create<vector::BroadcastOp>(loc, VectorType::get({lanes}, b.getI32Type()), bits);
+    return b.create<vector::BitCastOp>(loc, VectorType::get({2 * lanes}, stored), wide);
+  }
+
+  /// emitValuesOfBlock on pairs of keys, whose rows are interleaved. What lies beyond the last column is not stored.
+  void emitPairsOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Chunk> block, Value shift, Value begin,
+                        Value end) {
+    IndexBuilder index{b, loc};
+    SmallVector<Value> rowIndices, columns, sums;
+    for (int64_t r = 0; r < rows; ++r)
+      rowIndices.push_back(index.add(row, index.constant(r)));
+    for (const Chunk &chunk : block)
+      columns.push_back(index.add(index.constant(chunk.column), shift));
+    for (Value r : rowIndices)
+      for (Value c : columns)
+        sums.push_back(b.create<vector::LoadOp>(loc, type(), accumulator, ValueRange{r, c}));
+    // Two chunks share a vector of each row; the last vector ends with the row.
+    int64_t rowEnd = chunks.back().column + chunks.back().count;
+    auto startOf = [&](const Chunk &chunk) {
+      return std::min(chunk.column / (2 * lanes) * (2 * lanes), rowEnd - 2 * lanes);
+    };
+    auto stored = VectorType::get({2 * lanes}, cast<MemRefType>(source.getType()).getElementType());
+    auto step = [&](OpBuilder &b, Value key, ValueRange carried, bool last) {
+      SmallVector<Value> next(carried), right;
+      Value first, second, following = b.create<arith::AddIOp>(loc, key, index.constant(1));
+      int64_t start = -1;
+      for (const Chunk &chunk : block) {
+        if (startOf(chunk) != start) {
+          start = startOf(chunk);
+          Value column = index.add(index.constant(start), shift);
+          Value ahead = rows == 1 ? keysAhead(b, row) : keysAhead(b, row, start / (2 * lanes));
+          first = b.create<vector::LoadOp>(loc, stored, source, ValueRange{key, column});
+          prefetch(b, key, ahead, column);
+          if (last) {
+            second = b.create<arith::ConstantOp>(loc, stored, b.getZeroAttr(stored));
+          } else {
+            second = b.create<vector::LoadOp>(loc, stored, source, ValueRange{following, column});
+            prefetch(b, following, ahead, column);
+          }
+        }
+        SmallVector<int64_t> interleaved;
+        for (int64_t lane = 0; lane < lanes; ++lane) {
+          int64_t from = std::min(chunk.column - start + lane, 2 * lanes - 1);
+          interleaved.append({from, 2 * lanes + from});
+        }
+        right.push_back(b.create<vector::ShuffleOp>(loc, first, second, interleaved));
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        Value weights = broadcastPair(b, rowIndices[r], key, last);
+        for (size_t c = 0; c < block.size(); ++c) {
+          Value &sum = next[r * block.size() + c];
+          sum = b.create<tile::GroupDotOp>(loc, sum.getType(), weights, right[c], sum);
+        }
+      }
+      b.create<scf::YieldOp>(loc, next);
+    };
+    Value even = b.create<arith::SubIOp>(loc, end, b.create<arith::RemUIOp>(loc, end, index.constant(2)));
+    auto loop = b.create<scf::ForOp>(
+        loc, begin, even, index.constant(2), sums,
+        [&](OpBuilder &b, Location, Value key, ValueRange carried) { step(b, key, carried, false); });
+    auto rest = b.create<scf::ForOp>(
+        loc, even, end, index.constant(1), loop.getResults(),
+        [&](OpBuilder &b, Location, Value key, ValueRange carried) { step(b, key, carried, true); });
+    for (int64_t r = 0; r < rows; ++r)
+      for (size_t c = 0; c < block.size(); ++c)
+        b.create<vector::StoreOp>(loc, rest.getResult(r * block.size() + c), result,
                                   ValueRange{rowIndices[r], columns[c]});
   }
 
@@ -425,11 +524,15 @@ void cpu::emitDotInPlace(OpBuilder &b, tile::DotOp op, int64_t lanes, const Tile
                          /*source=*/{}, lhs.rows ? lhs.rows : index.constant(rows),
                          rhs.rows,
                          /*chunks=*/{}, allocate};
+  bool transposed = op.getTransposed();
+  auto isBf16 = [](Value memory) { return cast<MemRefType>(memory.getType()).getElementType().isBF16(); };
+  bool inPairs = isBf16(lhs.memory) && isBf16(rhs.memory) && rhsType.getShape()[1] >= 2 * lanes && lanes > 1;
+  emitter.pairs = transposed && inPairs;
+  emitter.inPairs = !transposed && inPairs;
   // A copy pads short rows to one whole vector.
   int64_t columns = std::max(rhsType.getShape()[1], lanes);
-  for (int64_t column = 0; column < columns; column += lanes)
-    emitter.chunks.push_back({column, std::min(lanes, columns - column)});
-  bool transposed = op.getTransposed();
+  for (int64_t column = 0; column < columns; column += emitter.width())
+    emitter.chunks.push_back({column, std::min(emitter.width(), columns - column)});
   emitter.source = emitReadableRows(b, loc, rhs, rhsType.getShape(), lanes, transposed ? lanes : 0, allocate);
   if (transposed)
     emitter.emitScores(b);
