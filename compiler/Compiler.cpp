@@ -121,7 +121,7 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   PipelineOptions pipeline;
   pipeline.tiles = options.tiles;
   pipeline.cpu = variant.capabilities;
-  pipeline.bf16Operands = variant.capabilities.bf16Dot;
+  pipeline.bf16Operands = variant.capabilities.bf16Dot || variant.capabilities.amxBf16;
   // Once is enough: what is raised does not depend on the variant.
   pipeline.remarks = options.remarks && shown;
   if (isWholeModule(*module) && failed(lowerWholeModule(*module, pipeline, shown)))

@@ -42,6 +42,7 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   sizes.fewQueries = -1;
   sizes.split = options.tiles.split;
   sizes.bf16Operands = options.bf16Operands;
+  sizes.matrixTiles = options.cpu.amxBf16;
   functions.addPass(createAssignTileSizes(sizes));
   functions.addPass(createTileQueries());
 }
@@ -69,6 +70,7 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
   AssignTileLayoutsOptions layouts;
   layouts.vectorBytes = options.cpu.vectorBytes;
   layouts.vectorRegisters = options.cpu.vectorRegisters;
+  layouts.matrixTiles = options.cpu.amxBf16;
   functions.addPass(createAssignTileLayouts(layouts));
   functions.addPass(createPackOperands());
   LowerTilesToVectorOptions vector;
@@ -142,6 +144,8 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
                                    llvm::cl::desc("How many native vector registers there are"), llvm::cl::init(32)};
   Option<bool> bf16Dot{*this, "bf16-dot", llvm::cl::desc("Whether there is a product of bf16 pairs, and it is used"),
                        llvm::cl::init(false)};
+  Option<bool> matrixTiles{*this, "matrix-tiles", llvm::cl::desc("Whether products of bf16 are done in AMX tiles"),
+                           llvm::cl::init(false)};
   Option<bool> fma{*this, "fma", llvm::cl::desc("Whether there is a fused multiply-add"), llvm::cl::init(true)};
 
   PipelineOptions get() const {
@@ -152,7 +156,9 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
     options.cpu.fma = fma;
     options.cpu.scalef = options.cpu.maskedMemory = vectorBytes == 64;
     options.cpu.f16Convert = vectorBytes >= 32;
-    options.cpu.bf16Dot = options.bf16Operands = bf16Dot;
+    options.cpu.bf16Dot = bf16Dot;
+    options.cpu.amxBf16 = matrixTiles;
+    options.bf16Operands = bf16Dot || matrixTiles;
     return options;
   }
 };

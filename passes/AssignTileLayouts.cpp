@@ -7,6 +7,7 @@
 
 #include "dialects/Tile/Tile.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "passes/Passes.h"
 
 namespace flashc {
@@ -44,6 +45,9 @@ struct AssignTileLayouts : flashc::impl::AssignTileLayoutsBase<AssignTileLayouts
       return signalPassFailure();
     }
     getOperation()->walk([](tile::LoadOp load) { splitByUse(load); });
+    inTiles.clear();
+    if (matrixTiles)
+      findMatrixProducts();
     getOperation()->walk([&](Operation *op) {
       for (Value result : op->getResults())
         assign(result);
@@ -85,6 +89,46 @@ private:
     }
   }
 
+  /// The outermost parallel loop around `op`, which holds one attention; the function where there is none.
+  Operation *regionOf(Operation *op) {
+    Operation *outermost = getOperation();
+    for (Operation *at = op; at && at != getOperation(); at = at->getParentOp())
+      if (isa<scf::ForallOp>(at))
+        outermost = at;
+    return outermost;
+  }
+
+  /// Finds the loops whose products are all of bf16 into f32, and none read in place: what a matrix unit's tiles can
+  /// do.
+  void findMatrixProducts() {
+    llvm::SmallDenseSet<Operation *> others;
+    getOperation()->walk([&](tile::DotOp dot) {
+      auto element = [](Value value) { return cast<tile::TileType>(value.getType()).getElementType(); };
+      auto load = dot.getRhs().getDefiningOp<tile::LoadOp>();
+      bool fits = element(dot.getLhs()).isBF16() && element(dot.getRhs()).isBF16() &&
+                  element(dot.getResult()).isF32() && !(load && load.getStreamed());
+      (fits ? inTiles : others).insert(regionOf(dot));
+    });
+    for (Operation *loop : others)
+      inTiles.erase(loop);
+  }
+
+  bool usesMatrixTiles(Value value) {
+    return !inTiles.empty() && inTiles.contains(regionOf(value.getParentBlock()->getParentOp()));
+  }
+
+  /// Blocks of 2 x 2 tiles of 16 rows of 64 bytes. Rows of sums are worked on in four vectors at a time where they
+  /// are as wide, for the latency of what is done to them.
+  Attribute tileLayout(bool isPanels, int64_t columns) {
+    if (isPanels)
+      return tile::PanelLayoutAttr::get(&getContext(), /*width=*/32, /*lanes=*/16, /*kpack=*/2, /*depth=*/32);
+    return tile::RegisterLayoutAttr::get(&getContext(), /*rows=*/32, /*vectors=*/columns % 64 == 0 ? 4 : 2,
+                                         /*lanes=*/16, /*height=*/16);
+  }
+
+  /// The loops whose products are done in a matrix unit's tiles.
+  llvm::SmallDenseSet<Operation *> inTiles;
+
   void assign(Value value) {
     auto type = dyn_cast<tile::TileType>(value.getType());
     if (!type || type.getShape().size() != 2 || type.getLayout())
@@ -105,12 +149,14 @@ private:
     int64_t vectors = vectorsFor(columns, lanes, blockRows, vectorRegisters);
     Attribute layout;
     auto load = value.getDefiningOp<tile::LoadOp>();
-    if (product && load && load.getStreamed())
+    if (usesMatrixTiles(value))
+      layout = tileLayout(/*isPanels=*/product != nullptr, columns);
+    else if (product && load && load.getStreamed())
       layout = tile::InPlaceLayoutAttr::get(&getContext(), lanes);
     else if (product)
-      layout = tile::PanelLayoutAttr::get(&getContext(), vectors * lanes, lanes, laneBits / bits);
+      layout = tile::PanelLayoutAttr::get(&getContext(), vectors * lanes, lanes, laneBits / bits, /*depth=*/0);
     else
-      layout = tile::RegisterLayoutAttr::get(&getContext(), blockRows, vectors, lanes);
+      layout = tile::RegisterLayoutAttr::get(&getContext(), blockRows, vectors, lanes, /*height=*/1);
     value.setType(type.withLayout(layout));
     ++numAssigned;
   }

@@ -47,6 +47,7 @@ private:
     cpu.vectorBytes = vectorBytes;
     cpu.vectorRegisters = vectorRegisters;
     cpu.l1Bytes = l1Bytes;
+    cpu.amxBf16 = matrixTiles;
     AttentionShape shape;
     shape.headDim = query.getDimSize(3);
     shape.valueHeadDim = value.getDimSize(3);
@@ -54,6 +55,13 @@ private:
     shape.keys = length(key);
     shape.storedBytes = std::max<int64_t>(1, query.getElementTypeBitWidth() / 8);
     shape.computeBytes = shape.operandBytes = compute.getWidth() / 8;
+    Type element = query.getElementType();
+    Type operand =
+        bf16Operands && element.isBF16() && key.getElementType() == element && value.getElementType() == element
+            ? element
+            : Type();
+    if (operand)
+      shape.operandBytes = operand.getIntOrFloatBitWidth() / 8;
     AttentionTiles sizes = chooseTileSizes(shape, cpu);
     if (queries)
       sizes.queries = queries;

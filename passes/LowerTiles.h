@@ -32,8 +32,8 @@ struct TileBuffer {
   mlir::Value splat;
   /// How many rows and columns exist (index); null: all of the tile's.
   mlir::Value rows, columns;
-  /// Packed: which strip (transposed) or first key (not transposed) `memory` is read at. In place: the tile's offsets in
-  /// `memory`.
+  /// Packed: which strip (transposed) or first key (not transposed) `memory` is read at. In place: the tile's offsets
+  /// in `memory`.
   llvm::SmallVector<mlir::Value> indices;
 };
 
@@ -61,14 +61,38 @@ void buildLoop(mlir::OpBuilder &b, mlir::Location loc, mlir::Value begin, mlir::
 /// Converts a scalar or vector between floating-point types of any width.
 mlir::Value convertFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value, mlir::Type element);
 
-/// result = accumulator + lhs * rhs over register blocks of `block`; `rhs` is packed in panels of `block.columns()`,
-/// with `kpack` contracted elements side by side. `accumulator` and `result` are scratch of one shape, possibly the
-/// same; a null accumulator is zero.
-void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int64_t kpack, const TileBuffer &lhs,
-             const TileBuffer &rhs, mlir::Value accumulator, mlir::Value result);
+/// result = accumulator + lhs * rhs over register blocks of `block`; `rhs` is packed as `panels` say, which are as wide
+/// as the block: with a depth the block's registers are a matrix unit's. `accumulator` and `result` are scratch of one
+/// shape, possibly the same; a null accumulator is zero. `finite` is scratch
+/// for one packed panel where groups are multiplied and zeros skipped, else null.
+void emitDot(mlir::OpBuilder &b, tile::DotOp op, const RegisterBlock &block, tile::PanelLayoutAttr panels,
+             const TileBuffer &lhs, const TileBuffer &rhs, mlir::Value accumulator, mlir::Value result,
+             mlir::Value finite);
 
-/// The same where `rhs` is a tile that lies in memory (tile.in_place) and is read there, in vectors of `lanes`. Few rows
-/// and any strides; `allocate` gives scratch for the time of the product.
+/// Whether products with these layouts are those of `emitTilePanel`: 2 x 2 tiles of AMX.
+bool isTileProduct(tile::RegisterLayoutAttr sums, tile::PanelLayoutAttr panels);
+
+/// Rows [0, numRows) of `columns` (static, at most the panel's width) columns of the result from `column` on,
+/// contracted over `depth` elements: those of scratch `lhs` from its first column on, and of packed `rhs` from the
+/// indices `panel` on. Sums start from the result where `accumulates`, else from zero. Rows of scratch are padded to
+/// whole blocks, which are written whole.
+void emitTilePanel(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs, mlir::Value numRows, mlir::Value rhs,
+                   mlir::ValueRange panel, mlir::Value depth, mlir::Value result, mlir::Value column, int64_t columns,
+                   bool accumulates);
+
+/// What steps of `layout.getDepth()` elements take of the rows [0, numRows) of scratch beyond the vector that holds the
+/// last of `depth` elements becomes zero: what the rows' maps and reductions write ends there.
+void clearBeyondVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs, mlir::Value numRows, mlir::Value depth,
+                       tile::PanelLayoutAttr layout);
+
+/// Where in the last two dimensions of packed memory element `position` (column times kpack, plus the place in the
+/// group) of group `group` of a panel lies. Vectors of lanes times kpack elements, from a multiple of that on, stay in
+/// one piece.
+std::pair<mlir::Value, mlir::Value> placeInPanel(mlir::OpBuilder &b, mlir::Location loc, tile::PanelLayoutAttr layout,
+                                                 mlir::Value group, mlir::Value position);
+
+/// The same where `rhs` is a tile that lies in memory (tile.in_place) and is read there, in vectors of `lanes`. Few
+/// rows and any strides; `allocate` gives scratch for the time of the product.
 void emitDotInPlace(mlir::OpBuilder &b, tile::DotOp op, int64_t lanes, const TileBuffer &lhs, const TileBuffer &rhs,
                     mlir::Value accumulator, mlir::Value result,
                     llvm::function_ref<mlir::Value(mlir::MemRefType)> allocate);

@@ -130,7 +130,8 @@ struct DotEmitter {
   }
 
   /// The panel at `column`, element by element of the left-hand side, zeros skipped. Contracts [0, depth) steps; the
-  /// last group's elements that do not exist are zeros on the left.
+  /// last group's elements that do not exist are zeros on the left. Of groups only what is NaN or infinite is added:
+  /// the rest is multiplied as ever, in the order that instructions for groups have.
   void emitSkippingZeros(OpBuilder &b, Value numRows, Value column, Value depth, Value result, PanelReader panel) {
     IndexBuilder index{b, loc};
     buildLoop(b, loc, index.constant(0), numRows, 1, [&](OpBuilder &b, Value row) {
@@ -161,14 +162,45 @@ struct DotEmitter {
         if (kpack != 1)
           x = b.create<vector::ShuffleOp>(loc, x, x, ofGroup);
         Value to = b.create<arith::AddIOp>(loc, column, offset);
-        Value sum = b.create<vector::LoadOp>(loc, type, result, ValueRange{row, to});
-        sum = b.create<vector::FMAOp>(loc, wide, convertFloat(b, loc, x, type.getElementType()), sum);
+        Value old = b.create<vector::LoadOp>(loc, type, result, ValueRange{row, to});
+        x = convertFloat(b, loc, x, type.getElementType());
+        Value sum = b.create<vector::FMAOp>(loc, wide, x, old);
+        if (kpack != 1) {
+          Value nothing = b.create<arith::SubFOp>(loc, x, x); // NaN unless x is finite
+          Value counts = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::UNO, nothing, nothing);
+          sum = b.create<arith::SelectOp>(loc, counts, sum, old);
+        }
         b.create<vector::StoreOp>(loc, sum, result, ValueRange{row, to});
       }
       b.create<scf::YieldOp>(loc);
     });
   }
 };
+
+/// Copies `groups` rows of a packed panel from the indices `from` and row `first` on to `to`, with zeros for what is
+/// NaN or infinite.
+void copyFinite(OpBuilder &b, Location loc, tile::PanelLayoutAttr layout, Value memory, ValueRange from, Value first,
+                Value groups, Value to) {
+  IndexBuilder index{b, loc};
+  auto type = cast<MemRefType>(memory.getType());
+  int64_t elements = layout.getLanes() * layout.getKpack();
+  auto vectorType = VectorType::get({elements}, type.getElementType());
+  Value zero = index.constant(0), zeros = b.create<arith::ConstantOp>(loc, b.getZeroAttr(vectorType));
+  buildLoop(b, loc, zero, groups, 1, [&](OpBuilder &b, Value group) {
+    for (int64_t c = 0; c < layout.getUnitWidth(); c += elements) {
+      IndexBuilder index{b, loc};
+      Value column = index.constant(c);
+      SmallVector<Value> at(from);
+      at.append({index.add(first, group), column});
+      Value x = b.create<vector::LoadOp>(loc, vectorType, memory, at);
+      Value wide = convertFloat(b, loc, x, b.getF32Type());
+      Value nothing = b.create<arith::SubFOp>(loc, wide, wide); // NaN unless x is finite
+      Value finite = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::ORD, nothing, nothing);
+      x = b.create<arith::SelectOp>(loc, finite, x, zeros);
+      b.create<vector::StoreOp>(loc, x, to, ValueRange{zero, group, column});
+    }
+  });
+}
 
 /// A block of one vector a row, of twice the rows where the result has them, so that as many sums as latency asks for
 /// are on their way.
@@ -179,9 +211,11 @@ RegisterBlock narrowBlock(const RegisterBlock &block, int64_t numRows) {
 
 } // namespace
 
-void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int64_t kpack, const TileBuffer &lhs,
-                  const TileBuffer &rhs, Value accumulator, Value result) {
+void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, tile::PanelLayoutAttr layout,
+                  const TileBuffer &lhs, const TileBuffer &rhs, Value accumulator, Value result, Value finite) {
   Location loc = op.getLoc();
+  int64_t kpack = layout.getKpack();
+  bool inTiles = layout.getDepth() != 0;
   DotEmitter emitter{loc, block, kpack, lhs.memory};
   IndexBuilder index{b, loc};
   auto lhsType = cast<tile::TileType>(op.getLhs().getType());
@@ -192,6 +226,17 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int6
   VectorType type = emitter.panelType();
 
   // q * k^T: a panel is a strip of keys, and the head dimension is contracted.
+  if (op.getTransposed() && inTiles) {
+    buildLoop(b, loc, zero, index.ceilDiv(rhsRows, block.columns()), 1, [&](OpBuilder &b, Value strip) {
+      IndexBuilder index{b, loc};
+      SmallVector<Value> at(rhs.indices);
+      at.back() = index.add(at.back(), strip);
+      at.append({zero, zero});
+      emitTilePanel(b, loc, lhs.memory, numRows, rhs.memory, at, index.constant(lhsType.getShape()[1]), result,
+                    index.mul(strip, block.columns()), block.columns(), /*accumulates=*/accumulator != nullptr);
+    });
+    return;
+  }
   if (op.getTransposed()) {
     Value depth = index.constant(llvm::divideCeil(lhsType.getShape()[1], kpack));
     // Columns are computed up to the next whole vector.
@@ -227,6 +272,8 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int6
   }
 
   // p * v: a panel is a group of the value's columns, and keys are contracted.
+  if (inTiles)
+    clearBeyondVector(b, loc, lhs.memory, numRows, rhsRows, layout);
   Value depth = index.ceilDiv(rhsRows, kpack);
   int64_t panels = llvm::divideCeil(rhsType.getShape()[1], block.columns());
   for (int64_t p = 0; p < panels; ++p) {
@@ -236,12 +283,24 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int6
     if (kpack != 1)
       first = b.create<arith::DivUIOp>(loc, first, index.constant(kpack));
     at.push_back(index.constant(p));
-    auto panel = [&](OpBuilder &b, Value k, Value column) -> Value {
+    // The panel that starts at row `first` of `memory`.
+    auto readPanel = [&](OpBuilder &b, Value memory, ValueRange at, Value first, Value k, Value column) -> Value {
       SmallVector<Value> element(at);
-      element.append({b.create<arith::AddIOp>(loc, first, k).getResult(), IndexBuilder{b, loc}.mul(column, kpack)});
-      return b.create<vector::LoadOp>(loc, type, rhs.memory, element);
+      IndexBuilder index{b, loc};
+      auto [row, position] = placeInPanel(b, loc, layout, index.add(first, k), index.mul(column, kpack));
+      element.append({row, position});
+      return b.create<vector::LoadOp>(loc, type, memory, element);
     };
-    auto emitFast = [&](OpBuilder &b) {
+    auto panel = [&](OpBuilder &b, Value k, Value column) { return readPanel(b, rhs.memory, at, first, k, column); };
+    auto emitFast = [&](OpBuilder &b, Value memory, ValueRange at, Value first) {
+      if (inTiles) {
+        SmallVector<Value> start(at);
+        start.append({first, zero});
+        int64_t columns = std::min(block.columns(), rhsType.getShape()[1] - p * block.columns());
+        return emitTilePanel(b, loc, lhs.memory, numRows, memory, start, rhsRows, result, column, columns,
+                             /*accumulates=*/accumulator != nullptr);
+      }
+      auto panel = [&](OpBuilder &b, Value k, Value column) { return readPanel(b, memory, at, first, k, column); };
       buildLoop(b, loc, zero, numRows, block.rows,
                 [&](OpBuilder &b, Value row) { emitter.emitBlock(b, row, column, depth, accumulator, result, panel); });
     };
@@ -252,15 +311,22 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, int6
       b.create<scf::IfOp>(
           loc, careful,
           [&](OpBuilder &b, Location loc) {
+            if (finite) {
+              IndexBuilder index{b, loc};
+              int64_t granule = layout.getContractionGranule();
+              Value groups = index.mul(index.ceilDiv(rhsRows, granule), granule / kpack);
+              copyFinite(b, loc, layout, rhs.memory, at, first, groups, finite);
+              emitFast(b, finite, zero, zero);
+            }
             emitter.emitSkippingZeros(b, numRows, column, depth, result, panel);
             b.create<scf::YieldOp>(loc);
           },
           [&](OpBuilder &b, Location loc) {
-            emitFast(b);
+            emitFast(b, rhs.memory, at, first);
             b.create<scf::YieldOp>(loc);
           });
     } else {
-      emitFast(b);
+      emitFast(b, rhs.memory, at, first);
     }
   }
 }

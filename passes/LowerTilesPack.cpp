@@ -71,16 +71,19 @@ struct Packer {
     at.back() = IndexBuilder{b, loc}.add(at.back(), column);
     return convertFloat(b, loc, b.create<memref::LoadOp>(loc, source, at), element);
   }
-  SmallVector<Value> to(ValueRange last) {
+  SmallVector<Value> to(OpBuilder &b, ValueRange last) {
     SmallVector<Value> at(indices);
-    at.append(last.begin(), last.end());
+    ValueRange outer = last.drop_back(2);
+    at.append(outer.begin(), outer.end());
+    auto [group, position] = placeInPanel(b, loc, layout, last[last.size() - 2], last.back());
+    at.append({group, position});
     return at;
   }
   void store(OpBuilder &b, Value value, ValueRange last) {
     if (isa<VectorType>(value.getType()))
-      b.create<vector::StoreOp>(loc, value, destination, to(last));
+      b.create<vector::StoreOp>(loc, value, destination, to(b, last));
     else
-      b.create<memref::StoreOp>(loc, value, destination, to(last));
+      b.create<memref::StoreOp>(loc, value, destination, to(b, last));
   }
   Value zeros(OpBuilder &b, Type type) { return b.create<arith::ConstantOp>(loc, type, b.getZeroAttr(type)); }
 
@@ -121,6 +124,18 @@ struct Packer {
     return result;
   }
 
+  /// Groups of a panel that a register of a matrix unit takes and that do not exist are zeros.
+  void clearGroups(OpBuilder &b, ValueRange panel, Value begin, Value end) {
+    Value zero = zeros(b, VectorType::get({lanes * kpack}, element));
+    buildLoop(b, loc, begin, end, 1, [&](OpBuilder &b, Value group) {
+      for (int64_t c = 0; c < layout.getUnitWidth(); c += lanes * kpack) {
+        SmallVector<Value> last(panel);
+        last.append({group, IndexBuilder{b, loc}.constant(c)});
+        store(b, zero, last);
+      }
+    });
+  }
+
   //===--------------------------------------------------------------------===//
   // Transposed: destination[d / kpack][row * kpack + d % kpack] = source[row][d]
   //===--------------------------------------------------------------------===//
@@ -128,7 +143,7 @@ struct Packer {
   void transposeElements(OpBuilder &b) {
     IndexBuilder index{b, loc};
     Value zero = index.constant(0), one = zeros(b, element);
-    buildLoop(b, loc, zero, index.constant(llvm::divideCeil(columns, kpack)), 1, [&](OpBuilder &b, Value k) {
+    buildLoop(b, loc, zero, index.constant(layout.getNumGroups(columns)), 1, [&](OpBuilder &b, Value k) {
       buildLoop(b, loc, zero, IndexBuilder{b, loc}.constant(layout.getUnitWidth()), 1,
                 [&](OpBuilder &b, Value c) { store(b, one, {k, c}); });
     });
@@ -181,6 +196,9 @@ struct Packer {
     IndexBuilder index{b, loc};
     if (!unit || !llvm::isPowerOf2_64(lanes) || !llvm::isPowerOf2_64(kpack))
       return transposeElements(b);
+    int64_t groups = llvm::divideCeil(columns, kpack);
+    if (groups < layout.getNumGroups(columns))
+      clearGroups(b, {}, index.constant(groups), index.constant(layout.getNumGroups(columns)));
     Value whole = index.mul(b.createOrFold<arith::DivUIOp>(loc, valid, index.constant(lanes)), lanes);
     transposeVectors(b, index.constant(0), whole, /*allRows=*/true);
     transposeVectors(b, whole, valid, /*allRows=*/false);
@@ -262,10 +280,37 @@ struct Packer {
     buildLoop(b, loc, index.constant(0), whole, kpack, [&](OpBuilder &b, Value row) { pack(b, row, true); });
     // The rows of a group that do not exist are zeros, as what they are multiplied by is.
     buildLoop(b, loc, whole, valid, kpack, [&](OpBuilder &b, Value row) { pack(b, row, false); });
+    if (int64_t depth = layout.getDepth()) {
+      Value begin = index.add(first, index.ceilDiv(valid, kpack));
+      Value end = index.add(first, index.mul(index.ceilDiv(valid, depth), depth / kpack));
+      for (int64_t p = 0, panels = llvm::divideCeil(columns, width); p < panels; ++p)
+        clearGroups(b, index.constant(p), begin, end);
+    }
   }
 };
 
 } // namespace
+
+std::pair<Value, Value> cpu::placeInPanel(OpBuilder &b, Location loc, tile::PanelLayoutAttr layout, Value group,
+                                          Value position) {
+  int64_t depth = layout.getDepth(), unit = layout.getUnitWidth();
+  if (depth == 0)
+    return {group, position};
+  // In blocks of `groups` groups; in a block one piece a vector, with the groups outermost.
+  int64_t groups = depth / layout.getKpack(), vector = layout.getLanes() * layout.getKpack();
+  IndexBuilder index{b, loc};
+  auto split = [&](Value x, int64_t by) -> std::pair<Value, Value> {
+    if (auto constant = getConstantIntValue(x))
+      return {index.constant(*constant / by), index.constant(*constant % by)};
+    Value divisor = index.constant(by);
+    return {b.create<arith::DivUIOp>(loc, x, divisor), b.create<arith::RemUIOp>(loc, x, divisor)};
+  };
+  auto [block, inBlock] = split(group, groups);
+  auto [piece, inPiece] = split(position, vector);
+  Value offset = index.add(index.add(index.mul(piece, groups * vector), index.mul(inBlock, vector)), inPiece);
+  auto [row, column] = split(offset, unit);
+  return {index.add(index.mul(block, groups), row), column};
+}
 
 void cpu::emitPack(OpBuilder &b, Location loc, Value source, ValueRange offsets, Value valid, Value destination,
                    ValueRange indices, bool transposed, tile::PanelLayoutAttr layout, bool maskedMemory) {

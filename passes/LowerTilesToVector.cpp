@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/LowerTiles.h"
@@ -81,9 +82,11 @@ private:
       shape[0] = llvm::divideCeil(shape[0], layout.getRows()) * layout.getRows();
       int64_t block = layout.getVectors() * layout.getLanes();
       shape[1] = llvm::divideCeil(shape[1], block) * block;
-      // Rows a power of two apart would compete for the same cache sets.
-      if (shape[1] % 128 == 0)
-        shape[1] += layout.getLanes();
+      int64_t line = 512 / type.getElementType().getIntOrFloatBitWidth();
+      // Rows a power of two apart would compete for the same cache sets. The rows of a matrix unit's tile are read and
+      // written at once: an odd number of cache lines apart they are in as many sets.
+      if (layout.getHeight() > 1 ? shape[1] % (2 * line) == 0 : shape[1] % 128 == 0)
+        shape[1] += layout.getHeight() > 1 ? line : layout.getLanes();
     }
     return allocate(MemRefType::get(shape, type.getElementType()));
   }
@@ -261,11 +264,9 @@ private:
     }
     // An operand that pack-operands could not place before the loop is packed where it is used.
     bool transposed = isReadTransposed(load);
-    int64_t rows = type.getShape()[0], columns = type.getShape()[1], width = panels.getWidth(),
-            kpack = panels.getKpack();
+    int64_t rows = type.getShape()[0], columns = type.getShape()[1], width = panels.getWidth();
     auto memoryType = [&](int64_t outer, int64_t contracted) {
-      return MemRefType::get({outer, int64_t(llvm::divideCeil(contracted, kpack)), panels.getUnitWidth()},
-                             type.getElementType());
+      return MemRefType::get({outer, panels.getNumGroups(contracted), panels.getUnitWidth()}, type.getElementType());
     };
     Value zero = index.constant(0);
     if (transposed) {
@@ -294,7 +295,10 @@ private:
     auto layout = dyn_cast_or_null<tile::RegisterLayoutAttr>(typeOf(dot.getResult()).getLayout());
     auto panels = dyn_cast_or_null<tile::PanelLayoutAttr>(typeOf(dot.getRhs()).getLayout());
     auto inPlace = dyn_cast_or_null<tile::InPlaceLayoutAttr>(typeOf(dot.getRhs()).getLayout());
-    if (!layout || (!panels && !inPlace) || (panels && panels.getWidth() != layout.getVectors() * layout.getLanes()))
+    bool fits = layout && (inPlace || (panels && (isTileProduct(layout, panels) ||
+                                                  (panels.getDepth() == 0 && layout.getHeight() == 1 &&
+                                                   panels.getWidth() == layout.getVectors() * layout.getLanes()))));
+    if (!fits)
       return dot.emitOpError() << "expected an accumulator with a register layout as wide as the panels of the "
                                   "right-hand side (assign-tile-layouts gives both), got "
                                << dot.getResult().getType() << " and " << dot.getRhs().getType();
@@ -330,8 +334,13 @@ private:
       unused.append(own);
       return success();
     }
-    RegisterBlock block{layout.getRows(), layout.getVectors(), layout.getLanes()};
-    emitDot(b, dot, block, panels.getKpack(), lhs, rhs, accumulator, result.memory);
+    RegisterBlock block{layout.getRows(), panels.getWidth() / panels.getLanes(), layout.getLanes()};
+    Value finite;
+    if (dot.getSkipZeros() && panels.getKpack() != 1)
+      finite =
+          allocate(MemRefType::get({1, panels.getNumGroups(typeOf(dot.getRhs()).getShape()[0]), panels.getUnitWidth()},
+                                   typeOf(dot.getRhs()).getElementType()));
+    emitDot(b, dot, block, panels, lhs, rhs, accumulator, result.memory, finite);
     return success();
   }
 

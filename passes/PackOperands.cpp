@@ -135,7 +135,7 @@ private:
     bool transposed = cpu::isReadTransposed(load);
     tile::PanelLayoutAttr layout = layoutOf(load);
     int64_t width = layout.getWidth(), kpack = layout.getKpack(), unit = layout.getUnitWidth();
-    if (strip % kpack != 0)
+    if (strip % layout.getContractionGranule() != 0)
       return;
 
     auto *known = llvm::find_if(packed, [&](PackedOperand &p) {
@@ -159,7 +159,7 @@ private:
       OpFoldResult strips = numStrips(b, loc, origin->root, origin->rowDim, strip);
       if (transposed) {
         add(strips);
-        shape.append({int64_t(llvm::divideCeil(columns, kpack)), unit});
+        shape.append({layout.getNumGroups(columns), unit});
       } else {
         shape.push_back(llvm::divideCeil(columns, width));
         if (auto constant = getConstantIntValue(strips))

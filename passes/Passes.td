@@ -51,7 +51,9 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
     Option<"vectorRegisters", "vector-registers", "unsigned", "32", "How many native vector registers there are">,
     Option<"l1Bytes", "l1-bytes", "int64_t", "49152", "Bytes of the first-level data cache">,
     Option<"bf16Operands", "bf16-operands", "bool", "false",
-           "Products take bf16 as it is instead of widening it first">];
+           "Products take bf16 as it is instead of widening it first">,
+    Option<"matrixTiles", "matrix-tiles", "bool", "false",
+           "Products of bf16 are done in a matrix unit's tiles of 16 rows of 64 bytes (AMX)">];
   let statistics = [Statistic<"numAssigned", "num-assigned", "Attentions that were given tile sizes">];
 }
 
@@ -392,7 +394,9 @@ def AssignTileLayouts : Pass<"assign-tile-layouts", "mlir::func::FuncOp"> {
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "64", "Bytes of a native vector">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "32", "Native vector registers">,
-    Option<"blockRows", "block-rows", "int64_t", "6", "Rows of a register block">];
+    Option<"blockRows", "block-rows", "int64_t", "6", "Rows of a register block">,
+    Option<"matrixTiles", "matrix-tiles", "bool", "false",
+           "Products of bf16 are done in a matrix unit's tiles of 16 rows of 64 bytes (AMX)">];
   let statistics = [Statistic<"numAssigned", "num-assigned", "Tiles that got a layout">];
 }
 
@@ -479,7 +483,7 @@ def LowerTilesToVector : Pass<"lower-tiles-to-vector", "mlir::func::FuncOp"> {
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect",
-                           "mlir::vector::VectorDialect"];
+                           "mlir::vector::VectorDialect", "mlir::LLVM::LLVMDialect"];
   let options = [Option<"maskedMemory", "masked-memory", "bool", "false",
                         "The target reads a part of a vector as fast as the whole">];
 }

@@ -92,10 +92,12 @@ LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError, Arr
 //===----------------------------------------------------------------------===//
 
 LogicalResult RegisterLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t rows, int64_t vectors,
-                                         int64_t lanes) {
+                                         int64_t lanes, int64_t height) {
   if (rows < 1 || vectors < 1 || lanes < 1)
     return emitError() << "expected 1 or more rows, vectors and lanes, got " << rows << ", " << vectors << " and "
                        << lanes;
+  if (height < 1 || rows % height != 0)
+    return emitError() << "expected a block of whole registers, got " << rows << " rows and registers of " << height;
   int64_t accumulators;
   if (llvm::MulOverflow(rows, vectors, accumulators) || llvm::MulOverflow(accumulators, lanes, accumulators))
     return emitError() << "expected a number of accumulators that fits in 64 bits, got " << rows << "x" << vectors
@@ -104,7 +106,7 @@ LogicalResult RegisterLayoutAttr::verify(function_ref<InFlightDiagnostic()> emit
 }
 
 LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t width, int64_t lanes,
-                                      int64_t kpack) {
+                                      int64_t kpack, int64_t depth) {
   if (lanes < 1)
     return emitError() << "expected 1 or more lanes, got " << lanes;
   if (width < 1 || width % lanes != 0)
@@ -112,9 +114,12 @@ LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitErr
                        << width;
   if (kpack < 1)
     return emitError() << "expected 1 or more contracted elements side by side, got kpack = " << kpack;
+  if (depth < 0 || depth % kpack != 0)
+    return emitError() << "expected a depth of whole groups of " << kpack << " elements, got " << depth;
   int64_t unit;
-  if (llvm::MulOverflow(width, kpack, unit))
-    return emitError() << "expected panels of a size that fits in 64 bits, got " << width << " columns of " << kpack;
+  if (llvm::MulOverflow(width, kpack, unit) || llvm::MulOverflow(unit, std::max<int64_t>(depth, 1), unit))
+    return emitError() << "expected panels of a size that fits in 64 bits, got " << width << " columns of "
+                       << std::max(kpack, depth);
   return success();
 }
 
@@ -239,7 +244,8 @@ LogicalResult PackOp::verify() {
   if (ShapedType::isDynamic(columns))
     return emitOpError() << "expected a static number of source columns, got " << source;
   int64_t dimension = packed.getRank() - (getTransposed() ? 2 : 3);
-  int64_t expected = llvm::divideCeil(columns, getTransposed() ? kpack : width);
+  int64_t expected =
+      getTransposed() ? getLayout().getNumGroups(columns) : static_cast<int64_t>(llvm::divideCeil(columns, width));
   int64_t actual = packed.getDimSize(dimension);
   if (!ShapedType::isDynamic(actual) && actual != expected)
     return emitOpError() << "expected dimension " << dimension << " of packed memory to be " << expected

@@ -39,11 +39,14 @@ def Tile_RegisterLayout : Tile_Attr<"RegisterLayout", "registers"> {
   let summary = "Accumulators of a dot in native vector registers";
   let description = [{
     A dot into a tile with this layout is computed in blocks of `rows` x (`vectors` * `lanes`) accumulators, all of
-    which stay in registers while the contraction runs. Rows are contiguous in memory between operations.
+    which stay in registers while the contraction runs. Rows are contiguous in memory between operations. Registers of
+    a matrix unit hold `height` rows each, those of vectors one.
 
-    Example: 24 accumulators of AVX-512: `#tile.registers<rows = 6, vectors = 4, lanes = 16>`.
+    Example: 24 accumulators of AVX-512: `#tile.registers<rows = 6, vectors = 4, lanes = 16>`; 2 x 2 tiles of AMX:
+    `#tile.registers<rows = 32, vectors = 2, lanes = 16, height = 16>`.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes);
+  let parameters = (ins "int64_t":$rows, "int64_t":$vectors, "int64_t":$lanes,
+                        DefaultValuedParameter<"int64_t", "1">:$height);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }
@@ -57,11 +60,23 @@ def Tile_PanelLayout : Tile_Attr<"PanelLayout", "panels"> {
     (vdpbf16ps, bfdot, AMX) take them; a contraction that is not a multiple of `kpack`, and the last panel, are padded
     with zeros.
 
-    Example: keys of bf16 for vdpbf16ps and AMX: `#tile.panels<width = 64, lanes = 16, kpack = 2>`.
+    A matrix unit's register takes `depth` steps of the contraction and `lanes` columns at once. With a `depth` those
+    elements lie in one piece: each `depth` steps of a panel are as many such pieces as the panel has vectors, in each of
+    them the contraction is outermost, and the contraction is padded with zeros to whole pieces.
+
+    Example: keys of bf16 for vdpbf16ps: `#tile.panels<width = 64, lanes = 16, kpack = 2>`; for AMX, whose tile of the
+    right-hand side is one kilobyte: `#tile.panels<width = 32, lanes = 16, kpack = 2, depth = 32>`.
   }];
-  let parameters = (ins "int64_t":$width, "int64_t":$lanes, DefaultValuedParameter<"int64_t", "1">:$kpack);
+  let parameters = (ins "int64_t":$width, "int64_t":$lanes, DefaultValuedParameter<"int64_t", "1">:$kpack,
+                        DefaultValuedParameter<"int64_t", "0">:$depth);
   let assemblyFormat = "`<` struct(params) `>`";
   let extraClassDeclaration = [{
+    /// What the contraction is padded to a multiple of.
+    int64_t getContractionGranule() const { return getDepth() ? getDepth() : getKpack(); }
+    /// How many groups of `kpack` packed memory holds for `size` contracted elements.
+    int64_t getNumGroups(int64_t size) const {
+      return ::llvm::alignTo(size, getContractionGranule()) / getKpack();
+    }
     /// Elements that one step of the contraction takes along a panel: the last dimension of packed memory.
     int64_t getUnitWidth() const { return getWidth() * getKpack(); }
   }];
