@@ -15,7 +15,7 @@ std::string getCacheKey(ModuleOp module, const Target &target, const CompileOpti
     const CpuCapabilities &cpu = variant.capabilities;
     os << variant.name << ' ' << variant.cpu << ' ' << variant.features << ' ' << cpu.vectorBytes << ' '
        << cpu.vectorRegisters << ' ' << cpu.l1Bytes << ' ' << cpu.l2Bytes << ' ' << cpu.l3Bytes << ' ' << cpu.bf16Dot
-       << '\n';
+       << ' ' << cpu.amxBf16 << '\n';
   }
   os << options.entry << '\n'
      << options.name << '\n'

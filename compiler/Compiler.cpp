@@ -275,6 +275,7 @@ SmallVector<CpuVariant> selectVariants(ModuleOp module, const Target &target, co
       variant.capabilities.bf16Dot = fact(facts, "bf16-dot-gflops") > fact(facts, "f32-fma-gflops");
     }
     variant.capabilities.bf16Dot &= options.lowPrecision != LowPrecision::Widen;
+    variant.capabilities.amxBf16 &= options.lowPrecision != LowPrecision::Widen;
     selected.push_back(std::move(variant));
   }
   return selected;

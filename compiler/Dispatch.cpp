@@ -283,7 +283,7 @@ void writeSelect(raw_ostream &os, StringRef name, const Target &target, ArrayRef
       os << "  %tiles" << v << " = call i1 @flashc.tiles(i1 " << ok << ")\n";
       ok = "%tiles" + utostr(v);
     }
-    if (variant.onlyForPairs) {
+    if (variant.onlyForPairs && !tiles[v]) {
       os << "  %pairs" << v << " = call i1 @flashc.pairs(i1 " << ok << ")\n";
       ok = "%pairs" + utostr(v);
     }

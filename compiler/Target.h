@@ -29,7 +29,8 @@ struct CpuVariant {
   std::string features;
   CpuCapabilities capabilities;
   /// The variant before with a product of bf16 pairs: nothing to kernels without bf16, and chosen for the others only
-  /// where that product is the faster one, which the kernel measures once.
+  /// where that product is the faster one, which the kernel measures once. Tiles are faster than anything beside them
+  /// and are not measured.
   bool onlyForPairs = false;
 };
 

@@ -32,8 +32,8 @@ constexpr StringRef kArmTriple = "aarch64-unknown-linux-gnu";
 /// The levels that a plain `cpu` object holds. v2 brings attention nothing over the baseline: neither wider vectors
 /// nor FMA.
 constexpr StringRef kDefaultLevels[] = {"x86-64", "x86-64-v3", "x86-64-v4"};
-/// For kernels of bf16 there is one more.
-constexpr StringRef kPairs = "x86-64-v4,+avx512bf16";
+/// For kernels of bf16 there are two more: pairs, and tiles.
+constexpr StringRef kPairLevels[] = {"x86-64-v4,+avx512bf16", "x86-64-v4,+avx512bf16,+amx-bf16"};
 constexpr StringRef kLevels[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
 
 void initializeTargets() {
@@ -216,10 +216,12 @@ Expected<std::shared_ptr<const flashc::Target>> flashc::parseCpuTarget(StringRef
     for (StringRef level : kDefaultLevels)
       if (Error error = target->addVariant(level, level, ""))
         return std::move(error);
-    auto [level, features] = kPairs.split(',');
-    if (Error error = target->addVariant(kPairs, level, features))
-      return std::move(error);
-    target->setOnlyForPairs();
+    for (StringRef name : kPairLevels) {
+      auto [level, features] = name.split(',');
+      if (Error error = target->addVariant(name, level, features))
+        return std::move(error);
+      target->setOnlyForPairs();
+    }
     return target;
   }
   SmallVector<StringRef> parts;

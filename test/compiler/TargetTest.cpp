@@ -42,13 +42,16 @@ TEST(Target, FeaturesAddAndTakeAway) {
 
 TEST(Target, PlainCpuHoldsSeveralLevels) {
   auto target = llvm::cantFail(parseTarget("cpu"));
-  ASSERT_EQ(target->getVariants().size(), 4u);
+  ASSERT_EQ(target->getVariants().size(), 5u);
   EXPECT_EQ(target->getVariants()[0].name, "x86-64");
   EXPECT_EQ(target->getVariants()[1].name, "x86-64-v3");
   EXPECT_EQ(target->getVariants()[2].name, "x86-64-v4");
   EXPECT_FALSE(target->getVariants()[2].onlyForPairs);
   EXPECT_EQ(target->getVariants()[3].name, "x86-64-v4,+avx512bf16");
   EXPECT_TRUE(target->getVariants()[3].onlyForPairs);
+  EXPECT_EQ(target->getVariants()[4].name, "x86-64-v4,+avx512bf16,+amx-bf16");
+  EXPECT_TRUE(target->getVariants()[4].onlyForPairs);
+  EXPECT_TRUE(target->getVariants()[4].capabilities.amxBf16);
   EXPECT_EQ(target->getName(), "cpu");
 }
 

@@ -73,7 +73,8 @@ class Runner:
         self.emulator.reset()
         result = kernel(*arrays, *(mask.arrays if mask else ()), bias=p.bias)
         products = self.emulator.check()
-        assert products > 0 or case.work == 0, "no product was done in tiles"
+        # Few rows are attended by vectors, at the speed of memory.
+        assert products > 0 or case.Sq < 64 or case.work == 0, "no product was done in tiles"
         return result if case.lse else (result, None)
 
     def judge(self, case: Case) -> None:
@@ -108,7 +109,7 @@ def test_options(run, name):
 @pytest.mark.parametrize("mask", ["causal_tl", "key_lengths", "segments", "window"])
 def test_masked_keys_do_not_leak(run, mask, poison):
     """What no query attends changes no bit."""
-    case = Case(dtype="bf16", B=2, Sq=40, Sk=290, D=40, masks=(mask,))
+    case = Case(dtype="bf16", B=2, Sq=70, Sk=290, D=40, masks=(mask,))
     inputs = build(case)
     p = inputs.problem
     if mask == "segments":

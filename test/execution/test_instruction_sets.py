@@ -14,6 +14,7 @@ LEVELS = {
     "cpu:x86-64-v3": ("avx2", "fma", "bmi2", "f16c"),
     "cpu:x86-64-v4": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"),
     "cpu:x86-64-v4,+avx512bf16": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512_bf16"),
+    "cpu:x86-64-v4,+amx-bf16": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "amx_tile", "amx_bf16"),
     "cpu": (),
 }
 
