@@ -80,6 +80,11 @@ constexpr double kExp2Double[] = {0.9999999999999999971,     0.69314718055994533
 /// The same where 8 bits of the result matter: 7.5e-5.
 constexpr double kExp2Short[] = {0.9999280735394012, 0.6932609854606553, 0.2426111221932161, 0.05517166905792616};
 
+/// Both on [0, 1], where the scaling rounds down by itself; of the same errors.
+constexpr double kExp2FloatUp[] = {0.99999992506358777, 0.69315307320262605,   0.24015361702112632,
+                                   0.0558263181162335,  0.0089893400235819068, 0.001877576700019989};
+constexpr double kExp2ShortUp[] = {0.99992521856591426, 0.69583354047929179, 0.22606715539709055, 0.078024522689531923};
+
 /// 2^x; `bits` of the result's significand matter.
 Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction, int64_t bits = 53) {
   OpBuilder &b = m.b;
@@ -95,19 +100,28 @@ Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction,
                                               : ArrayRef<double>(kExp2Float);
   auto vector = dyn_cast<VectorType>(m.type);
   if (scaleInstruction && vector && vector.getNumElements() * m.element().getWidth() == 512) {
+    Value mask = b.create<arith::ConstantOp>(m.loc, b.getIntegerAttr(b.getIntegerType(vector.getNumElements()), -1));
+    Value rounding = b.create<arith::ConstantOp>(m.loc, b.getI32IntegerAttr(4)); // the current direction
+    auto call = [&](StringRef name, ValueRange operands) {
+      return b.create<LLVM::CallIntrinsicOp>(m.loc, m.type, b.getStringAttr(name), operands, LLVM::FastmathFlagsAttr{})
+          .getResult(0);
+    };
+    if (!isDouble && nonPositive) {
+      // vscalef(p, x) is p 2^floor(x), and vreduce gives x - floor(x), 0 for an infinity. Next to a limit of 2^128 the
+      // least error of the polynomial would show.
+      Value down = b.create<arith::ConstantOp>(m.loc, b.getI32IntegerAttr(1));
+      Value fraction = call("llvm.x86.avx512.mask.reduce.ps.512", {x, down, x, mask, rounding});
+      Value p = m.polynomial(fraction, bits <= 8 ? ArrayRef<double>(kExp2ShortUp) : ArrayRef<double>(kExp2FloatUp));
+      return call("llvm.x86.avx512.mask.scalef.ps.512", {p, x, p, mask, rounding});
+    }
     // A compare whose false side is x keeps a NaN, and is one vmax. One below the least: vscalef then gives 0 in the
     // flush-to-zero mode that tasks run in, and a subnormal number otherwise.
     Value floor = m.constant(isDouble ? -1200 : -200);
     x = m.select(m.compare(arith::CmpFPredicate::OLT, x, floor), floor, x);
     Value n = b.create<math::RoundEvenOp>(m.loc, x);
     Value p = m.polynomial(m.sub(x, n), coefficients);
-    Value mask = b.create<arith::ConstantOp>(m.loc, b.getIntegerAttr(b.getIntegerType(vector.getNumElements()), -1));
-    Value rounding = b.create<arith::ConstantOp>(m.loc, b.getI32IntegerAttr(4)); // the current direction
     StringRef name = isDouble ? "llvm.x86.avx512.mask.scalef.pd.512" : "llvm.x86.avx512.mask.scalef.ps.512";
-    return b
-        .create<LLVM::CallIntrinsicOp>(m.loc, m.type, b.getStringAttr(name), ValueRange{p, n, p, mask, rounding},
-                                       LLVM::FastmathFlagsAttr{})
-        .getResult(0);
+    return call(name, {p, n, p, mask, rounding});
   }
   // Adding 1.5 * 2^(mantissa bits) rounds to an integer and leaves it in the low bits of the sum.
   Value magic = m.constant(isDouble ? 6755399441055744.0 : 12582912.0);

@@ -23,7 +23,7 @@ func.func @exp2(%x: vector<8xf32>) -> vector<8xf32> {
 // SCALE-COUNT-5: llvm.intr.fmuladd
 // SCALE:       llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
 func.func @wide(%x: vector<16xf32>) -> vector<16xf32> {
-  %y = math.exp2 %x {tile.nonpositive} : vector<16xf32>
+  %y = math.exp2 %x : vector<16xf32>
   return %y : vector<16xf32>
 }
 
@@ -86,6 +86,17 @@ func.func @half_to_double(%x: vector<8xf16>) -> vector<8xf64> {
 func.func @half(%x: f16) -> f16 {
   %y = math.tanh %x : f16
   return %y : f16
+}
+
+// A float32 exponent that is never positive needs no limit and no rounding of its own: the scaling rounds down.
+// SCALE-LABEL: func @falling
+// SCALE-NOT:   arith.select
+// SCALE:       %[[F:.*]] = llvm.call_intrinsic "llvm.x86.avx512.mask.reduce.ps.512"(%[[X:.*]], %{{.*}}, %[[X]],
+// SCALE-COUNT-5: llvm.intr.fmuladd(%{{.*}}, %[[F]], %{{.*}})
+// SCALE:       llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"(%{{.*}}, %[[X]],
+func.func @falling(%x: vector<16xf32>) -> vector<16xf32> {
+  %y = math.exp2 %x {tile.nonpositive} : vector<16xf32>
+  return %y : vector<16xf32>
 }
 
 // A precision of 8 bits takes a polynomial of degree 3.
