@@ -59,8 +59,11 @@ CpuLimits CpuLimits::nominal(int64_t vectorBytes, int64_t vectorRegisters, int64
   return limits;
 }
 
-int64_t CpuCostModel::granule(const AttentionShape &shape) const {
-  return registerBlock().vectors * std::max<int64_t>(1, cpu.vectorBytes / shape.computeBytes);
+ProductBlock CpuCostModel::registerBlock(const AttentionShape &shape) const {
+  if (inTiles(shape))
+    return {32, 32};
+  const int64_t lanes = std::max<int64_t>(1, cpu.vectorBytes / shape.computeBytes);
+  return {6, (cpu.vectorRegisters >= 32 ? 4 : 2) * lanes};
 }
 
 std::string CpuCostModel::whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const {
@@ -83,7 +86,7 @@ std::string CpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
   };
   // The smallest tile has to do, also for head dims that no cache is made for.
   const int64_t most = std::max(std::min(scratchLimit, cpu.l2Bytes),
-                                scratch(registerBlock().rows, roundUp(smallestKeys, granule(shape))));
+                                scratch(registerBlock(shape).rows, roundUp(smallestKeys, granule(shape))));
   if (scratch(tiles.rows, tiles.keys) > most)
     return "expected at most " + std::to_string(most) + " bytes of scratch, got " +
            std::to_string(scratch(tiles.rows, tiles.keys));
@@ -114,7 +117,7 @@ std::vector<TileSizes> CpuCostModel::enumerate(const AttentionShape &shape) cons
     return all;
   }
   const AttentionShape known = complete(shape);
-  const int64_t block = registerBlock().rows, step = granule(shape);
+  const int64_t block = registerBlock(shape).rows, step = granule(shape);
   const int64_t mostRows = roundUp(std::max<int64_t>(known.queries, 1), block);
   const int64_t mostKeys = roundUp(std::max<int64_t>(known.keys, 1), step);
   std::vector<int64_t> rows, keys;
@@ -140,10 +143,12 @@ double CpuCostModel::predict(const AttentionShape &shape, const TileSizes &tiles
 /// Bound by the products: blocks of rows against tiles of packed keys and values. Times are in nanoseconds, rates in
 /// operations and bytes a nanosecond.
 double CpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles) const {
-  const RegisterBlock2D block = registerBlock();
+  const ProductBlock block = registerBlock(s);
   const auto d = static_cast<double>(s.headDim), dv = static_cast<double>(s.valueHeadDim);
   const double plain = s.computeBytes == 8 ? cpu.f64Gflops : cpu.f32Gflops;
-  const double product = s.operandBytes < s.computeBytes && cpu.productGflops > 0 ? cpu.productGflops : plain;
+  const double product = inTiles(s)                                                 ? cpu.tileGflops
+                         : s.operandBytes < s.computeBytes && cpu.productGflops > 0 ? cpu.productGflops
+                                                                                    : plain;
   const auto lanes = static_cast<double>(std::max<int64_t>(1, cpu.vectorBytes / s.computeBytes));
   // The time of one vector instruction in a stream that keeps both pipes busy.
   const double vectorOp = 2 * lanes / plain;
@@ -162,11 +167,12 @@ double CpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
   const double scores = rows * attended;
 
   // Q K^T writes each register block once for D steps; P V reads and writes it once for the keys of a tile.
-  const double perBlock = static_cast<double>(block.rows * block.vectors);
-  const double registerBlocks = scores / (static_cast<double>(block.rows * block.vectors) * lanes);
+  const double perBlock = static_cast<double>(block.rows * block.columns) / lanes;
+  const double registerBlocks = scores / static_cast<double>(block.rows * block.columns);
   double compute = scores * 2 * (d + dv) / product;
   compute += registerBlocks * (perBlock * vectorOp + 12 * vectorOp);
-  const double valueBlocks = rows / static_cast<double>(block.rows) * std::ceil(dv / (lanes * block.vectors));
+  const double valueBlocks =
+      rows / static_cast<double>(block.rows) * std::ceil(dv / static_cast<double>(block.columns));
   compute += valueBlocks * tilesOfKeys * (3 * perBlock * vectorOp + 12 * vectorOp);
   // Maximum, exponential and sum: about 13 vector instructions a score, 24 with float64's longer polynomial.
   compute += scores / lanes * (s.computeBytes == 8 ? 24 : 13) * vectorOp;
@@ -184,15 +190,16 @@ double CpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
   double memory = static_cast<double>(blocks) * operandBytes / from;
   // A panel of values is as long as a tile: one that exceeds the first level comes anew for each register block.
   const double l1 = static_cast<double>(cpu.l1Bytes);
-  const double panel = static_cast<double>(tiles.keys) * lanes * block.vectors * static_cast<double>(s.operandBytes);
+  const double panel = static_cast<double>(tiles.keys * block.columns * s.operandBytes);
   if (panel > 0.75 * l1)
     memory += scores / static_cast<double>(block.rows) * dv * static_cast<double>(s.operandBytes) / cpu.l2Gbps;
   // Scores are written, read twice, written and read; what does not stay in the first level is not all hidden.
   const double tileBytes = static_cast<double>(std::min(tiles.rows, s.queries) * tiles.keys * s.computeBytes);
   if (tileBytes > 1.1 * l1)
     compute += 0.5 * (1 - 1.1 * l1 / tileBytes) * 3 * scores * static_cast<double>(s.computeBytes) / cpu.l2Gbps;
-  // Most of it hides behind the products.
-  const double head = compute + 0.1 * memory + std::max(0.0, memory - compute);
+  // Most of it hides behind the products; tiles are loaded by the unit that multiplies them.
+  const double shown = inTiles(s) ? 0.6 : 0.1;
+  const double head = compute + shown * memory + std::max(0.0, memory - compute);
 
   const double heads = static_cast<double>(s.batch * s.heads),
                units = static_cast<double>(std::max<int64_t>(cpu.units, 1));

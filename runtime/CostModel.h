@@ -63,7 +63,8 @@ struct CpuLimits {
   int64_t l3Bytes = 32 << 20;
   double f32Gflops = 120;   ///< float32 fused multiply-adds
   double f64Gflops = 60;    ///< float64 ones
-  double productGflops = 0; ///< of the products where their operands are narrower than the scores; 0 = f32Gflops
+  double productGflops = 0; ///< of the products where their operands are bfloat16 in vectors; 0 = f32Gflops
+  double tileGflops = 0;    ///< of the products in a matrix unit's tiles (AMX); 0 = there is none
   double l1Gbps = 220;      ///< reading from each level
   double l2Gbps = 110;
   double l3Gbps = 90;
@@ -74,11 +75,10 @@ struct CpuLimits {
   static CpuLimits nominal(int64_t vectorBytes, int64_t vectorRegisters, int64_t l1Bytes, int64_t l2Bytes);
 };
 
-/// The register block of a product: rows x (vectors of columns). One for every instruction set of a width and a number
-/// of registers.
-struct RegisterBlock2D {
+/// The block of a product that stays in registers.
+struct ProductBlock {
   int64_t rows = 6;
-  int64_t vectors = 4;
+  int64_t columns = 64;
 };
 
 /// A CPU that computes register blocks of packed operands, a tile of scores at a time.
@@ -89,9 +89,10 @@ public:
   std::string whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const override;
   double predict(const AttentionShape &shape, const TileSizes &tiles) const override;
 
-  RegisterBlock2D registerBlock() const { return {6, cpu.vectorRegisters >= 32 ? 4 : 2}; }
+  /// Six rows of as many vectors as fill the registers, or 2 x 2 tiles of a matrix unit.
+  ProductBlock registerBlock(const AttentionShape &shape) const;
   /// Keys that loops over keys advance by at least: the columns of a register block.
-  int64_t granule(const AttentionShape &shape) const;
+  int64_t granule(const AttentionShape &shape) const { return registerBlock(shape).columns; }
 
   /// Whether a kernel takes its form for few rows: all rows that share a key head are one tile, and keys are divided
   /// among tasks. False where the sizes are not known.
@@ -111,6 +112,7 @@ protected:
   std::vector<TileSizes> enumerate(const AttentionShape &shape) const override;
 
 private:
+  bool inTiles(const AttentionShape &shape) const { return cpu.tileGflops > 0 && shape.operandBytes == 2; }
   double predictRows(const AttentionShape &shape, const TileSizes &tiles) const;
   double predictFew(const AttentionShape &shape, const TileSizes &tiles) const;
 

@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 
 ABI_VERSION: int
-__file__: str
 
 class Buffer:
     def __dlpack__(
@@ -36,7 +35,7 @@ def attend(
     layout: str,
     return_lse: bool,
     target: str,
-    tiles: tuple[int, int] | None,
+    tiles: tuple[int, ...] | None,
     out: Any,
     /,
 ) -> Any: ...
@@ -54,7 +53,7 @@ def compile(
     layout: str,
     return_lse: bool,
     target: str,
-    tiles: tuple[int, int] | None,
+    tiles: tuple[int, ...] | None,
     name: str,
 ) -> Kernel: ...
 def compile_module(text: str, entry: str, target: str) -> Kernel: ...
@@ -74,9 +73,7 @@ def tune(
     progress: Callable[[dict[str, Any]], Any] | None,
 ) -> dict[str, Any]: ...
 def tiles_for(kernel: Kernel, sizes: tuple[int, int, int, int, int]) -> tuple[tuple[int, ...], str]: ...
-def tuning_candidates(
-    kernel: Kernel, sizes: tuple[int, int, int, int, int]
-) -> list[tuple[tuple[int, ...], float]]: ...
+def tuning_candidates(kernel: Kernel, sizes: tuple[int, int, int, int, int]) -> list[tuple[tuple[int, ...], float]]: ...
 def tuning_entries() -> list[dict[str, Any]]: ...
 def export_tuning(path: str) -> None: ...
 def import_tuning(path: str) -> int: ...

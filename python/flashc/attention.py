@@ -28,7 +28,7 @@ def attention(
     layout: str = "bhsd",
     return_lse: bool = False,
     target: str = "host",
-    tiles: tuple[int, int] | None = None,
+    tiles: tuple[int, ...] | None = None,
     out: Any = None,
 ) -> Any:
     """softmax(scale q k^T, masked) v, in memory that grows with the lengths and not with their product.
@@ -43,10 +43,11 @@ def attention(
 
     With return_lse it returns (out, lse), lse being (batch, heads, queries), the natural logarithm of the softmax's
     denominator in float32 (float64 for float64). `out` may be an array to write to; it must not overlap the inputs. `tiles` is
-    (queries, keys) of a tile; the compiler chooses by default.
+    (queries, keys) of a tile, or (queries, keys, split) with the keys of a task with few rows; by default they are what was
+    tuned for such sizes (see `flashc.tuning`), else what the compiler chooses.
 
     Kernels are compiled when a new head dim, element type, mask text, scale, score function or target is met, never for a new
-    batch, length, number of heads or stride.
+    batch, length, number of heads or stride; sizes that were tuned have a version of their own.
 
     >>> import numpy as np, flashc
     >>> q = k = v = np.ones((1, 2, 3, 8), np.float32)
@@ -82,7 +83,7 @@ def compile(
     layout: str = "bhsd",
     return_lse: bool = False,
     target: str = "host",
-    tiles: tuple[int, int] | None = None,
+    tiles: tuple[int, ...] | None = None,
     name: str = "attention",
 ) -> Kernel:
     """A kernel for everything static of an attention; batch, lengths, heads and strides stay free.

@@ -244,7 +244,7 @@ def device_facts() -> dict[str, float]:
 
 
 def set_tuning(mode: str, budget: float = 5.0) -> None:
-    """With "first-use" a call of sizes that the store knows nothing of is tuned first, for about `budget` seconds; with "off" it is not.
+    """With "first-use", a call of sizes that the store knows nothing of is tuned first, for about `budget` seconds; "off" ends that.
 
     Off is the default; the environment's FLASHC_TUNE=1 turns it on, with FLASHC_TUNE_BUDGET seconds.
     """

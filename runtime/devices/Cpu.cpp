@@ -87,9 +87,10 @@ std::unique_ptr<CostModel> CpuDevice::costModel(const DeviceFacts &facts) const 
         std::pair(&limits.l3Gbps, "l3-read-gbps"), std::pair(&limits.dramGbps, "dram-read-gbps"),
         std::pair(&limits.dramAllGbps, "dram-read-gbps-all")})
     *rate = std::max(1e-3, fact(facts, name, *rate));
-  // Low precision takes the fastest way that there is; without one it is widened.
-  limits.productGflops =
-      std::max({limits.f32Gflops, fact(facts, "bf16-dot-gflops", 0), fact(facts, "amx-bf16-gflops", 0)});
+  // Pairs of bfloat16 are multiplied where that is faster than widening them.
+  limits.productGflops = std::max(limits.f32Gflops, fact(facts, "bf16-dot-gflops", 0));
+  if (const double rate = fact(facts, "amx-bf16-gflops", 0); rate > limits.productGflops)
+    limits.tileGflops = rate;
   return std::make_unique<CpuCostModel>(limits);
 }
 

@@ -194,7 +194,16 @@ TEST(Pretuned, ComesAfterTheUsersOwn) {
 
 TEST(Pretuned, TheFileOfThePackageIsWhole) {
   const std::string text = readText(PRETUNED_FILE);
-  EXPECT_NE(text.find("\"format\": \"flashc-pretuned\""), std::string::npos);
-  EXPECT_NE(text.find("\"amx-bf16\""), std::string::npos);
+  const TuningKey intel{"", "forward bf16 d128", "h8 g1 q4096 k4096", "any", ""};
+  std::optional<FoundTiles> found =
+      findPretuned(text, deviceWith("avx2 avx512 avx512-bf16 avx512-fp16 amx-bf16"), intel);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->source, "shipped (modelled)");
+  EXPECT_GE(found->tiles.rows, 128);
+  const TuningKey amd{"", "forward f32 d64 causal(top_left)", "h8 g1 q1024 k1024", "any", ""};
+  found = findPretuned(text, deviceWith("avx2 avx512 avx512-bf16"), amd);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->source, "shipped (measured)");
+  EXPECT_FALSE(findPretuned(text, deviceWith("avx2"), amd));
 }
 } // namespace
