@@ -76,11 +76,6 @@ private:
       sizes.keys = std::max<int64_t>(sizes.keys / granule, 1) * granule;
 
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
-    Type element = query.getElementType();
-    Type operand =
-        bf16Operands && element.isBF16() && key.getElementType() == element && value.getElementType() == element
-            ? element
-            : Type();
     attn::TilesAttr few;
     if (fewQueries != 0) {
       AttentionTiles chosen = chooseFewTileSizes(shape, cpu);
