@@ -73,7 +73,27 @@ private:
     auto out = cast<MemRefType>(op.getOut().getType());
     auto accType = TileType::get({queries, out.getDimSize(2)}, type), rowsType = TileType::get({queries}, type);
     Value zero = math.constant(0), one = math.constant(1);
-    Value rows = math.mul(math.dim(op.getOut(), 0), math.dim(op.getOut(), 1));
+    Value rows = math.mul(math.dim(op.getOut(), 0), math.dim(op.getOut(), 1)),
+          columns = math.constant(out.getDimSize(2));
+    auto loadPart = [&](OpBuilder &b, Value n) -> std::pair<Value, Value> {
+      auto lse = b.create<tile::LoadOp>(loc, rowsType, emitSlice(b, loc, op.getPartLse(), n), ValueRange{zero, zero},
+                                        ValueRange{rows}, /*grouped=*/true);
+      auto part = b.create<tile::LoadOp>(loc, accType, emitSlice(b, loc, op.getParts(), n),
+                                         ValueRange{zero, zero, zero}, ValueRange{rows, columns}, /*grouped=*/true);
+      return {lse, part};
+    };
+    // A single part is the result; it only has to be rounded and put in its place.
+    if (cast<MemRefType>(op.getParts().getType()).getDimSize(0) == 1) {
+      auto [lse, part] = loadPart(b, zero);
+      b.create<tile::StoreOp>(loc, part, op.getOut(), ValueRange{zero, zero, zero}, ValueRange{rows, columns},
+                              /*grouped=*/true);
+      if (op.getLse())
+        b.create<tile::StoreOp>(loc, lse, op.getLse(), ValueRange{zero, zero}, ValueRange{rows}, /*grouped=*/true);
+      else
+        lse.getDefiningOp()->erase();
+      op.erase();
+      return;
+    }
     Value none = constant(b, loc, type, 0.0);
     Value lowest = constant(b, loc, type, -std::numeric_limits<double>::infinity());
 
@@ -86,13 +106,9 @@ private:
             return b.create<tile::MapOp>(loc, result, inputs, ValueRange(), body);
           };
           Value acc = state[0], max = state[1], sum = state[2];
-          auto lse = b.create<tile::LoadOp>(loc, rowsType, emitSlice(b, loc, op.getPartLse(), n),
-                                            ValueRange{zero, zero}, ValueRange{rows}, /*grouped=*/true);
-          auto part =
-              b.create<tile::LoadOp>(loc, accType, emitSlice(b, loc, op.getParts(), n), ValueRange{zero, zero, zero},
-                                     ValueRange{rows, math.constant(out.getDimSize(2))}, /*grouped=*/true);
+          auto [lse, part] = loadPart(b, n);
           // In units of log2, as the state of an online softmax is.
-          Value log = map(rowsType, lse.getResult(), [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
+          Value log = map(rowsType, lse, [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
             return b.create<arith::MulFOp>(loc, in[0], constant(b, loc, type, kLog2e));
           });
           Value larger = map(rowsType, {max, log}, [&](OpBuilder &b, Location loc, ValueRange in) -> Value {

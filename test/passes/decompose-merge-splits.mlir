@@ -31,3 +31,19 @@ func.func @merge(%parts: memref<?x4x?x64xf32>, %part_lse: memref<?x4x?xf32>, %ou
                     lse(%lse : memref<4x?xf32>) {tiles = #tiles}
   return
 }
+
+// A single part is the result.
+// CHECK-LABEL: func @single
+// CHECK-SAME: (%{{.*}}, %{{.*}}, %[[OUT:.*]]: memref<4x?x64xbf16>, %[[LSE:.*]]: memref<4x?xf32>)
+func.func @single(%parts: memref<1x4x?x64xf32>, %part_lse: memref<1x4x?xf32>, %out: memref<4x?x64xbf16>, %lse: memref<4x?xf32>) {
+  // CHECK-NOT: scf.for
+  // CHECK-NOT: tile.map
+  // CHECK-DAG: %[[X:.*]] = tile.load {{.*}} -> <16xf32>
+  // CHECK-DAG: %[[PART:.*]] = tile.load {{.*}} -> <16x64xf32>
+  // CHECK: tile.store %[[PART]], %[[OUT]]
+  // CHECK: tile.store %[[X]], %[[LSE]]
+  // CHECK-NOT: attn.normalize
+  attn.merge_splits ins(%parts, %part_lse : memref<1x4x?x64xf32>, memref<1x4x?xf32>) outs(%out : memref<4x?x64xbf16>)
+                    lse(%lse : memref<4x?xf32>) {tiles = #tiles}
+  return
+}
