@@ -74,6 +74,8 @@ private:
   void checkTensor(Value tensors, unsigned index, std::map<int64_t, Value> &named);
   Value descriptor(Value tensors, unsigned index);
   SmallVector<Value> memrefs(Value args);
+  Value numWorkers(Value args);
+  Value workspaceBytes(SmallVector<Value> operands, Value workers);
   LLVM::LLVMFuncOp emitCheck();
   LLVM::LLVMFuncOp emitWorkspaceSize(LLVM::LLVMFuncOp check);
   void emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size);
@@ -222,6 +224,40 @@ SmallVector<Value> Emitter::memrefs(Value args) {
   return values;
 }
 
+/// How many workers the host of `args` has, where the kernel asks; null where it does not.
+Value Emitter::numWorkers(Value args) {
+  bool asked = llvm::any_of(llvm::seq(kernel.getNumArguments()),
+                            [&](unsigned i) { return !!kernel.getArgAttr(i, flashc::kWorkersAttr); });
+  if (!asked)
+    return {};
+  auto module = kernel->getParentOfType<ModuleOp>();
+  auto function = module.lookupSymbol<LLVM::LLVMFuncOp>((kernel.getName() + "_workers").str());
+  if (!function) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointAfter(kernel);
+    function = declare("_workers", i64, {ptr});
+    function.setLinkage(LLVM::Linkage::Internal);
+    b.setInsertionPointToStart(function.addEntryBlock(b));
+    auto one = [&] { return constant(i64, 1); };
+    Value host = load(ptr, function.getArgument(0), offsetof(flashc_args, host));
+    returnIf(compare(LLVM::ICmpPredicate::eq, host, null()), one);
+    Value count = load(i32, host, offsetof(flashc_host, num_workers));
+    returnIf(compare(LLVM::ICmpPredicate::slt, count, constant(i32, 1)), one);
+    b.create<LLVM::ReturnOp>(loc, b.create<LLVM::ZExtOp>(loc, i64, count));
+  }
+  Value count = b.create<LLVM::CallOp>(loc, function, args).getResult();
+  return b.create<UnrealizedConversionCastOp>(loc, b.getIndexType(), count).getResult(0);
+}
+
+/// The bytes that a call on `operands` needs.
+Value Emitter::workspaceBytes(SmallVector<Value> operands, Value workers) {
+  if (workers)
+    operands.push_back(workers);
+  std::string bytes = (kernel.getName() + "_workspace_bytes").str();
+  Value size = b.create<func::CallOp>(loc, bytes, TypeRange{b.getIndexType()}, operands).getResult(0);
+  return b.create<UnrealizedConversionCastOp>(loc, i64, size).getResult(0);
+}
+
 LLVM::LLVMFuncOp Emitter::emitWorkspaceSize(LLVM::LLVMFuncOp check) {
   OpBuilder::InsertionGuard guard(b);
   LLVM::LLVMFuncOp function = declare("_workspace_size", i64, {ptr});
@@ -230,9 +266,7 @@ LLVM::LLVMFuncOp Emitter::emitWorkspaceSize(LLVM::LLVMFuncOp check) {
   // What cannot be run needs no workspace; NAME_run says why.
   Value status = b.create<LLVM::CallOp>(loc, check, args).getResult();
   returnIf(compare(LLVM::ICmpPredicate::ne, status, constant(i32, FLASHC_OK)), [&] { return constant(i64, 0); });
-  std::string bytes = (kernel.getName() + "_workspace_bytes").str();
-  Value size = b.create<func::CallOp>(loc, bytes, TypeRange{b.getIndexType()}, memrefs(args)).getResult(0);
-  b.create<LLVM::ReturnOp>(loc, b.create<UnrealizedConversionCastOp>(loc, i64, size).getResult(0));
+  b.create<LLVM::ReturnOp>(loc, workspaceBytes(memrefs(args), numWorkers(args)));
   return function;
 }
 
@@ -246,9 +280,7 @@ void Emitter::emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size) {
   returnIf(compare(P::ne, status, constant(i32, FLASHC_OK)), [&] { return status; });
 
   SmallVector<Value> operands = memrefs(args);
-  std::string bytes = (kernel.getName() + "_workspace_bytes").str();
-  Value index = b.create<func::CallOp>(loc, bytes, TypeRange{b.getIndexType()}, operands).getResult(0);
-  Value needed = b.create<UnrealizedConversionCastOp>(loc, i64, index).getResult(0);
+  Value workers = numWorkers(args), needed = workspaceBytes(operands, workers);
   failIf(compare(P::ult, given, needed), FLASHC_ERROR_WORKSPACE);
   Value some = compare(P::ne, needed, constant(i64, 0));
   failIf(bothOf(some, compare(P::eq, workspace, null())), FLASHC_ERROR_WORKSPACE);
@@ -258,6 +290,10 @@ void Emitter::emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size) {
   for (unsigned i = interface.operands.size(); i < kernel.getNumArguments(); ++i) {
     if (kernel.getArgAttr(i, flashc::kHostAttr)) {
       operands.push_back(load(ptr, args, offsetof(flashc_args, host)));
+      continue;
+    }
+    if (kernel.getArgAttr(i, flashc::kWorkersAttr)) {
+      operands.push_back(workers);
       continue;
     }
     auto descriptor = MemRefDescriptor::undef(b, loc, types.convertType(kernel.getArgument(i).getType()));
@@ -293,7 +329,7 @@ LogicalResult flashc::emitCAbi(func::FuncOp func) {
   auto module = func->getParentOfType<ModuleOp>();
   if (!module.lookupSymbol((func.getName() + "_workspace_bytes").str()))
     return func.emitOpError("has no '") << func.getName() << "_workspace_bytes' beside it; run plan-workspace first";
-  for (StringRef suffix : {"_check", "_workspace_size", "_run"})
+  for (StringRef suffix : {"_check", "_workers", "_workspace_size", "_run"})
     if (Operation *other = module.lookupSymbol((func.getName() + suffix).str()))
       return other->emitOpError("has the name that the C function '") << func.getName() << suffix << "' needs";
   Emitter(func, *interface).emit();

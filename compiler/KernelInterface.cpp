@@ -75,7 +75,7 @@ FailureOr<KernelInterface> getKernelInterface(func::FuncOp func) {
     return func.emitOpError("returns ") << func.getNumResults()
                                         << " values; a kernel writes its results to operands and returns nothing";
   for (unsigned i = 0, e = func.getNumArguments(); i != e; ++i) {
-    if (func.getArgAttr(i, kWorkspaceAttr) || func.getArgAttr(i, kHostAttr))
+    if (func.getArgAttr(i, kWorkspaceAttr) || func.getArgAttr(i, kWorkersAttr) || func.getArgAttr(i, kHostAttr))
       continue;
     auto type = dyn_cast<MemRefType>(func.getArgument(i).getType());
     if (!type)

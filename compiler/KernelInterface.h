@@ -19,6 +19,7 @@ inline constexpr llvm::StringLiteral kSizesAttr = "flashc.sizes";
 inline constexpr llvm::StringLiteral kOutputAttr = "flashc.output";
 /// Marks of the arguments that plan-workspace and outline-parallel-tasks add.
 inline constexpr llvm::StringLiteral kWorkspaceAttr = "flashc.workspace";
+inline constexpr llvm::StringLiteral kWorkersAttr = "flashc.workers";
 inline constexpr llvm::StringLiteral kHostAttr = "flashc.host";
 
 struct KernelOperand {

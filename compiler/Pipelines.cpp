@@ -73,9 +73,13 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
   layouts.matrixTiles = options.cpu.amxBf16;
   functions.addPass(createAssignTileLayouts(layouts));
   functions.addPass(createPackOperands());
+  functions.addPass(createFusePacking());
   LowerTilesToVectorOptions vector;
   vector.maskedMemory = options.cpu.maskedMemory;
   functions.addPass(createLowerTilesToVector(vector));
+  LowerCooperationOptions cooperation;
+  cooperation.pause = options.cpu.pause;
+  functions.addPass(createLowerCooperation(cooperation));
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
   ExpandMathOptions math;

@@ -26,6 +26,8 @@ struct CpuCapabilities {
   bool f16Arithmetic = false;
   /// Tile products of bfloat16 (AMX).
   bool amxBf16 = false;
+  /// The LLVM intrinsic that a thread calls while it waits for another one; "" where there is none.
+  const char *pause = "";
   /// Cache sizes in bytes; the last level is this core's share when that is known.
   int64_t l1Bytes = 32 << 10;
   int64_t l2Bytes = 256 << 10;

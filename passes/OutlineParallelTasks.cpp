@@ -1,4 +1,5 @@
 /// outline-parallel-tasks: a top-level scf.forall becomes a task function and a call of the host's parallel_for.
+#include "dialects/Tile/Tile.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -19,6 +20,7 @@ namespace flashc {
 } // namespace flashc
 
 using namespace mlir;
+using namespace flashc;
 
 namespace {
 /// Fields of flashc_host (runtime/include/flashc/runtime.h).
@@ -159,6 +161,13 @@ LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigne
   for (Operation &op : forall.getBody()->without_terminator())
     tb.clone(op, map);
   tb.create<func::ReturnOp>(loc);
+  SmallVector<tile::WorkerOp> workerOps;
+  task.walk([&](tile::WorkerOp op) { workerOps.push_back(op); });
+  for (tile::WorkerOp op : workerOps) {
+    OpBuilder wb(op);
+    op.replaceAllUsesWith(wb.create<arith::IndexCastOp>(loc, wb.getIndexType(), entry->getArgument(2)).getResult());
+    op.erase();
+  }
   // A buffer of static size inside a loop would grow the stack at every turn.
   SmallVector<memref::AllocaOp> allocas;
   task.walk([&](memref::AllocaOp op) {

@@ -451,6 +451,111 @@ def PackOperands : Pass<"pack-operands", "mlir::func::FuncOp"> {
   let statistics = [Statistic<"numPacked", "num-packed", "Operands that are packed before the loop">];
 }
 
+def FusePacking : Pass<"fuse-packing", "mlir::func::FuncOp"> {
+  let summary = "Pack operands in the tasks that need them";
+  let description = [{
+    Parallel loops that only pack operands of the parallel loop after them become part of it: an iteration that needs a
+    head's operands packed first does its share of packing them (`tile.cooperate`). There is one parallel loop, without a
+    hand-over in which all but the last thread wait, and what is packed is used while it is in a near cache.
+
+    Where there are heads enough for all workers (32 for each, or a single worker) a task does the iterations of whole
+    heads, a few heads where there are very many, and packs each head into memory of its worker that stays in the cache;
+    otherwise a task is one iteration and each head has memory of its own. Which of both is chosen when the kernel is
+    called; the results are the same to the bit.
+
+    Before:
+    ```mlir
+    func.func @f(%q: !tile.tile<24x64xf32>, %k: memref<?x?x64xf32>, %heads: index, %blocks: index, %n: index) {
+      %c0 = arith.constant 0 : index
+      %c64 = arith.constant 64 : index
+      %packed = memref.alloc(%heads, %n) {alignment = 64 : i64} : memref<?x?x64x64xf32>
+      scf.forall (%h, %strip) in (%heads, %n) {
+        %first = arith.muli %strip, %c64 : index
+        tile.pack %k[%h, %first, %c0] valid(%c64) into %packed[%h, %strip] transposed <width = 64, lanes = 16>
+            : memref<?x?x64xf32>, memref<?x?x64x64xf32>
+      }
+      scf.forall (%h, %t) in (%heads, %blocks) {
+        %kt = tile.view %packed[%h, %c0] valid(%c64) : memref<?x?x64x64xf32> -> !tile.tile<64x64xf32, #tile.panels<width = 64, lanes = 16>>
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %workers = tile.workers
+    ...
+    %slots = arith.select %whole, %workers, %heads : index
+    %packed = memref.alloc(%slots, %n) ... : memref<?x?x64x64xf32>
+    %states = memref.alloc(%slots) ... : memref<?x8xi64>
+    ...
+    scf.forall (%task) in ... {
+      %worker = tile.worker
+      ...
+      scf.for %i = ... {
+        ...
+        %slot = arith.select %whole, %worker, %h : index
+        ...
+        tile.cooperate %states[%slot, %zero] parts(%n) : memref<?x8xi64> {
+        ^bb0(%strip: index):
+          %first = arith.muli %strip, %c64 : index
+          tile.pack %k[%h, %first, %c0] valid(%c64) into %packed[%slot, %strip] transposed ...
+        }
+        ...
+        %kt = tile.view %packed[%slot, %c0] valid(%c64) ...
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numFused", "num-fused", "Packing loops that became part of another loop">];
+}
+
+def LowerCooperation : Pass<"lower-cooperation", "mlir::func::FuncOp"> {
+  let summary = "Share jobs between threads by atomic counters";
+  let description = [{
+    A `tile.cooperate` becomes a loop that takes part after part by an atomic addition, executes them, and then waits
+    until those that others took are executed too.
+
+    Before, with `pause=llvm.x86.sse2.pause`:
+    ```mlir
+    func.func @f(%state: memref<8xi64>, %m: memref<?xf32>, %n: index, %x: f32) {
+      %c0 = arith.constant 0 : index
+      tile.cooperate %state[%c0] parts(%n) : memref<8xi64> {
+      ^bb0(%part: index):
+        memref.store %x, %m[%part] : memref<?xf32>
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %now = llvm.load %word atomic acquire ...
+    ...
+    scf.if %missing {
+      ...
+      %before = llvm.atomicrmw add %word, %one monotonic ...
+      ...
+      scf.while ... {
+        ...
+        memref.store %x, %m[%part] : memref<?xf32>
+        ...
+        %executed = llvm.atomicrmw add %word, %high release ...
+        ...
+      }
+      scf.while ... {
+        %later = llvm.load %word atomic acquire ...
+        ...
+      } do {
+        llvm.call_intrinsic "llvm.x86.sse2.pause"() : () -> ()
+        scf.yield
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::memref::MemRefDialect",
+                           "mlir::scf::SCFDialect"];
+  let options = [Option<"pause", "pause", "std::string", "\"\"", "The intrinsic that a waiting thread calls over and over">];
+  let statistics = [Statistic<"numLowered", "num-lowered", "Shared jobs">];
+}
+
 def LowerTilesToVector : Pass<"lower-tiles-to-vector", "mlir::func::FuncOp"> {
   let summary = "Replace tile operations by loops over native vectors";
   let description = [{

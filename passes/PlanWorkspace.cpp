@@ -1,4 +1,5 @@
 /// plan-workspace: function-level allocations become views of one workspace argument.
+#include "dialects/Tile/Tile.h"
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -15,6 +16,7 @@ namespace flashc {
 } // namespace flashc
 
 using namespace mlir;
+using namespace flashc;
 
 namespace {
 constexpr int64_t kAlignment = 64;
@@ -138,10 +140,27 @@ LogicalResult checkPlace(memref::AllocOp alloc, func::FuncOp func) {
   return success();
 }
 
+/// Memory may have a place for each worker: how many there are becomes an argument, of the size function too.
+void addWorkers(func::FuncOp func) {
+  SmallVector<tile::WorkersOp> ops;
+  func.walk([&](tile::WorkersOp op) { ops.push_back(op); });
+  if (ops.empty())
+    return;
+  MLIRContext *context = func.getContext();
+  NamedAttribute mark(StringAttr::get(context, "flashc.workers"), UnitAttr::get(context));
+  func.insertArgument(func.getNumArguments(), IndexType::get(context), DictionaryAttr::get(context, mark),
+                      func.getLoc());
+  for (tile::WorkersOp op : ops) {
+    op.replaceAllUsesWith(func.getArguments().back());
+    op.erase();
+  }
+}
+
 LogicalResult plan(func::FuncOp func, const DataLayout &layout, llvm::function_ref<void()> count) {
   SmallVector<memref::AllocOp> allocs;
   func.walk([&](memref::AllocOp alloc) { allocs.push_back(alloc); });
 
+  addWorkers(func);
   OpBuilder sb(func.getContext());
   sb.setInsertionPointAfter(func);
   SizeFunction sizes(func, sb);

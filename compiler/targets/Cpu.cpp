@@ -85,6 +85,7 @@ bool isCpuOf(StringRef triple, StringRef cpu) {
 CpuCapabilities describeX86(const MCSubtargetInfo &info) {
   auto has = [&](const char *feature) { return info.checkFeatures(feature); };
   CpuCapabilities caps;
+  caps.pause = "llvm.x86.sse2.pause";
   if (has("+avx512f") && has("+avx512vl") && has("+avx512bw") && has("+avx512dq")) {
     caps.vectorBytes = 64;
     caps.vectorRegisters = 32;

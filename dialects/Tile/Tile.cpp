@@ -174,8 +174,8 @@ LogicalResult LoadOp::verify() {
 }
 
 LogicalResult StoreOp::verify() {
-  return verifyAccess(*this, getDestination().getType(), getOffsets(), getValid(),
-                      cast<TileType>(getValue().getType()), getGrouped());
+  return verifyAccess(*this, getDestination().getType(), getOffsets(), getValid(), cast<TileType>(getValue().getType()),
+                      getGrouped());
 }
 
 LogicalResult DotOp::verify() {
@@ -337,5 +337,15 @@ LogicalResult MapOp::verifyRegions() {
   Type element = cast<TileType>(getResult().getType()).getElementType();
   if (yield.getValue().getType() != element)
     return emitOpError() << "expected the region to yield " << element << ", got " << yield.getValue().getType();
+  return success();
+}
+
+LogicalResult CooperateOp::verify() {
+  if (int64_t rank = cast<MemRefType>(getState().getType()).getRank(); size_t(rank) != getIndices().size())
+    return emitOpError() << "expected " << rank << " indices for " << getState().getType() << ", got "
+                         << getIndices().size();
+  Block &block = getBody().front();
+  if (block.getNumArguments() != 1 || !block.getArgument(0).getType().isIndex())
+    return emitOpError() << "expected one block argument of type index, the number of the part";
   return success();
 }

@@ -9,6 +9,7 @@
 #define FLASHC_TILE_OPS_TD
 
 include "dialects/Tile/TileBase.td"
+include "dialects/Tile/TileTaskOps.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;

@@ -445,3 +445,23 @@ func.func @f(%m: memref<?xf32>, %t: !tile.tile<24xf32>, %i: index) {
   tile.store %t, %m[%i] grouped : !tile.tile<24xf32>, memref<?xf32>
   return
 }
+
+// -----
+
+func.func @f(%s: memref<?x8xi64>, %n: index) {
+  // expected-error @+1 {{expected 2 indices for 'memref<?x8xi64>', got 1}}
+  tile.cooperate %s[%n] parts(%n) : memref<?x8xi64> {
+  ^bb0(%part: index):
+  }
+  return
+}
+
+// -----
+
+func.func @f(%s: memref<8xi64>, %n: index) {
+  // expected-error @+1 {{expected one block argument of type index, the number of the part}}
+  tile.cooperate %s[%n] parts(%n) : memref<8xi64> {
+  ^bb0(%part: i64):
+  }
+  return
+}

@@ -71,3 +71,16 @@ func.func @nested(%x: memref<?xf32>, %n: index) {
   }
   return
 }
+
+// An iteration's worker is its task's.
+// CHECK-LABEL: func private @places_task0
+// CHECK-SAME: %{{.*}}: i64, %[[WORKER:.*]]: i32
+// CHECK: %[[PLACE:.*]] = arith.index_cast %[[WORKER]] : i32 to index
+// CHECK: memref.store %{{.*}}, %{{.*}}[%[[PLACE]]]
+func.func @places(%x: memref<?xf32>, %n: index, %v: f32) {
+  scf.forall (%i) in (%n) {
+    %w = tile.worker
+    memref.store %v, %x[%w] : memref<?xf32>
+  }
+  return
+}

@@ -57,3 +57,18 @@ func.func @none(%x: memref<?xf32>) {
 // CHECK-LABEL: func private @use
 // CHECK-NOT: flashc.workspace
 func.func private @use(memref<3xi1>, memref<?xbf16>, memref<?xf32>)
+
+// Memory with a place for each worker: their number is an argument of both functions.
+// CHECK-LABEL: func @places
+// CHECK-SAME: %{{.*}}: memref<?xf32>, %[[WORKERS:.*]]: index {flashc.workers}, %{{.*}}: memref<?xi8> {flashc.workspace}
+// CHECK: memref.view %{{.*}}[%{{.*}}][%[[WORKERS]]] : memref<?xi8> to memref<?x16xf32>
+// CHECK-LABEL: func private @places_workspace_bytes
+// CHECK-SAME: %{{.*}}: memref<?xf32>, %[[N:.*]]: index) -> index
+// CHECK: arith.mului_extended {{.*}}%[[N]]
+func.func @places(%x: memref<?xf32>) {
+  %n = tile.workers
+  %m = memref.alloc(%n) : memref<?x16xf32>
+  call @use_places(%m) : (memref<?x16xf32>) -> ()
+  return
+}
+func.func private @use_places(memref<?x16xf32>)

@@ -71,7 +71,10 @@ typedef struct flashc_tensor {
 /* One task of a parallel loop: `worker` is in [0, num_workers) and no two concurrent tasks share it. */
 typedef void (*flashc_task)(void *context, int64_t task, int32_t worker);
 
-/* Calls task(context, 0 .. count-1), in any order, on any threads, and returns when all have ended. */
+/* Calls task(context, 0 .. count-1), in any order, on any threads, and returns when all have ended. One thread may run
+ * all of them, one after the other, or as many at a time as there are workers: a task never waits for one that has not
+ * begun. It may wait, for microseconds and without sleeping, for what another running task has in hand, so a task that
+ * has begun runs to its end on its thread. */
 typedef void (*flashc_parallel_for)(void *user, int64_t count, flashc_task task, void *context);
 
 /* The services that a kernel takes from its host. */
@@ -124,6 +127,7 @@ typedef struct flashc_kernel_info {
 } flashc_kernel_info;
 
 typedef const flashc_kernel_info *(*flashc_query_fn)(uint32_t max_abi);
+/* The workspace depends on the sizes of the tensors and on the host's num_workers, and on nothing else of args. */
 typedef size_t (*flashc_workspace_size_fn)(const flashc_args *args);
 typedef flashc_status (*flashc_run_fn)(const flashc_args *args, void *stream, void *workspace, size_t size);
 
