@@ -19,6 +19,8 @@
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
+#include <unordered_map>
+
 namespace flashc {
 #define GEN_PASS_DEF_LOWERTILESTOVECTOR
 #include "passes/Passes.h.inc"
@@ -66,7 +68,11 @@ public:
 private:
   FunctionOpInterface func;
   bool maskedMemory;
-  DenseMap<Value, TileBuffer> buffers;
+  struct HashOfValue {
+    size_t operator()(Value value) const { return hash_value(value); }
+  };
+  // References to its elements are held while others are added.
+  std::unordered_map<Value, TileBuffer, HashOfValue> buffers;
   /// Scratch is allocated at the start of this block: the function's, or a task's.
   Block *scratchPoint = nullptr;
   /// Scratch of this task that no live tile uses.
