@@ -57,15 +57,17 @@ private:
                                                           KernelInterface &interface);
   std::string describe(const KernelInterface &interface) const;
 
-  /// Remembers the tiles of the attention that has most of them.
-  void readTiles(ModuleOp module);
+  /// The tiles of the attention that has most of them; not chosen where there is none.
+  static TileSizes readTiles(ModuleOp module);
+  /// The member `tiles` of kernel.json, or null.
+  llvm::json::Value describeTiles() const;
 
   const Target &target;
   const CompileOptions &options;
   SmallVector<CpuVariant> variants;
   llvm::LLVMContext context;
-  /// Of the most demanding variant; not chosen where there is no attention.
-  TileSizes tiles;
+  /// Of each variant.
+  SmallVector<TileSizes> variantTiles;
 };
 
 LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline,
@@ -80,8 +82,8 @@ LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const P
   return success();
 }
 
-void Compilation::readTiles(ModuleOp module) {
-  tiles = TileSizes();
+TileSizes Compilation::readTiles(ModuleOp module) {
+  TileSizes tiles;
   // A kernel has a form for few rows beside the ordinary one; only its tasks divide the keys.
   int64_t split = 0;
   module.walk([&](attn::SdpaOp op) {
@@ -94,6 +96,31 @@ void Compilation::readTiles(ModuleOp module) {
       tiles = {assigned->getQueries(), assigned->getKeys(), 0};
   });
   tiles.split = split;
+  return tiles;
+}
+
+llvm::json::Value Compilation::describeTiles() const {
+  auto sizes = [](const TileSizes &tiles) {
+    llvm::json::Object object{{"rows", tiles.rows}, {"keys", tiles.keys}};
+    if (tiles.split)
+      object["split"] = tiles.split;
+    return object;
+  };
+  if (variantTiles.empty() || !variantTiles.back().chosen())
+    return nullptr;
+  llvm::json::Object object;
+  if (llvm::all_equal(variantTiles)) {
+    object = sizes(variantTiles.back());
+  } else {
+    llvm::json::Object each;
+    for (auto [variant, tiles] : llvm::zip_equal(variants, variantTiles))
+      each[variant.name] = sizes(tiles);
+    object["instruction_sets"] = std::move(each);
+  }
+  object["source"] = !options.tilesSource.empty() ? options.tilesSource
+                     : options.tiles.chosen()     ? "caller"
+                                                  : "cost model";
+  return object;
 }
 
 LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const {
@@ -137,7 +164,7 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
     if (failed(runStage(stage, *module, pipeline, shown)))
       return failure();
     if (stage.name == "tiled")
-      readTiles(*module);
+      variantTiles.push_back(readTiles(*module));
   }
 
   Location loc = prepared.getLoc();
@@ -173,14 +200,8 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   object["instruction_sets"] = std::move(sets);
   if (target.isHost())
     object["native"] = true;
-  if (tiles.chosen()) {
-    llvm::StringRef source = options.tiles.chosen() ? "caller" : "cost model";
-    llvm::json::Object described{{"rows", tiles.rows}, {"keys", tiles.keys}};
-    if (tiles.split)
-      described["split"] = tiles.split;
-    described["source"] = options.tilesSource.empty() ? source : llvm::StringRef(options.tilesSource);
+  if (llvm::json::Value described = describeTiles(); described.getAsObject())
     object["tiles"] = std::move(described);
-  }
   object["operands"] = interface.toJson();
   std::string text;
   llvm::raw_string_ostream(text) << llvm::formatv("{0:2}", llvm::json::Value(std::move(object)));

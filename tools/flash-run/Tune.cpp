@@ -88,6 +88,9 @@ Result<std::vector<std::string>> optionsOf(const std::string &metadata) {
   }
 }
 
+/// A default that differs between instruction sets has no tiles of its own.
+std::string describe(const TileSizes &tiles) { return tiles.chosen() ? toString(tiles) : "various"; }
+
 /// A line on the terminal, when there is one.
 class Bar {
 public:
@@ -98,7 +101,7 @@ public:
     const int done = static_cast<int>(std::lround(progress.share * width));
     std::fprintf(stderr, "\r[%s%s] %-10s %3d candidates, %d failed, best %s (%.2fx)  ", std::string(done, '#').c_str(),
                  std::string(width - done, '.').c_str(), progress.phase.c_str(), progress.candidates, progress.failed,
-                 toString(progress.best).c_str(), progress.speedup);
+                 describe(progress.best).c_str(), progress.speedup);
     return true;
   }
   ~Bar() {
@@ -120,7 +123,7 @@ void printOutcome(const TuningOutcome &outcome) {
   });
   const CandidateReport *first = &outcome.candidates.front();
   for (const CandidateReport *report : reports) {
-    std::printf("  %-14s", toString(report->tiles).c_str());
+    std::printf("  %-14s", describe(report->tiles).c_str());
     if (!report->failure.empty())
       std::printf("failed: %s\n", report->failure.c_str());
     else if (report->rounds)
@@ -201,9 +204,11 @@ std::optional<Error> tune(const Arguments &arguments) {
     return outcome.error();
   std::printf("%s, %s, on %s\n", arguments.sizes.describe().c_str(), key.kernel.c_str(), info.description.c_str());
   printOutcome(*outcome);
-  std::printf("best: %s, %.4f ms, %s; ", toString(outcome->tiles).c_str(), outcome->seconds * 1e3,
+  std::printf("best: %s, %.4f ms, %s; ", describe(outcome->tiles).c_str(), outcome->seconds * 1e3,
               outcome->improved ? "faster than the default" : "the default");
-  if (keepTiles(store, key, arguments.sizes, outcome->tiles, outcome->seconds))
+  if (!outcome->tiles.chosen())
+    std::printf("nothing to keep\n");
+  else if (keepTiles(store, key, arguments.sizes, outcome->tiles, outcome->seconds))
     std::printf("kept for %s\n", key.shape.c_str());
   else
     std::printf("not kept: %s\n", store.lastProblem().c_str());
