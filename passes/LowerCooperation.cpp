@@ -78,8 +78,8 @@ private:
     };
 
     // Most iterations find the job done: one load.
-    auto todo = b.create<scf::IfOp>(loc, isMissing(b), /*withElseRegion=*/false);
-    b.setInsertionPointToStart(todo.thenBlock());
+    auto missing = b.create<scf::IfOp>(loc, isMissing(b), /*withElseRegion=*/false);
+    b.setInsertionPointToStart(missing.thenBlock());
     Type i64 = b.getI64Type();
     b.create<scf::WhileOp>(
         loc, TypeRange{i64}, ValueRange{take(b)},

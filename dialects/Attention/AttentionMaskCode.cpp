@@ -64,16 +64,15 @@ static KeyClasses scanKeys(OpBuilder &builder, Location loc, const MaskContext &
   Value zero = math.constant(0), one = math.constant(1);
   Value begin = context.keys.begin ? context.keys.begin : zero;
   Value last = context.keys.end ? context.keys.end : context.keyLength;
-  auto loop =
-      builder.create<scf::ForOp>(loc, begin, last, one, ValueRange{last, begin, zero},
-                                 [&](OpBuilder &b, Location l, Value j, ValueRange found) {
-                                   IndexMath inner(b, l);
-                                   Value yes = attended(b, l, j);
-                                   Value first = b.create<arith::SelectOp>(l, yes, inner.min(found[0], j), found[0]);
-                                   Value end = b.create<arith::SelectOp>(l, yes, inner.add(j, one), found[1]);
-                                   Value count = b.create<arith::SelectOp>(l, yes, inner.add(found[2], one), found[2]);
-                                   b.create<scf::YieldOp>(l, ValueRange{first, end, count});
-                                 });
+  auto loop = builder.create<scf::ForOp>(
+      loc, begin, last, one, ValueRange{last, begin, zero}, [&](OpBuilder &b, Location l, Value j, ValueRange found) {
+        IndexMath inner(b, l);
+        Value yes = attended(b, l, j);
+        Value first = b.create<arith::SelectOp>(l, yes, inner.min(found[0], j), found[0]);
+        Value end = b.create<arith::SelectOp>(l, yes, inner.add(j, one), found[1]);
+        Value count = b.create<arith::SelectOp>(l, yes, inner.add(found[2], one), found[2]);
+        b.create<scf::YieldOp>(l, ValueRange{first, end, count});
+      });
   Value first = loop.getResult(0), end = loop.getResult(1), count = loop.getResult(2);
   Value whole = builder.create<arith::AndIOp>(loc, allRows,
                                               compare(builder, loc, CmpIPredicate::eq, math.sub(end, first), count));
