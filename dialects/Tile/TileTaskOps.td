@@ -27,7 +27,8 @@ def Tile_CooperateOp : Op<Tile_Dialect, "cooperate", [SingleBlock, NoTerminator]
     ```mlir
     tile.cooperate %state[%b, %h, %c0] parts(%strips) : memref<?x?x8xi64> {
     ^bb0(%strip: index):
-      tile.pack ...
+      tile.pack %k[%b, %h, %j, %z] valid(%n) into %packed[%b, %h, %strip] transposed <width = 64, lanes = 16>
+          : memref<?x?x?x64xf32>, memref<?x?x?x64x64xf32>
     }
     ```
   }];
