@@ -48,7 +48,11 @@ Result<std::string> CacheFolder::defaultPath() {
   return Error{FLASHC_ERROR_IO, "no cache directory: none of FLASHC_CACHE_DIR, XDG_CACHE_HOME and HOME is set"};
 }
 
-std::optional<Error> CacheFolder::open() {
+std::optional<Error> CacheFolder::open() { return open(/*make=*/true); }
+
+std::optional<Error> CacheFolder::openExisting() { return open(/*make=*/false); }
+
+std::optional<Error> CacheFolder::open(bool make) {
   if (folder)
     return std::nullopt;
   std::string path = wanted;
@@ -61,13 +65,16 @@ std::optional<Error> CacheFolder::open() {
   // "dir/" would follow a symbolic link where "dir" does not.
   while (path.size() > 1 && path.back() == '/')
     path.pop_back();
-  makeDirectories(path);
+  if (make)
+    makeDirectories(path);
 
   auto refuse = [&](const std::string &why) { return Error{FLASHC_ERROR_IO, "cache directory " + path + ": " + why}; };
   FileDescriptor candidate(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat info;
   if (!candidate) {
     const int error = errno;
+    if (error == ENOENT && !make)
+      return std::nullopt;
     const bool isLink = ::lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
     return refuse(isLink ? "expected a directory, got a symbolic link" : errnoText(error));
   }

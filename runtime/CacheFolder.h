@@ -26,6 +26,10 @@ public:
   /// Opens the folder, making it where it is missing; nothing if it is open, else the reason why it cannot be used.
   std::optional<Error> open();
 
+  /// The same for a reader, who has no use for an empty folder: one that is missing stays so, which is no error, and
+  /// fd() stays -1.
+  std::optional<Error> openExisting();
+
   /// The descriptor and the path of the open folder.
   int fd() const { return folder.get(); }
   const std::string &path() const { return opened; }
@@ -42,6 +46,7 @@ public:
   static constexpr std::string_view temporaryPrefix = ".new-";
 
 private:
+  std::optional<Error> open(bool make);
   bool writeTemporary(const std::string &name, std::string_view content) const;
   bool wasRemoved() const;
 

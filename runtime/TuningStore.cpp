@@ -105,11 +105,13 @@ bool TuningStore::openFolder() {
 
 /// Reads the file again if it changed since it was read; a file that was removed is forgotten.
 void TuningStore::refresh() {
-  if (!openFolder())
+  if (std::optional<Error> reason = folder.openExisting()) {
+    problem = reason->message;
     return;
+  }
   struct stat info;
   Version now;
-  if (::fstatat(folder.fd(), fileName, &info, AT_SYMLINK_NOFOLLOW) == 0)
+  if (folder.fd() >= 0 && ::fstatat(folder.fd(), fileName, &info, AT_SYMLINK_NOFOLLOW) == 0)
     now = {info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
   if (now == seen)
     return;

@@ -44,6 +44,16 @@ TEST_F(Tuning, RemembersAcrossStores) {
   EXPECT_EQ(other.lastProblem(), "");
 }
 
+TEST_F(Tuning, ReadersMakeNoFolder) {
+  TuningStore store(directory);
+  EXPECT_FALSE(store.lookup(keyOf(1)));
+  EXPECT_EQ(store.lastProblem(), "");
+  EXPECT_NE(::access(directory.c_str(), F_OK), 0);
+  // What another store writes there later is found.
+  EXPECT_TRUE(TuningStore(directory).record(keyOf(1), {{24, 512}, 0.5}));
+  EXPECT_TRUE(store.lookup(keyOf(1)));
+}
+
 TEST_F(Tuning, EveryPartOfTheKeyCounts) {
   TuningStore store(directory);
   ASSERT_TRUE(store.record({"d", "k", "s", "c", "a"}, {{1, 2}, 1}));
