@@ -4,6 +4,7 @@
 
 include "mlir/Pass/PassBase.td"
 include "passes/CpuPasses.td"
+include "passes/GpuPasses.td"
 include "passes/ModulePasses.td"
 
 //===----------------------------------------------------------------------===//

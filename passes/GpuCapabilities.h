@@ -1,0 +1,33 @@
+/// What the lowering passes may know of a GPU: plain numbers, free of LLVM and of any chip's name.
+#ifndef FLASHC_PASSES_GPUCAPABILITIES_H
+#define FLASHC_PASSES_GPUCAPABILITIES_H
+
+#include <cstdint>
+
+namespace flashc {
+
+/// How products of 16-bit elements into float32 are done. Names are those of passes' option `matrix-unit`.
+enum class MatrixUnit {
+  None,  ///< fused multiply-adds on single elements
+  Mma,   ///< NVIDIA's mma.sync m16n8k16, a warp's fragments, ldmatrix
+  Wgmma, ///< NVIDIA's wgmma.mma_async, four warps' fragments, operands in shared memory
+  Mfma,  ///< AMD's MFMA 32x32x8 of 64 lanes
+  Wmma,  ///< AMD's WMMA 16x16x16 of 32 lanes
+};
+
+/// One multiprocessor or compute unit, as code for it sees it.
+struct GpuCapabilities {
+  /// Threads that execute together: a warp or a wave.
+  unsigned subgroupSize = 32;
+  /// Shared memory that a block may use on every device of the target.
+  int64_t sharedBytes = 99 << 10;
+  MatrixUnit matrixUnit = MatrixUnit::None;
+  /// Copies from global to shared memory that a thread starts and later waits for (cp.async).
+  bool asyncCopy = false;
+  /// Copies of whole boxes by a unit of its own (TMA).
+  bool tma = false;
+};
+
+} // namespace flashc
+
+#endif // FLASHC_PASSES_GPUCAPABILITIES_H
