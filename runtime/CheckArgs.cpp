@@ -69,7 +69,7 @@ private:
                   args.host->abi_version);
     if (args.host->num_workers < 1)
       return fail(FLASHC_ERROR_INVALID, "expected a host with at least 1 worker, got %d", args.host->num_workers);
-    if (!args.host->parallel_for)
+    if (!args.host->parallel_for && !args.host->launch)
       return fail(FLASHC_ERROR_NULL, "expected a host with a parallel_for, got null");
     return FLASHC_OK;
   }

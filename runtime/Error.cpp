@@ -54,6 +54,8 @@ const char *flashc_status_string(flashc_status status) {
     return "out of memory";
   case FLASHC_ERROR_INVALID:
     return "argument out of its domain";
+  case FLASHC_ERROR_DEVICE:
+    return "the device could not load or run the kernel";
   }
   return "unknown status";
 }

@@ -63,7 +63,10 @@ TEST_F(CompileTest, RunsEveryTaskOnceOnAHost) {
   auto kernel = build(kScale);
   static std::atomic<int64_t> tasks;
   tasks = 0;
-  flashc_host host{FLASHC_ABI_VERSION, 2, nullptr, [](void *, int64_t count, flashc_task task, void *context) {
+  flashc_host host{FLASHC_ABI_VERSION,
+                   2,
+                   nullptr,
+                   [](void *, int64_t count, flashc_task task, void *context) {
                      tasks += count;
                      std::thread odd([&] {
                        for (int64_t i = 1; i < count; i += 2)
@@ -72,7 +75,9 @@ TEST_F(CompileTest, RunsEveryTaskOnceOnAHost) {
                      for (int64_t i = 0; i < count; i += 2)
                        task(context, i, 0);
                      odd.join();
-                   }};
+                   },
+                   nullptr,
+                   nullptr};
   ScaleCall call(2, 3, 5);
   call.args.host = &host;
   EXPECT_EQ(call.run(kernel->get()), FLASHC_OK);
@@ -174,7 +179,7 @@ TEST_F(CompileTest, RefusesBadCalls) {
   EXPECT_EQ(status([](ScaleCall &c) { c.tensors[0].data = nullptr; }), FLASHC_ERROR_NULL);
   EXPECT_EQ(status([](ScaleCall &c) { c.tensors[0].data = reinterpret_cast<char *>(c.tensors[0].data) + 1; }),
             FLASHC_ERROR_INVALID);
-  flashc_host host{FLASHC_ABI_VERSION + 1, 2, nullptr, nullptr};
+  flashc_host host{FLASHC_ABI_VERSION + 1, 2, nullptr, nullptr, nullptr, nullptr};
   EXPECT_EQ(status([&](ScaleCall &c) { c.args.host = &host; }), FLASHC_ERROR_ABI);
   host.abi_version = FLASHC_ABI_VERSION;
   EXPECT_EQ(status([&](ScaleCall &c) { c.args.host = &host; }), FLASHC_ERROR_NULL);

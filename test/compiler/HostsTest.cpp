@@ -23,7 +23,7 @@ using Schedule = std::function<void(int64_t count, const std::function<void(int6
 
 struct Host {
   Host(int32_t workers, Schedule schedule)
-      : schedule(std::move(schedule)), face{FLASHC_ABI_VERSION, workers, this, parallelFor} {}
+      : schedule(std::move(schedule)), face{FLASHC_ABI_VERSION, workers, this, parallelFor, nullptr, nullptr} {}
   static void parallelFor(void *user, int64_t count, flashc_task task, void *context) {
     static_cast<Host *>(user)->schedule(count, [&](int64_t i, int32_t worker) { task(context, i, worker); });
   }

@@ -44,7 +44,8 @@ typedef enum flashc_status {
   FLASHC_ERROR_IO = 9,        /* a file could not be read, written or trusted */
   FLASHC_ERROR_FORMAT = 10,   /* a pack or an entry is damaged */
   FLASHC_ERROR_MEMORY = 11,   /* an allocation failed */
-  FLASHC_ERROR_INVALID = 12   /* an argument is out of its domain */
+  FLASHC_ERROR_INVALID = 12,  /* an argument is out of its domain */
+  FLASHC_ERROR_DEVICE = 13    /* the device, or its driver, could not load or run the kernel */
 } flashc_status;
 
 /* Element types. Booleans are one byte, 0 or 1. */
@@ -77,15 +78,63 @@ typedef void (*flashc_task)(void *context, int64_t task, int32_t worker);
  * has begun runs to its end on its thread. */
 typedef void (*flashc_parallel_for)(void *user, int64_t count, flashc_task task, void *context);
 
-/* The services that a kernel takes from its host. */
+/* One function of a kernel's device code: static data of the kernel's object. A kernel for a GPU has one or several,
+ * and launches them from NAME_run. */
+typedef struct flashc_device_function {
+  uint32_t abi_version;  /* FLASHC_ABI_VERSION */
+  uint32_t struct_size;  /* sizeof(flashc_device_function) of the compiler that made it */
+  const char *name;      /* the entry in the image */
+  const char *target;    /* in the grammar of --target: "nvptx:sm_80", "amdgpu:gfx942", "emulated:sm_80" */
+  const char *format;    /* "ptx", "cubin", "hsaco" or "llvm-ir"; "ptx" and "llvm-ir" are text that ends in a NUL */
+  const void *image;     /* shared by the functions of a kernel: a loader may know it again by its address */
+  uint64_t image_bytes;  /* the NUL not counted */
+  uint32_t threads;      /* of a block; blocks have one dimension */
+  uint32_t shared_bytes; /* dynamic shared memory (LDS) of a block */
+  uint32_t num_params;   /* how many parameters the entry takes, by value */
+  uint32_t reserved;
+  const uint32_t *param_bytes; /* the size of each: 1, 2, 4 or 8 for a scalar or a pointer, 128 for a tensor map */
+} flashc_device_function;
+
+/* What a tensor map describes: boxes of a tensor in global memory that the copy engine (TMA) moves to shared memory.
+ * The members are those of the driver's cuTensorMapEncodeTiled; dimension 0 is the contiguous one. */
+typedef struct flashc_tensor_map {
+  int32_t dtype;              /* flashc_dtype */
+  uint32_t rank;              /* 1 to 5 */
+  const void *address;        /* in the device's global memory, 16-byte aligned */
+  uint64_t size[5];           /* in elements; what a box holds beyond reads as zero, and is not written */
+  uint64_t stride_bytes[4];   /* of dimensions 1 to rank - 1, multiples of 16 */
+  uint32_t box[5];            /* in elements, at most 256 each */
+  uint32_t element_stride[5]; /* 1: every element of a dimension */
+  uint32_t interleave;        /* 0: none; else 16 or 32 bytes */
+  uint32_t swizzle;           /* 0: none; else 32, 64 or 128 bytes */
+  uint32_t l2_promotion;      /* 0: none; else 64, 128 or 256 bytes */
+  uint32_t fill_nan;          /* nonzero: what a box holds beyond the tensor reads as NaN */
+} flashc_tensor_map;
+
+/* Starts `blocks` blocks of a device function, after what was started on `stream` before and without waiting for it.
+ * `params` points to function->num_params pointers to the parameters' values, which are copied before the call returns.
+ * `blocks` is at least 1. `stream` is what NAME_run was given: a CUstream or a hipStream_t, null for the device's
+ * default. Loads the image on first use. A status other than FLASHC_OK ends NAME_run with it. */
+typedef flashc_status (*flashc_launch)(void *user, const flashc_device_function *function, int64_t blocks,
+                                       void *const *params, void *stream);
+
+/* Writes the tensor map of `what` to the 128 bytes at `map`, which is 64-byte aligned. A device without a copy engine
+ * returns FLASHC_ERROR_TARGET. */
+typedef flashc_status (*flashc_encode_tensor_map)(void *user, void *map, const flashc_tensor_map *what);
+
+/* The services that a kernel takes from its host. A kernel for a CPU reads the members up to parallel_for and no other;
+ * a kernel for a GPU reads launch, too, and encode_tensor_map where it makes tensor maps. */
 typedef struct flashc_host {
   uint32_t abi_version; /* FLASHC_ABI_VERSION */
-  int32_t num_workers;  /* >= 1: how many tasks may run at a time */
-  void *user;           /* handed to parallel_for */
+  int32_t num_workers;  /* >= 1: how many tasks may run at a time; of a GPU, how many blocks */
+  void *user;           /* handed to the services */
   flashc_parallel_for parallel_for;
+  flashc_launch launch; /* null where the host has no device */
+  flashc_encode_tensor_map encode_tensor_map;
 } flashc_host;
 
-/* The arguments of a call. A null host runs every task on the calling thread. */
+/* The arguments of a call. With a null host a CPU's kernel runs every task on the calling thread; a GPU's kernel
+ * returns FLASHC_ERROR_TARGET then, and with a host whose `launch` is null. */
 typedef struct flashc_args {
   uint32_t abi_version; /* FLASHC_ABI_VERSION */
   uint32_t num_tensors;
