@@ -1,14 +1,18 @@
 // Measures what the machine can do: the limits that the bench's shares are of.
 //
-//   flashc-peak [threads] [--cpu-time]     prints one JSON object: {"isa", "threads", "clock", "f32_gflops",
-//   "f64_gflops",
-//                                          "vdpbf16ps_gflops", "amx_bf16_gflops", "dram_gbs"}; what does not exist is
-//                                          left out
+//   flashc-peak [threads] [--cpu-time]
+//       prints one JSON object: {"isa", "threads", "clock", "f32_gflops", "f64_gflops", "vdpbf16ps_gflops",
+//       "amx_bf16_gflops", "dram_gbs"}; what does not exist is left out
+//   flashc-peak [threads] [--cpu-time] --read BYTES --flush BYTES
+//       takes turns with others: prints {"patterns": [names]}, then answers each line "SECONDS warm|cold" of its input
+//       by {"seconds": [a pass of the BYTES, pattern by pattern]} after about as many seconds
 //
 // Each thread keeps independent chains of multiply-adds in registers, so that neither latency nor memory counts; for
-// the bandwidth each reads a part of a buffer far larger than the caches. A number is the best of several short rounds,
-// since a limit is what the machine can do at its best. With --cpu-time the process's CPU time over the threads takes
-// the wall clock's place: for machines on which others work.
+// the bandwidth they read a buffer far larger than the caches. A number is the best of several short rounds, since a
+// limit is what the machine can do at its best. With --cpu-time the process's CPU time over the threads takes the wall
+// clock's place: for machines on which others work.
+#include "Reading.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -16,7 +20,6 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
-#include <memory>
 #include <thread>
 #include <vector>
 
@@ -96,29 +99,11 @@ template <typename T, int bytes> __attribute__((always_inline)) inline double ch
   return sum;
 }
 
-// Reads `size` bytes in four streams; `size` is a multiple of 256 vectors.
-template <int bytes> __attribute__((always_inline)) inline double readAll(const char *from, size_t size) {
-  using V = typename Native<long long, bytes>::type;
-  const V *data = reinterpret_cast<const V *>(from);
-  size_t quarter = size / bytes / 4;
-  V acc[4] = {};
-  for (size_t i = 0; i < quarter; ++i)
-    for (int s = 0; s < 4; ++s)
-      acc[s] ^= data[s * quarter + i];
-  V all = acc[0] ^ acc[1] ^ acc[2] ^ acc[3];
-  double sum = 0;
-  for (unsigned i = 0; i < bytes / 8; ++i)
-    sum += double(all[i]);
-  return sum;
-}
-
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) double f32Avx512(long steps) { return chains<float, 64>(steps); }
 __attribute__((target("avx512f"))) double f64Avx512(long steps) { return chains<double, 64>(steps); }
 __attribute__((target("avx2,fma"))) double f32Avx2(long steps) { return chains<float, 32>(steps); }
 __attribute__((target("avx2,fma"))) double f64Avx2(long steps) { return chains<double, 32>(steps); }
-__attribute__((target("avx512f"))) double readAvx512(const char *from, size_t size) { return readAll<64>(from, size); }
-__attribute__((target("avx2"))) double readAvx2(const char *from, size_t size) { return readAll<32>(from, size); }
 
 // Pairs of bf16, 32 products a register.
 __attribute__((target("avx512f,avx512bf16"))) double bf16Pairs(long steps) {
@@ -139,7 +124,6 @@ __attribute__((target("avx512f,avx512bf16"))) double bf16Pairs(long steps) {
 #endif
 double f32Base(long steps) { return chains<float, 16>(steps); }
 double f64Base(long steps) { return chains<double, 16>(steps); }
-double readBase(const char *from, size_t size) { return readAll<16>(from, size); }
 
 #if defined(__linux__) && defined(__x86_64__)
 constexpr int kAmxTiles = 4; // accumulators; tiles 4 to 7 are operands
@@ -184,19 +168,18 @@ struct Isa {
   const char *name;
   double (*f32)(long);
   double (*f64)(long);
-  double (*read)(const char *, size_t);
   int bytes;
 };
 
 Isa detect() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f"))
-    return {"avx512", f32Avx512, f64Avx512, readAvx512, 64};
+    return {"avx512", f32Avx512, f64Avx512, 64};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return {"avx2", f32Avx2, f64Avx2, readAvx2, 32};
-  return {"sse2", f32Base, f64Base, readBase, 16};
+    return {"avx2", f32Avx2, f64Avx2, 32};
+  return {"sse2", f32Base, f64Base, 16};
 #else
-  return {"neon", f32Base, f64Base, readBase, 16};
+  return {"neon", f32Base, f64Base, 16};
 #endif
 }
 
@@ -205,29 +188,66 @@ double chainRate(double (*body)(long), int lanes, int threads) {
   return best([body](int) { return body(kSteps); }, 2.0 * lanes * kChains * double(kSteps), threads, kRounds);
 }
 
-double bandwidth(const Isa &isa, int threads) {
-  std::unique_ptr<char, void (*)(void *)> buffer(static_cast<char *>(std::aligned_alloc(4096, kBuffer)), std::free);
-  if (!buffer)
-    return 0;
-  std::memset(buffer.get(), 1, kBuffer);
-  size_t part = kBuffer / threads / 65536 * 65536;
-  return best([&](int t) { return isa.read(buffer.get() + t * part, part); }, double(part), threads, kRounds);
+// GB/s of the best pattern's best pass.
+double bandwidth(int threads) {
+  auto reader = bench::Reader::create(kBuffer, 0, threads, cpuTime);
+  double least = 0;
+  for (int round = 0; reader && round < kRounds; ++round)
+    for (double seconds : reader->turn(/*budget=*/0, /*cold=*/false))
+      least = least == 0 ? seconds : std::min(least, seconds);
+  return least == 0 ? 0 : double(kBuffer) / least * 1e-9;
+}
+
+// Answers turns until the input ends.
+int takeTurns(size_t bytes, size_t flushBytes, int threads) {
+  auto reader = bench::Reader::create(bytes, flushBytes, threads, cpuTime);
+  if (!reader) {
+    std::printf("{\"error\": \"no memory for %zu bytes and %zu to flush the caches\"}\n", bytes, flushBytes);
+    return 1;
+  }
+  const char *separator = "{\"patterns\": [";
+  for (bench::ReadPattern pattern : bench::readPatterns()) {
+    std::printf("%s\"%d stream%s a thread%s\"", separator, pattern.streams, pattern.streams == 1 ? "" : "s",
+                pattern.prefetch ? ", prefetched" : "");
+    separator = ", ";
+  }
+  std::printf("]}\n");
+  std::fflush(stdout);
+  double budget;
+  char temperature[8];
+  while (std::scanf("%lf %7s", &budget, temperature) == 2) {
+    separator = "{\"seconds\": [";
+    for (double seconds : reader->turn(budget, !std::strcmp(temperature, "cold"))) {
+      std::printf("%s%.9f", separator, seconds);
+      separator = ", ";
+    }
+    std::printf("]}\n");
+    std::fflush(stdout);
+  }
+  return 0;
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
   int threads = int(std::thread::hardware_concurrency());
+  size_t bytes = 0, flushBytes = 0;
   for (int i = 1; i < argc; ++i) {
     if (!std::strcmp(argv[i], "--cpu-time"))
       cpuTime = true;
+    else if (!std::strcmp(argv[i], "--read") && i + 1 < argc)
+      bytes = std::strtoull(argv[++i], nullptr, 10);
+    else if (!std::strcmp(argv[i], "--flush") && i + 1 < argc)
+      flushBytes = std::strtoull(argv[++i], nullptr, 10);
     else
       threads = std::atoi(argv[i]);
   }
   if (threads < 1) {
-    std::fprintf(stderr, "usage: flashc-peak [threads >= 1] [--cpu-time]\n");
+    std::fprintf(stderr, "usage: flashc-peak [threads >= 1] [--cpu-time] [--read BYTES --flush BYTES]\n");
     return 1;
   }
+  if (bytes)
+    return takeTurns(bytes, flushBytes, threads);
   Isa isa = detect();
   std::printf("{\"isa\": \"%s\", \"threads\": %d, \"clock\": \"%s\"", isa.name, threads, cpuTime ? "cpu" : "wall");
   std::printf(", \"f32_gflops\": %.1f, \"f64_gflops\": %.1f", chainRate(isa.f32, isa.bytes / 4, threads),
@@ -241,6 +261,6 @@ int main(int argc, char **argv) {
     std::printf(", \"amx_bf16_gflops\": %.1f", best([](int) { return amxPairs(kAmxSteps); },
                                                     2.0 * 16 * 16 * 32 * kAmxTiles * kAmxSteps, threads, kRounds));
 #endif
-  std::printf(", \"dram_gbs\": %.1f}\n", bandwidth(isa, threads));
+  std::printf(", \"dram_gbs\": %.1f}\n", bandwidth(threads));
   return 0;
 }

@@ -177,7 +177,7 @@ def test_targets():
     assert asked(cases.square("bf16", 64, 1024, "causal"), ("vdpbf16ps_gflops", 1000.0), 2) == 0.65
     assert asked(cases.square("bf16", 128, 4096), ("amx_bf16_gflops", 8000.0), 2) == 0.5
     assert asked(cases.square("f16", 128, 4096), ("f32_gflops", 500.0), 2) is None
-    assert asked(cases.Case("f16", 128, 1, 32768), ("dram_gbs", 50.0), 2) == 0.90
+    assert asked(cases.Case("f16", 128, 1, 32768), ("read_gbs", 50.0), 2) == 0.90
     assert asked(cases.square("f32", 64, 197, batch=64, heads=12, key_heads=12), ("f32_gflops", 1.0), 2) == 0.60
     assert asked(cases.square("f32", 64, 16, heads=1, key_heads=1), None, 2) is None
 
@@ -216,8 +216,38 @@ def test_plots(tmp_path):
 def test_limits():
     measured = {"f32_gflops": 100.0, "vdpbf16ps_gflops": 60.0, "dram_gbs": 20.0}
     assert limits.limit_of(cases.square("bf16", 64, 1024), measured) == ("f32_gflops", 100.0)
-    assert limits.limit_of(cases.Case("f32", 64, 1, 1 << 20), measured) == ("dram_gbs", 20.0)
+    assert limits.limit_of(cases.Case("f32", 64, 1, 1 << 20), measured) is None  # it takes turns instead
     assert limits.limit_of(cases.square("f64", 64, 1024), measured) is None
+
+
+def test_reading_memory_takes_turns():
+    case = cases.Case("bf16", 64, 1, 4096, heads=4, key_heads=1)
+    options = measure.Options(threads=2, rounds=3, budget=0.01, flush_bytes=1 << 20)
+    run = measure.Run(options, ["flashc"], pytest.fail)
+    try:
+        row = run.case(case)
+    finally:
+        run.close()
+    for temperature in ("warm", "cold"):
+        read = row["read_limit"][temperature]
+        assert read["rounds"] == read["shares"]["flashc"]["rounds"] == 3
+        assert read["median"] > 0
+    measure.conclude(row, {}, threads=2)
+    assert row["limit"] == {"of": "read_gbs", "value": row["read_limit"]["warm"]["median"]}
+    ours = row["results"]["flashc"]["warm"]
+    assert ours["share"] == row["read_limit"]["warm"]["shares"]["flashc"]["median"]
+    figures = example_report()
+    figures["cases"] = [row]
+    assert f"{ours['share']:.0%} ±{ours['share_spread']:.0%} of " in report.markdown(figures)
+
+
+def test_without_a_reader_there_is_no_share(monkeypatch):
+    monkeypatch.setattr(limits, "program", lambda: None)
+    said = []
+    run = measure.Run(measure.Options(threads=1), [], said.append)
+    assert run.reader(cases.Case("f32", 64, 1, 4096)) is None
+    assert said == ["the limit of f32 B1 H8 D64 Sq1 Sk4096 full decode: no flashc-peak"]
+    assert run.reader(cases.square("f32", 64, 4096)) is None
 
 
 def test_yardstick_stands_beside():

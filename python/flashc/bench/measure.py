@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from .workers import WorkerError, WorkerProcess, interpreter
 SETTLE = 0.004
 #: A peer that needs this many times the fastest one's time, and longer than a round, gets this many rounds, not all of them.
 SLOW, SLOW_ROUNDS = 4.0, 3
+
+#: The limit's name among the contenders of a case that reads memory.
+LIMIT = "limit"
+
+
+class Contender(Protocol):
+    """Who takes turns: a worker, or the limit."""
+
+    def ask(self, timeout: float, **request: Any) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -116,7 +125,7 @@ class Run:
                 notes[name]["error"] = f"wrong: error {error_:.1e} of {problem.TOLERANCE[case.dtype]:.0e} allowed"
         return ready, notes
 
-    def rounds(self, ready: dict[str, WorkerProcess], cold: bool) -> dict[str, list[float]]:
+    def rounds(self, ready: dict[str, Contender], cold: bool) -> dict[str, list[float]]:
         """Seconds a call, one value a round; everyone's first turn, which warms up, is not among them."""
         options = self.options
         seconds: dict[str, list[float]] = {name: [] for name in ready}
@@ -144,15 +153,40 @@ class Run:
     def slow(self, names: list[str]) -> set[str]:
         fastest = min((self.estimates[name] for name in names), default=0.0)
         limit = max(SLOW * fastest, 2 * self.options.budget)
-        return {name for name in names if self.estimates[name] > limit and name != "flashc"}
+        return {name for name in names if self.estimates[name] > limit and name not in ("flashc", LIMIT)}
+
+    def reader(self, case: Case) -> limits.MemoryReader | None:
+        """What reads as much memory as decoding has to, to take turns with the peers; None for other cases."""
+        if case.kind != "decode":
+            return None
+        options = self.options
+        try:
+            return limits.MemoryReader(case.key_bytes, options.threads, options.flush_bytes, options.cpu_time)
+        except WorkerError as error:
+            self.say(f"the limit of {case.name}: {error}")
+            return None
 
     def case(self, case: Case) -> dict[str, Any]:
         """Everything about one case, as JSON has it."""
         ready, notes = self.prepare(case)
-        for temperature in ("warm", "cold") if self.options.cold else ("warm",):
-            for name, seconds in self.rounds(ready, temperature == "cold").items():
-                values = rates(case.kind, case.work, seconds)
-                notes[name][temperature] = figure(values).as_json()
+        contenders: dict[str, Contender] = dict(ready)
+        read_limit: dict[str, Any] = {}
+        reader = self.reader(case)
+        if reader:
+            contenders[LIMIT] = reader
+            self.estimates[LIMIT] = self.options.budget
+        try:
+            for temperature in ("warm", "cold") if self.options.cold else ("warm",):
+                found = self.rounds(contenders, temperature == "cold")
+                if reader and found.pop(LIMIT, None):
+                    turns = reader.turns[temperature][1:]  # the first one warms up
+                    read_limit[temperature] = limits.paired(case.work, turns, reader.patterns, found)
+                for name, seconds in found.items():
+                    values = rates(case.kind, case.work, seconds)
+                    notes[name][temperature] = figure(values).as_json()
+        finally:
+            if reader:
+                reader.close()
         for name in ready:
             if "warm" not in notes[name]:
                 notes[name]["error"] = "ended while it was timed"
@@ -162,7 +196,8 @@ class Run:
                     worker.ask(30, op="drop")
                 except WorkerError as error:
                     self.say(f"{worker.name}: {error}")
-        return {"name": case.name, "kind": case.kind, "case": case.as_json(), "results": notes}
+        row = {"name": case.name, "kind": case.kind, "case": case.as_json(), "results": notes}
+        return row | ({"read_limit": read_limit} if read_limit else {})
 
     def idle_share(self) -> dict[str, float]:
         """CPU seconds that each peer used while others were timed, as a share of all turns."""
@@ -173,14 +208,23 @@ def conclude(row: dict[str, Any], limits_: dict[str, Any], threads: int) -> None
     """Adds to a case's row what follows from all of it: the limit, each share of it, the best peer and the ratio to it."""
     case = Case.from_json(row["case"])
     limit = limits.limit_of(case, limits_)
+    read_limit = row.get("read_limit", {})
+    if "warm" in read_limit:
+        limit = ("read_gbs", read_limit["warm"]["median"])
     if limit:
         row["limit"] = {"of": limit[0], "value": limit[1]}
     if asked := targets.share_asked(case, limit, threads):
         row["target"] = asked
     for temperature in ("warm", "cold"):
         medians = {name: note[temperature]["median"] for name, note in row["results"].items() if note.get(temperature)}
-        if limit:
-            for name, median in medians.items():
+        shares = read_limit.get(temperature, {}).get("shares", {})
+        for name, median in medians.items():
+            if name in shares:
+                row["results"][name][temperature] |= {
+                    "share": shares[name]["median"],
+                    "share_spread": shares[name]["spread"],
+                }
+            elif limit and case.kind == "dense":
                 row["results"][name][temperature]["share"] = median / limit[1]
         ours = medians.pop("flashc", None)
         if ours is None or not medians:

@@ -42,6 +42,9 @@ def cells(row: dict[str, Any], peers: list[str], yardstick: bool) -> list[str]:
     ours = row["results"].get("flashc")
     share = (ours or {}).get("warm", {}).get("share")
     of_limit = f"{share:.0%}" if share else "-"
+    if read := row.get("read_limit", {}).get("warm"):
+        spread = (ours or {}).get("warm", {}).get("share_spread", 0.0)
+        of_limit += f" ±{spread:.0%} of {number(read['median'])}"
     if row.get("target"):
         of_limit += f" ({row['target']:.0%})"
     found = [row["name"], f"{cell(ours, spread=True)} {UNITS[row['kind']]}", of_limit]
@@ -79,7 +82,7 @@ def about(report: dict[str, Any]) -> list[str]:
     clock = "CPU time over the threads (not wall time)" if report["cpu_time"] else "wall time"
     lines = [
         f"{machine['cpu']}, {machine['threads']} threads of {machine['cpus']} CPUs, {', '.join(machine['isa'])}",
-        "limits, measured before and after: "
+        "limits, measured before and after (memory of decoding: in its rounds): "
         + ", ".join(f"{name} {number(value)}" for name, value in limits.items() if isinstance(value, float)),
         f"{clock}, medians of {report['rounds']} alternating rounds (peers far slower: 3), ± the distance of the quartiles",
         "versions: " + ", ".join(f"{name} {version}" for name, version in sorted(versions(report).items())),

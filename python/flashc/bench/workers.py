@@ -54,51 +54,35 @@ def environment(threads: int, cpu_time: bool, apart: bool) -> dict[str, str]:
     return {**base, **changed}
 
 
-class WorkerProcess:
-    """A peer's process. Its stderr goes to a file, the end of which is told when it dies."""
+class Connection:
+    """A process that is written lines and answers each with a JSON object a line.
 
-    def __init__(
-        self, name: str, python: str, threads: int, flush_bytes: int, cpu_time: bool, start_timeout: float = 120
-    ) -> None:
-        self.name = name
-        self.cpu_seen: float | None = None  # of the worker's clock, at the end of its last turn
-        self.idle_cpu = 0.0  # seconds that it used while others had their turns
+    Its stderr goes to a file, the end of which is told when it dies.
+    """
+
+    def __init__(self, command: list[str], env: dict[str, str] | None = None) -> None:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
-        command = [python, "-c", LAUNCHER, str(HERE), name, str(threads), str(flush_bytes), str(int(cpu_time))]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             start_new_session=True,  # an interrupt is the driver's, which ends them
-            env=environment(threads, cpu_time, PEERS[name].apart),
+            env=env,
         )
         self.pending = b""
-        first = self.receive(start_timeout)
-        if "versions" not in first:
-            self.close()
-            raise WorkerError(first.get("error", "said nothing"))
-        self.versions: dict[str, str] = first["versions"]
 
-    def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
-        """One request and its answer; WorkerError where there is none in time, and the process is ended."""
+    def send(self, line: bytes) -> None:
         assert self.process.stdin
         try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.write(line)
             self.process.stdin.flush()
         except OSError as error:
             self.close()
             raise WorkerError(f"died: {self.last_words()}") from error
-        answer = self.receive(timeout)
-        if "cpu_from" in answer:
-            if self.cpu_seen is not None:
-                self.idle_cpu += max(0.0, answer["cpu_from"] - self.cpu_seen)
-            self.cpu_seen = answer["cpu_to"]
-        else:
-            self.cpu_seen = None
-        return answer
 
     def receive(self, timeout: float) -> dict[str, Any]:
+        """The next answer; WorkerError where there is none in time, and the process is ended."""
         assert self.process.stdout
         descriptor = self.process.stdout.fileno()
         end = time.monotonic() + timeout
@@ -126,6 +110,36 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class WorkerProcess(Connection):
+    """A peer's process."""
+
+    def __init__(
+        self, name: str, python: str, threads: int, flush_bytes: int, cpu_time: bool, start_timeout: float = 120
+    ) -> None:
+        self.name = name
+        self.cpu_seen: float | None = None  # of the worker's clock, at the end of its last turn
+        self.idle_cpu = 0.0  # seconds that it used while others had their turns
+        command = [python, "-c", LAUNCHER, str(HERE), name, str(threads), str(flush_bytes), str(int(cpu_time))]
+        super().__init__(command, environment(threads, cpu_time, PEERS[name].apart))
+        first = self.receive(start_timeout)
+        if "versions" not in first:
+            self.close()
+            raise WorkerError(first.get("error", "said nothing"))
+        self.versions: dict[str, str] = first["versions"]
+
+    def ask(self, timeout: float, **request: Any) -> dict[str, Any]:
+        """One request and its answer; WorkerError where there is none in time, and the process is ended."""
+        self.send(json.dumps(request).encode() + b"\n")
+        answer = self.receive(timeout)
+        if "cpu_from" in answer:
+            if self.cpu_seen is not None:
+                self.idle_cpu += max(0.0, answer["cpu_from"] - self.cpu_seen)
+            self.cpu_seen = answer["cpu_to"]
+        else:
+            self.cpu_seen = None
+        return answer
 
 
 def interpreter(name: str, peers_environment: Path) -> str:
