@@ -1,0 +1,167 @@
+//===- Block.h - the threads of a block, and what they wait for ----------------===//
+#ifndef FLASHC_EMULATOR_BLOCK_H
+#define FLASHC_EMULATOR_BLOCK_H
+
+#include "emulator/Chip.h"
+#include "emulator/Clocks.h"
+#include "emulator/Finding.h"
+#include "emulator/GlobalMemory.h"
+#include "emulator/SharedMemory.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace flashc::emulator {
+
+class Block;
+struct Call;
+
+/// Which address space an access names. A generic address is shared if it lies in the shared window, else global.
+enum class Space : uint8_t { Generic, Global, Shared };
+
+/// When asynchronous work completes: as late as the manual allows, or at random times within that.
+enum class AsyncOrder : uint8_t { Late, Random };
+
+/// State that a family of instructions keeps for a thread or a block, made at its first use:
+///   struct Pending { std::vector<Copy> copies; };   thread.state<Pending>().copies
+class StateSlots {
+public:
+  template <typename T> T &get() {
+    for (auto &[key, object] : slots)
+      if (key == &tag<T>)
+        return *static_cast<T *>(object.get());
+    slots.emplace_back(&tag<T>, std::shared_ptr<void>(new T(), [](void *p) { delete static_cast<T *>(p); }));
+    return *static_cast<T *>(slots.back().second.get());
+  }
+  void clear() { slots.clear(); }
+
+private:
+  template <typename T> static inline char tag = 0;
+  std::vector<std::pair<const void *, std::shared_ptr<void>>> slots;
+};
+
+/// One GPU thread. Its code runs on a fiber; instructions see it through Lane (Instruction.h).
+///
+/// A function that suspends (wait, yield, fail and all that calls them) may never return: the block then drops the
+/// fiber's stack without unwinding it. So hold nothing that owns memory in local variables across such a call.
+class Thread {
+public:
+  Block *block = nullptr;
+  unsigned index = 0;    ///< in the block
+  unsigned lane = 0;     ///< in its subgroup
+  unsigned subgroup = 0; ///< in the block
+  Clock clock;           ///< what it knows of the block's agents, itself included
+
+  /// Checked access to memory: the finding of an access that is not allowed ends the launch. Addresses are the
+  /// kernel's.
+  void load(uint64_t address, void *to, uint64_t bytes, Space space = Space::Generic);
+  void store(uint64_t address, const void *from, uint64_t bytes, Space space = Space::Generic);
+  template <typename T> T load(uint64_t address, Space space = Space::Generic) {
+    T value;
+    load(address, &value, sizeof(T), space);
+    return value;
+  }
+  template <typename T> void store(uint64_t address, T value, Space space = Space::Generic) {
+    store(address, &value, sizeof(T), space);
+  }
+  /// The check alone; what is returned may then be read or written directly.
+  char *checkedRead(uint64_t address, uint64_t bytes, Space space = Space::Generic);
+  char *checkedWrite(uint64_t address, uint64_t bytes, Space space = Space::Generic);
+
+  /// This thread as an observer of shared memory, through the generic or the async proxy.
+  Observer observer() const { return {index, clock[index], clock.generic()}; }
+  Observer asyncObserver() const { return {index, clock[index], clock.fenced()}; }
+
+  /// Gives `to` all that this thread knows and did: a release (bar.arrive, mbarrier.arrive). Later accesses of this
+  /// thread are not covered by it.
+  void release(Clock &to) {
+    to.join(clock);
+    ++clock[index];
+  }
+  /// Learns what `from` knows: an acquire (a wait that succeeded).
+  void acquire(const Clock &from) { clock.join(from); }
+
+  /// Suspends until ready(context) holds; asked again whenever every other thread waits too. `what` names the thing
+  /// waited for, with `detail` a number that tells such things apart, in the report of a deadlock.
+  void wait(bool (*ready)(void *context), void *context, const char *what, uint64_t detail = 0);
+  /// Lets all others run: for instructions that poll (mbarrier.test_wait, nanosleep).
+  void yield();
+
+  /// Ends the launch with a finding about what this thread is executing.
+  [[noreturn]] void fail(FindingKind kind, std::string detail, uint64_t address = 0);
+
+  /// A family's own state of this thread.
+  template <typename T> T &state() { return slots.get<T>(); }
+
+  StateSlots slots;
+
+  // --- the scheduler's own ---
+  enum class Status : uint8_t { Ready, AtRendezvous, Waiting, Spinning, Done };
+  Status status = Status::Ready;
+  const Call *current = nullptr; ///< the instruction under execution, for reports
+  char *frame = nullptr;         ///< its operands while it waits for other lanes
+  uint64_t mask = 0;             ///< the lanes that it waits for
+  bool (*ready)(void *) = nullptr;
+  void *readyContext = nullptr;
+  const char *waitingFor = nullptr;
+  uint64_t waitingDetail = 0;
+  void *context = nullptr; ///< of the suspended fiber
+  char *stack = nullptr;   ///< base of its stack
+};
+
+/// A block under execution on one worker of the host. Its members may be used by instructions; only the scheduler
+/// (Scheduler.cpp) changes the set of threads.
+class Block {
+public:
+  const Chip *chip = nullptr;
+  const char *kernel = "";
+  int64_t index = 0;     ///< of the block, linear
+  int64_t numBlocks = 1; ///< of the grid
+  std::vector<Thread> threads;
+  SharedMemory *shared = nullptr;
+  GlobalMemory *global = nullptr;
+  uint64_t dynamicSharedOffset = 0; ///< where dynamic shared memory begins in the window
+  AsyncOrder asyncOrder = AsyncOrder::Late;
+  std::minstd_rand random; ///< seeded by the launch and the block: runs repeat
+
+  unsigned numThreads() const { return static_cast<unsigned>(threads.size()); }
+  /// Agents of the clocks: the threads, then the unit that copies asynchronously.
+  unsigned numAgents() const { return numThreads() + 1; }
+  unsigned asyncAgent() const { return numThreads(); }
+
+  /// All that any of `members` did is ordered before all that any of them does next: a barrier has completed.
+  void synchronise(Thread *const *members, unsigned count);
+
+  /// Queues work of an asynchronous unit (a TMA copy, say). It is done when every thread waits, oldest first, or at any
+  /// time from now on in random order. Work runs on a fiber of its own and may fail(); it must not wait.
+  void defer(std::function<void()> work) { deferred.push_back(std::move(work)); }
+
+  /// Ends the launch; for findings of asynchronous units. `thread` is the one that started the work.
+  [[noreturn]] void fail(FindingKind kind, int64_t thread, std::string instruction, std::string detail,
+                         uint64_t address = 0);
+  /// Ends the launch where `problem` is not null.
+  void check(const AccessProblem *problem, Thread &by, uint64_t address, uint64_t bytes, bool write);
+
+  /// A family's own state of this block.
+  template <typename T> T &state() { return slots.get<T>(); }
+
+  StateSlots slots;
+
+  // --- the scheduler's own ---
+  std::deque<std::function<void()>> deferred;
+  std::deque<Thread *> ready;
+  Finding *finding = nullptr; ///< where the launch keeps its first finding
+  bool failed = false;
+  void *schedulerContext = nullptr;
+  Thread *running = nullptr;
+};
+
+} // namespace flashc::emulator
+
+#endif // FLASHC_EMULATOR_BLOCK_H

@@ -1,0 +1,55 @@
+//===- GlobalMemory.h - what a launch may touch --------------------------------===//
+#ifndef FLASHC_EMULATOR_GLOBALMEMORY_H
+#define FLASHC_EMULATOR_GLOBALMEMORY_H
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace flashc::emulator {
+
+/// A range of host memory that a kernel may access.
+struct MemoryRegion {
+  uint64_t begin = 0;
+  uint64_t bytes = 0;
+  bool writable = true;
+  std::string name; ///< for reports: "q", "workspace"
+};
+
+/// The global memory of one launch.
+class GlobalMemory {
+public:
+  GlobalMemory() = default;
+  /// With `permissive`, what lies in no region is allowed too.
+  GlobalMemory(std::vector<MemoryRegion> regions, bool permissive)
+      : regions(std::move(regions)), permissive(permissive) {}
+
+  /// The number of the region that holds all of an access, or -1. `hint` is tried first.
+  int find(uint64_t address, uint64_t bytes, unsigned hint = 0) const {
+    if (hint < regions.size() && holds(regions[hint], address, bytes))
+      return static_cast<int>(hint);
+    for (unsigned i = 0, end = static_cast<unsigned>(regions.size()); i != end; ++i)
+      if (holds(regions[i], address, bytes))
+        return static_cast<int>(i);
+    return -1;
+  }
+  const MemoryRegion &operator[](unsigned i) const { return regions[i]; }
+  bool isPermissive() const { return permissive; }
+  void add(MemoryRegion region) { regions.push_back(std::move(region)); }
+
+  /// "8 bytes past the end of k (4096 bytes at 0x...)", for a report about an address that no region holds.
+  std::string describe(uint64_t address, uint64_t bytes) const;
+
+private:
+  static bool holds(const MemoryRegion &region, uint64_t address, uint64_t bytes) {
+    const uint64_t offset = address - region.begin;
+    return offset <= region.bytes && bytes <= region.bytes - offset;
+  }
+  std::vector<MemoryRegion> regions;
+  bool permissive = false;
+};
+
+} // namespace flashc::emulator
+
+#endif // FLASHC_EMULATOR_GLOBALMEMORY_H
