@@ -292,7 +292,7 @@ SmallVector<CpuVariant> selectVariants(ModuleOp module, const Target &target, co
     if (variant.onlyForPairs && !pairs)
       continue;
     if (pairs && target.isHost() && options.lowPrecision == LowPrecision::Auto && variant.capabilities.bf16Dot) {
-      DeviceFacts facts = deviceFacts(*devices().front());
+      DeviceFacts facts = deviceFacts(cpuDevice());
       variant.capabilities.bf16Dot = fact(facts, "bf16-dot-gflops") > fact(facts, "f32-fma-gflops");
     }
     variant.capabilities.bf16Dot &= options.lowPrecision != LowPrecision::Widen;

@@ -40,13 +40,13 @@ bool isOrdinary(const ProblemSizes &sizes) {
 
 /// The device that runs a kernel of this target, described once: asking the system takes longer than a small call.
 const DeviceInfo &hostInfo() {
-  static const DeviceInfo *info = new DeviceInfo(devices().front()->describe());
+  static const DeviceInfo *info = new DeviceInfo(cpuDevice().describe());
   return *info;
 }
 
 Device &deviceOf(const std::string &target) {
   Result<Device *> device = deviceForTarget(target);
-  return device ? **device : *devices().front();
+  return device ? **device : cpuDevice();
 }
 } // namespace
 
@@ -312,7 +312,7 @@ void bindTuning(py::module_ &module) {
   });
   module.def("device_facts", [] {
     const py::gil_scoped_release release;
-    DeviceFacts facts = deviceFacts(*devices().front());
+    DeviceFacts facts = deviceFacts(cpuDevice());
     return facts;
   });
   module.def("device_identity", [] { return hostInfo().identity; });
@@ -321,7 +321,7 @@ void bindTuning(py::module_ &module) {
   module.def("tuning_on_first_use", [] { return tuneOnFirstUse.load(); });
   module.def("serve_tuning", [](int socket) {
     const py::gil_scoped_release release;
-    return serveTuning(*devices().front(), [](const Artifact &artifact) { return loadArtifact(artifact); }, socket);
+    return serveTuning(cpuDevice(), [](const Artifact &artifact) { return loadArtifact(artifact); }, socket);
   });
 }
 

@@ -3,8 +3,10 @@
 #include "runtime/CallWork.h"
 #include "runtime/Error.h"
 #include "runtime/FloatMode.h"
+#include "runtime/devices/Device.h"
 
 #include <cstdlib>
+#include <cstring>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -84,9 +86,24 @@ private:
   const bool nested;
 };
 
+/// A kernel whose target is another device than the CPU: on the default stream of the device that suits it best.
+flashc_status runOnDevice(const flashc_kernel &kernel, const flashc_args &args) {
+  Result<Device *> device = deviceForTarget(kernel.info->target);
+  if (!device)
+    return setLastError(device.error().status, "%.63s: %s", kernel.info->name, device.error().message.c_str());
+  if (std::optional<Error> error = (*device)->launch(kernel, args))
+    return setLastError(*error);
+  return FLASHC_OK;
+}
+
+bool isForCpu(const flashc_kernel_info &info) {
+  return std::strncmp(info.target, "cpu", 3) == 0 && (info.target[3] == ':' || info.target[3] == '\0');
+}
 } // namespace
 
 flashc_status flashc_kernel_run_unchecked(const flashc_kernel *kernel, const flashc_args *given) {
+  if (!isForCpu(*kernel->info))
+    return runOnDevice(*kernel, *given);
   flashc_args chosen = *given;
   // Waking a worker would take longer than a small call does. Results do not depend on who runs the tasks.
   if (estimateWork(*kernel->info, chosen) < smallCallWork)

@@ -105,7 +105,8 @@ std::optional<Error> KernelProblem::build(const flashc_kernel_info &info, const 
     auto address = reinterpret_cast<uintptr_t>(memory.back().data());
     tensor.data = memory.back().data() + (64 - address % 64) % 64;
     names.emplace_back(operand.name);
-    if (!(operand.flags & FLASHC_OPERAND_OUTPUT))
+    outputs.push_back((operand.flags & FLASHC_OPERAND_OUTPUT) != 0);
+    if (!outputs.back())
       filler.fill(names.back(), tensor, count);
     tensors.push_back(tensor);
   }

@@ -36,6 +36,8 @@ public:
   const AttentionProblem &getReference() const { return reference; }
   /// The tensor called `name`, or null.
   const flashc_tensor *find(const std::string &name) const;
+  /// Whether the tensor at `index` is written by the kernel.
+  bool isOutput(size_t index) const { return outputs[index]; }
   /// Whether the kernel computes what the reference can: a score function is known to the compiler alone.
   bool isVerifiable() const { return verifiable; }
   /// Floating-point operations of the two products, masks not counted.
@@ -50,6 +52,7 @@ private:
   std::deque<std::vector<char>> memory;
   std::vector<flashc_tensor> tensors;
   std::vector<std::string> names;
+  std::vector<bool> outputs;
   flashc_args args{};
   AttentionProblem reference;
   bool verifiable = true;

@@ -203,7 +203,11 @@ const char *flashc_pack_metadata(const flashc_pack *pack) { return pack ? pack->
 flashc_status flashc_pack_run(const flashc_pack *pack, const flashc_args *args) {
   if (!pack)
     return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_run: expected a pack, got null");
-  return flashc_kernel_run(flashc_pack_kernel(pack), args);
+  if (!args)
+    return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_run: expected arguments, got null");
+  if (std::optional<Error> error = pack->pack.device->launch(*pack->pack.kernel, *args))
+    return setLastError(*error);
+  return FLASHC_OK;
 }
 
 void flashc_pack_unload(flashc_pack *pack) { delete pack; }

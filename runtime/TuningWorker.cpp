@@ -2,6 +2,7 @@
 
 #include "runtime/TuningWorker.h"
 #include "runtime/KernelCheck.h"
+#include "runtime/PlacedProblem.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -76,6 +77,7 @@ Received receive(int socket, std::string &bytes, size_t size, Clock::time_point 
 /// A problem with what its results have to be.
 struct CheckedProblem {
   std::unique_ptr<KernelProblem> problem;
+  std::unique_ptr<PlacedProblem> placed;
   std::optional<KernelCheck> check; ///< nothing where only the compiler knows
 };
 
@@ -104,7 +106,7 @@ public:
     options.warmups = 1;
     options.repeats = 3;
     options.minSeconds = slice;
-    Result<Timing> timing = device.time(*kernel->second, problems.back().problem->getArgs(), options);
+    Result<Timing> timing = device.time(*kernel->second, problems.back().placed->getArgs(), options);
     if (!timing)
       return describe(timing.error());
     return {{"median", timing->median}, {"best", timing->best}, {"runs", timing->runs}};
@@ -138,7 +140,7 @@ private:
       if (std::optional<Error> error = makeProblems((*kernel)->info(), artifact->metadata, rows))
         return error;
     for (const CheckedProblem &checked : problems) {
-      if (std::optional<Error> error = device.launch(**kernel, checked.problem->getArgs()))
+      if (std::optional<Error> error = checked.placed->run(**kernel))
         return error;
       if (!checked.check)
         continue;
@@ -156,7 +158,10 @@ private:
       Result<std::unique_ptr<KernelProblem>> problem = KernelProblem::create(info, metadata, sizes, seed);
       if (!problem)
         return problem.error();
-      CheckedProblem checked{std::move(*problem), std::nullopt};
+      Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(device, **problem);
+      if (!placed)
+        return placed.error();
+      CheckedProblem checked{std::move(*problem), std::move(*placed), std::nullopt};
       if (checked.problem->isVerifiable()) {
         // Some tens of milliseconds of plain loops.
         const int64_t perRow = std::max<int64_t>(1, sizes.keys * 256);

@@ -14,8 +14,8 @@ public:
   DeviceFacts measure() override;
   std::unique_ptr<CostModel> costModel(const DeviceFacts &facts) const override;
   Result<std::unique_ptr<LoadedKernel>> load(const Artifact &artifact) override;
-  std::optional<Error> launch(const LoadedKernel &kernel, const flashc_args &args, void *stream) override;
-  Result<Timing> time(const LoadedKernel &kernel, const flashc_args &args, const TimeOptions &options) override;
+  std::optional<Error> launch(const flashc_kernel &kernel, const flashc_args &args, void *stream) override;
+  Result<Timing> time(const flashc_kernel &kernel, const flashc_args &args, const TimeOptions &options) override;
 };
 
 } // namespace flashc

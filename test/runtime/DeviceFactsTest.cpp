@@ -25,8 +25,8 @@ public:
   }
   std::unique_ptr<CostModel> costModel(const DeviceFacts &) const override { return nullptr; }
   Result<std::unique_ptr<LoadedKernel>> load(const Artifact &) override { return Error{FLASHC_ERROR_TARGET, "fake"}; }
-  std::optional<Error> launch(const LoadedKernel &, const flashc_args &, void *) override { return std::nullopt; }
-  Result<Timing> time(const LoadedKernel &, const flashc_args &, const TimeOptions &) override { return Timing(); }
+  std::optional<Error> launch(const flashc_kernel &, const flashc_args &, void *) override { return std::nullopt; }
+  Result<Timing> time(const flashc_kernel &, const flashc_args &, const TimeOptions &) override { return Timing(); }
 
   std::string identity = "fake, 1 unit";
   std::atomic<int> measured{0};
@@ -34,7 +34,7 @@ public:
 
 // Orders that hold on every machine, with room for noise; no absolute speeds.
 TEST(DeviceFacts, OfTheCpuAreSane) {
-  Device &cpu = *devices().front();
+  Device &cpu = cpuDevice();
   const DeviceFacts facts = cpu.measure();
   for (const auto &[name, value] : facts) {
     EXPECT_TRUE(std::isfinite(value)) << name;
@@ -50,7 +50,7 @@ TEST(DeviceFacts, OfTheCpuAreSane) {
 }
 
 TEST(DeviceFacts, NamesWhatTheInstructionSetHas) {
-  Device &cpu = *devices().front();
+  Device &cpu = cpuDevice();
   const std::string features = " " + cpu.describe().features + " ";
   const DeviceFacts facts = cpu.measure();
   EXPECT_EQ(facts.count("amx-bf16-gflops"), features.find(" amx-bf16 ") != std::string::npos);

@@ -42,12 +42,12 @@ TEST(TuningKeys, SayNothingElse) {
         R"json("tiles": {"rows": 1, "keys": 2})json", R"json("target": "cpu:znver5,-avx2")json"})
     EXPECT_EQ(keyOf(with(plain, member)), keyOf(plain)) << member;
   // The number of threads is a matter of the call, and the device's identity holds how many CPUs there are.
-  const DeviceInfo device = devices().front()->describe();
+  const DeviceInfo device = cpuDevice().describe();
   const TuningKey key = tuningKey(device, *TunedKernel::parse(plain), {1, 8, 8, 1024, 1024}, "build");
   ::setenv("FLASHC_NUM_THREADS", "1", 1);
   ASSERT_EQ(flashc_set_num_threads(1), FLASHC_OK);
   const TuningKey other =
-      tuningKey(devices().front()->describe(), *TunedKernel::parse(plain), {1, 8, 8, 1000, 700}, "build");
+      tuningKey(cpuDevice().describe(), *TunedKernel::parse(plain), {1, 8, 8, 1000, 700}, "build");
   ::unsetenv("FLASHC_NUM_THREADS");
   ASSERT_EQ(flashc_set_num_threads(0), FLASHC_OK);
   EXPECT_FALSE(key < other || other < key) << key.shape << " and " << other.shape;
@@ -187,7 +187,7 @@ TEST(Pretuned, GoesByWhatADeviceCanDo) {
 TEST(Pretuned, ComesAfterTheUsersOwn) {
   TestFolder folder;
   TuningStore store(folder.path);
-  DeviceInfo info = devices().front()->describe();
+  DeviceInfo info = cpuDevice().describe();
   ASSERT_TRUE(store.record(someKey, {{6, 64, 0}, 1}));
   EXPECT_EQ(findTiles(store, info, someKey)->source, "store");
 }

@@ -43,20 +43,31 @@ const flashc_operand_info operands[] = {
     operand("v", FLASHC_SIZE_KV_HEADS, FLASHC_SIZE_KEYS, 0),
     operand("out", FLASHC_SIZE_Q_HEADS, FLASHC_SIZE_QUERIES, FLASHC_OPERAND_OUTPUT)};
 
+class ScriptedKernel;
+
+/// The device finds the kernel by the info that its functions come with.
+struct ScriptedInfo : flashc_kernel_info {
+  const ScriptedKernel *kernel = nullptr;
+};
+
 class ScriptedKernel final : public LoadedKernel {
 public:
   explicit ScriptedKernel(const Script &script) : script(script) {
+    described.kernel = this;
     described.abi_version = FLASHC_ABI_VERSION;
-    described.struct_size = sizeof(described);
+    described.struct_size = sizeof(flashc_kernel_info);
     described.num_operands = 4;
     described.operands = operands;
     kernel.info = &described;
+  }
+  static const ScriptedKernel &of(const flashc_kernel &functions) {
+    return *static_cast<const ScriptedInfo *>(functions.info)->kernel;
   }
   Script script;
   mutable int timed = 0;
 
 private:
-  flashc_kernel_info described{};
+  ScriptedInfo described{};
 };
 
 /// Runs the reference as its kernel, or does what the script says.
@@ -77,8 +88,8 @@ public:
       return Error{FLASHC_ERROR_FORMAT, "damaged"};
     return std::unique_ptr<LoadedKernel>(new ScriptedKernel(script));
   }
-  std::optional<Error> launch(const LoadedKernel &kernel, const flashc_args &args, void *) override {
-    const Script &script = static_cast<const ScriptedKernel &>(kernel).script;
+  std::optional<Error> launch(const flashc_kernel &kernel, const flashc_args &args, void *) override {
+    const Script &script = ScriptedKernel::of(kernel).script;
     if (script.trouble == "crash")
       ::raise(SIGSEGV);
     if (script.trouble == "exit")
@@ -104,8 +115,8 @@ public:
       out[0] = std::nanf("");
     return std::nullopt;
   }
-  Result<Timing> time(const LoadedKernel &loaded, const flashc_args &, const TimeOptions &) override {
-    const auto &kernel = static_cast<const ScriptedKernel &>(loaded);
+  Result<Timing> time(const flashc_kernel &loaded, const flashc_args &, const TimeOptions &) override {
+    const auto &kernel = ScriptedKernel::of(loaded);
     if (kernel.script.trouble == "late-crash" && kernel.timed > 2)
       ::raise(SIGABRT);
     if (kernel.script.trouble == "late-hang" && kernel.timed > 1)

@@ -1,6 +1,6 @@
 #include "Commands.h"
 
-#include "runtime/KernelProblem.h"
+#include "runtime/PlacedProblem.h"
 
 #include <cstdio>
 
@@ -11,9 +11,12 @@ std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments) {
       KernelProblem::create(pack.kernel->info(), pack.metadata, arguments.sizes, arguments.seed);
   if (!problem)
     return problem.error();
+  Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(*pack.device, **problem);
+  if (!placed)
+    return placed.error();
   TimeOptions options;
   options.minSeconds = arguments.seconds;
-  Result<Timing> timing = pack.device->time(*pack.kernel, (*problem)->getArgs(), options);
+  Result<Timing> timing = pack.device->time(*pack.kernel, (*placed)->getArgs(), options);
   if (!timing)
     return timing.error();
   std::printf("%s, %d threads, %s: median %.3f ms, best %.3f ms of %d runs, caches warm",

@@ -241,7 +241,7 @@ std::optional<Error> moveTuned(const Arguments &arguments) {
 }
 
 int runWorker(int socket) {
-  Device &device = *devices().front();
+  Device &device = cpuDevice();
   return serveTuning(
       device,
       [](const Artifact &artifact) -> Result<std::unique_ptr<LoadedKernel>> {

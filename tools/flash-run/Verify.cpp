@@ -2,6 +2,7 @@
 #include "Commands.h"
 
 #include "runtime/KernelCheck.h"
+#include "runtime/PlacedProblem.h"
 
 #include <cstdio>
 
@@ -23,7 +24,10 @@ Result<bool> verify(const LoadedPack &pack, const Arguments &arguments) {
         KernelProblem::create(pack.kernel->info(), pack.metadata, sizes, arguments.seed);
     if (!problem)
       return problem.error();
-    if (std::optional<Error> error = pack.device->launch(*pack.kernel, (*problem)->getArgs()))
+    Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(*pack.device, **problem);
+    if (!placed)
+      return Error{placed.error().status, sizes.describe() + ": " + placed.error().message};
+    if (std::optional<Error> error = (*placed)->run(*pack.kernel))
       return Error{error->status, sizes.describe() + ": " + error->message};
     Result<KernelCheck> check = KernelCheck::create(**problem);
     if (!check)

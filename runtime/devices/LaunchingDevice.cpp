@@ -1,0 +1,196 @@
+//===- LaunchingDevice.cpp - a device that a kernel's host side launches on ---===//
+
+#include "runtime/devices/LaunchingDevice.h"
+#include "runtime/devices/HostKernel.h"
+
+#include <cstdio>
+
+using namespace flashc;
+
+/// One call of a kernel: what its host's `user` points to.
+struct LaunchingDevice::Call {
+  LaunchingDevice &device;
+  const flashc_kernel_info *info;
+  std::optional<Error> error; ///< the first one, with more words than a status has
+};
+
+namespace {
+std::string text(uint64_t value) { return std::to_string(value); }
+
+/// A kernel's tasks on the host: GPU kernels have none, and a loop over few sizes may as well run here.
+void runTasks(void *, int64_t count, flashc_task task, void *context) {
+  for (int64_t i = 0; i < count; ++i)
+    task(context, i, 0);
+}
+
+/// The services of a host, without a device behind them: enough for NAME_workspace_size.
+flashc_host makeHost(int32_t blocks, void *user) {
+  return {FLASHC_ABI_VERSION, blocks, user, runTasks, nullptr, nullptr};
+}
+
+/// What cuTensorMapEncodeTiled asks for, said in words.
+std::optional<Error> checkTensorMap(const void *map, const flashc_tensor_map &what) {
+  auto wrong = [](const std::string &expected, const std::string &actual) {
+    return Error{FLASHC_ERROR_INVALID, "tensor map: expected " + expected + ", got " + actual};
+  };
+  auto address = [](const void *pointer) {
+    char digits[32];
+    std::snprintf(digits, sizeof(digits), "%p", pointer);
+    return std::string(digits);
+  };
+  if (reinterpret_cast<uintptr_t>(map) % 64)
+    return wrong("a place aligned to 64 bytes", address(map));
+  if (what.rank < 1 || what.rank > 5)
+    return wrong("a rank from 1 to 5", text(what.rank));
+  if (!flashc_dtype_size(what.dtype))
+    return wrong("an element type", text(static_cast<uint32_t>(what.dtype)));
+  if (!what.address || reinterpret_cast<uintptr_t>(what.address) % 16)
+    return wrong("data aligned to 16 bytes", "address " + address(what.address));
+  for (uint32_t d = 0; d < what.rank; ++d) {
+    if (what.size[d] < 1 || what.size[d] > (uint64_t(1) << 32))
+      return wrong("size " + text(d) + " from 1 to 2^32", text(what.size[d]));
+    if (d && (what.stride_bytes[d - 1] % 16 || what.stride_bytes[d - 1] >= (uint64_t(1) << 40)))
+      return wrong("stride " + text(d) + " to be a multiple of 16 bytes below 2^40",
+                   text(what.stride_bytes[d - 1]) + " bytes");
+    if (what.box[d] < 1 || what.box[d] > 256)
+      return wrong("box size " + text(d) + " from 1 to 256", text(what.box[d]));
+  }
+  const uint64_t inner = what.box[0] * static_cast<uint64_t>(flashc_dtype_size(what.dtype));
+  if (inner % 16)
+    return wrong("a box whose rows are a multiple of 16 bytes", text(inner) + " bytes");
+  if (what.swizzle && inner > what.swizzle)
+    return wrong("a box whose rows are at most the swizzle's " + text(what.swizzle) + " bytes", text(inner) + " bytes");
+  return std::nullopt;
+}
+} // namespace
+
+Result<std::unique_ptr<LoadedKernel>> LaunchingDevice::load(const Artifact &artifact) {
+  if (Result<int> suits = suitability(artifact.target); !suits)
+    return Error{suits.error().status, artifact.name + ": " + suits.error().message};
+  return loadHostKernel(artifact);
+}
+
+std::optional<Error> LaunchingDevice::checkFunction(const flashc_device_function &function) const {
+  if (function.abi_version > FLASHC_ABI_VERSION || function.struct_size < sizeof(flashc_device_function))
+    return Error{FLASHC_ERROR_ABI, "expected a device function of ABI version at most " + text(FLASHC_ABI_VERSION) +
+                                       " and " + text(sizeof(flashc_device_function)) + " bytes, got version " +
+                                       text(function.abi_version) + " and " + text(function.struct_size) + " bytes"};
+  if (!function.name || !function.target || !function.format || !function.image || !function.image_bytes)
+    return Error{FLASHC_ERROR_FORMAT, "expected a device function with a name, a target, a format and an image"};
+  if (Result<int> suits = suitability(function.target); !suits)
+    return Error{suits.error().status, std::string(function.name) + ": " + suits.error().message};
+  const DeviceInfo info = describe();
+  if (info.sharedBytes && function.shared_bytes > info.sharedBytes)
+    return Error{FLASHC_ERROR_DEVICE, std::string(function.name) + ": expected at most the " + text(info.sharedBytes) +
+                                          " bytes of shared memory that a block of " + info.name + " (" +
+                                          info.architecture + ") may have, got " + text(function.shared_bytes)};
+  return std::nullopt;
+}
+
+std::optional<Error> LaunchingDevice::encode(void *, const flashc_tensor_map &) {
+  const DeviceInfo info = describe();
+  return Error{FLASHC_ERROR_TARGET, info.name + " (" + info.architecture + "): expected a device with tensor maps"};
+}
+
+flashc_status LaunchingDevice::launchService(void *user, const flashc_device_function *function, int64_t blocks,
+                                             void *const *params, void *stream) {
+  auto *call = static_cast<Call *>(user);
+  if (blocks < 1)
+    return FLASHC_OK;
+  std::optional<Error> error = function ? call->device.checkFunction(*function)
+                                        : Error{FLASHC_ERROR_NULL, "expected a device function, got null"};
+  if (!error)
+    error = call->device.start(*function, call->info, blocks, params, stream);
+  if (!error)
+    return FLASHC_OK;
+  const flashc_status status = error->status;
+  call->error = std::move(error);
+  return status;
+}
+
+flashc_status LaunchingDevice::encodeService(void *user, void *map, const flashc_tensor_map *what) {
+  auto *call = static_cast<Call *>(user);
+  std::optional<Error> error = checkTensorMap(map, *what);
+  if (!error)
+    error = call->device.encode(map, *what);
+  if (!error)
+    return FLASHC_OK;
+  const flashc_status status = error->status;
+  call->error = std::move(error);
+  return status;
+}
+
+std::optional<Error> LaunchingDevice::checkPlaces(const flashc_kernel_info &info, const flashc_args &args) const {
+  if (usesHostMemory())
+    return std::nullopt;
+  for (uint32_t i = 0; i < args.num_tensors; ++i) {
+    const flashc_tensor &tensor = args.tensors[i];
+    bool empty = false;
+    for (int32_t d = 0; d < tensor.rank; ++d)
+      empty |= tensor.size[d] == 0;
+    const MemoryPlace place = empty ? MemoryPlace::Unknown : placeOf(tensor.data);
+    if (place != MemoryPlace::Host && place != MemoryPlace::Other)
+      continue;
+    return Error{FLASHC_ERROR_DEVICE, std::string(info.name) + ": operand " + text(i) + " \"" + info.operands[i].name +
+                                          "\": expected memory of " + describe().name + ", got a pointer to " +
+                                          (place == MemoryPlace::Host ? "the host's memory" : "another device's")};
+  }
+  return std::nullopt;
+}
+
+size_t LaunchingDevice::workspaceBytes(const flashc_kernel &kernel, const flashc_args &args) const {
+  const flashc_host host = makeHost(concurrentBlocks(), nullptr);
+  flashc_args own = args;
+  own.host = &host;
+  return kernel.workspace_size(&own);
+}
+
+std::optional<Error> LaunchingDevice::launchWith(const flashc_kernel &kernel, const flashc_args &args, void *stream,
+                                                 void *workspace, size_t bytes) {
+  Call call{*this, kernel.info, std::nullopt};
+  flashc_host host = makeHost(concurrentBlocks(), &call);
+  host.launch = launchService;
+  host.encode_tensor_map = encodeService;
+  flashc_args own = args;
+  own.host = &host;
+  const flashc_status status = kernel.run(&own, stream, workspace, bytes);
+  if (status == FLASHC_OK)
+    return std::nullopt;
+  const std::string name(kernel.info->name);
+  if (call.error)
+    return Error{call.error->status, name + ": " + call.error->message};
+  return Error{status, name + ": the kernel refused the call: " + flashc_status_string(status)};
+}
+
+std::optional<Error> LaunchingDevice::launch(const flashc_kernel &kernel, const flashc_args &args, void *stream) {
+  flashc_args own = args;
+  own.host = nullptr;
+  if (flashc_status status = flashc_check_args(kernel.info, &own, nullptr, 0))
+    return Error{status, flashc_last_error()};
+  if (std::optional<Error> error = checkPlaces(*kernel.info, args))
+    return error;
+  const size_t bytes = workspaceBytes(kernel, args);
+  if (!bytes)
+    return launchWith(kernel, args, stream, nullptr, 0);
+  Result<void *> workspace = takeWorkspace(bytes, stream);
+  if (!workspace)
+    return Error{workspace.error().status,
+                 std::string(kernel.info->name) + ": workspace: " + workspace.error().message};
+  std::optional<Error> error = launchWith(kernel, args, stream, *workspace, bytes);
+  std::optional<Error> returned = returnWorkspace(*workspace, bytes, stream);
+  return error ? error : returned;
+}
+
+Result<void *> LaunchingDevice::takeWorkspace(size_t bytes, void *) { return allocate(bytes); }
+
+std::optional<Error> LaunchingDevice::returnWorkspace(void *workspace, size_t, void *) { return free(workspace); }
+
+Result<Timing> LaunchingDevice::time(const flashc_kernel &kernel, const flashc_args &args, const TimeOptions &options) {
+  return timeRuns(
+      [&]() -> std::optional<Error> {
+        if (std::optional<Error> error = launch(kernel, args, nullptr))
+          return error;
+        return synchronize(nullptr);
+      },
+      options);
+}

@@ -1,0 +1,126 @@
+//===- Registry.cpp - the devices of this machine -----------------------------===//
+
+#include "runtime/devices/Cpu.h"
+#include "runtime/devices/Device.h"
+
+#include <algorithm>
+#include <mutex>
+
+using namespace flashc;
+
+namespace {
+/// Never destroyed: kernels may run while the process ends.
+class Registry {
+public:
+  static Registry &get() {
+    static auto *registry = new Registry();
+    return *registry;
+  }
+
+  CpuDevice cpu;
+
+  std::vector<Device *> all() {
+    findDrivers();
+    const std::lock_guard<std::mutex> lock(mutex);
+    std::vector<Device *> list{&cpu};
+    list.insert(list.end(), gpus.begin(), gpus.end());
+    list.insert(list.end(), registered.begin(), registered.end());
+    return list;
+  }
+
+  /// The devices that anybody has asked for yet: what may hold something of a kernel.
+  std::vector<Device *> known() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    std::vector<Device *> list = gpus;
+    list.insert(list.end(), registered.begin(), registered.end());
+    return list;
+  }
+
+  std::vector<AbsentDevice> missing() {
+    findDrivers();
+    const std::lock_guard<std::mutex> lock(mutex);
+    return absent;
+  }
+
+  Device &add(std::unique_ptr<Device> device) {
+    Device *added = device.release();
+    const std::string name = added->describe().name;
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (Device *&other : registered)
+      if (other->describe().name == name) {
+        other = added; // the replaced one may be in use and stays alive
+        return *added;
+      }
+    registered.push_back(added);
+    return *added;
+  }
+
+private:
+  /// Once, at the first question that is not about the CPU: a driver takes tenths of a second to start.
+  void findDrivers() {
+    std::call_once(searched, [this] {
+      const std::lock_guard<std::mutex> lock(mutex);
+      (void)this;
+    });
+  }
+
+  std::once_flag searched;
+  std::mutex mutex;
+  std::vector<Device *> gpus, registered;
+  std::vector<AbsentDevice> absent;
+};
+} // namespace
+
+Device &flashc::cpuDevice() { return Registry::get().cpu; }
+
+std::vector<Device *> flashc::devices() { return Registry::get().all(); }
+
+std::vector<AbsentDevice> flashc::absentDevices() { return Registry::get().missing(); }
+
+Device &flashc::registerDevice(std::unique_ptr<Device> device) { return Registry::get().add(std::move(device)); }
+
+void flashc::forgetKernel(const flashc_kernel_info *info) {
+  for (Device *device : Registry::get().known())
+    device->forget(info);
+}
+
+Result<Device *> flashc::deviceForTarget(std::string_view target) {
+  if (target.substr(0, target.find(':')) == "cpu")
+    return &cpuDevice();
+  Device *best = nullptr;
+  int suits = 0;
+  std::string known, reasons;
+  for (Device *device : devices()) {
+    const DeviceInfo info = device->describe();
+    Result<int> suitability = device->suitability(target);
+    if (suitability && (!best || *suitability > suits)) {
+      best = device;
+      suits = *suitability;
+    }
+    known += (known.empty() ? "" : ", ") + info.name;
+    // Why a device of another kind does not do needs no words.
+    if (!suitability && target.substr(0, target.find(':')) == info.family)
+      reasons += "; " + info.name + ": " + suitability.error().message;
+  }
+  if (best)
+    return best;
+  for (const AbsentDevice &absent : absentDevices())
+    reasons += "; no " + absent.name + " device: " + absent.reason;
+  return Error{FLASHC_ERROR_TARGET, "expected a target of a device of this machine (" + known + "), got \"" +
+                                        std::string(target) + "\"" + reasons};
+}
+
+Result<Device *> flashc::deviceNamed(std::string_view name) {
+  std::string known;
+  for (Device *device : devices()) {
+    const std::string own = device->describe().name;
+    if (own == name)
+      return device;
+    known += (known.empty() ? "" : ", ") + own;
+  }
+  std::string reasons;
+  for (const AbsentDevice &absent : absentDevices())
+    reasons += "; no " + absent.name + " device: " + absent.reason;
+  return Error{FLASHC_ERROR_TARGET,
+               "expected a device of this machine (" + known + "), got \"" + std::string(name) + "\"" + reasons};
+}
