@@ -16,11 +16,17 @@ void addAsyncCopies(InstructionSet &set);
 void addMath(InstructionSet &set);
 void addIntegerMath(InstructionSet &set);
 void addPtxMoves(InstructionSet &set);
+void addMbarriers(InstructionSet &set);
+void addTensorCopies(InstructionSet &set);
+void addWgmma(InstructionSet &set);
+void addHopperControl(InstructionSet &set);
 
 // AMD
 void addAmdThreadIds(InstructionSet &set);
 void addAmdBarriers(InstructionSet &set);
 void addAmdMath(InstructionSet &set);
+void addAmdMatrix(InstructionSet &set);
+void addAmdLanes(InstructionSet &set);
 
 } // namespace flashc::emulator
 

@@ -1,0 +1,61 @@
+/// Micro-tests of single GPU instructions, as data: IR, what goes in, what must come out.
+///
+/// Expected values come from the vendors' manuals, whose tables are transcribed as formulas where a test is made, and
+/// from plain loops; neither the compiler's layouts nor the emulator's code take part. The same data runs on the
+/// emulated devices and, with the IR given to the vendor's code generator, on real chips.
+#ifndef FLASHC_TEST_EMULATOR_MICROTEST_H
+#define FLASHC_TEST_EMULATOR_MICROTEST_H
+
+#include <cstdint>
+#include <cstring>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace flashc::test {
+
+/// One launch of one block of the kernel `micro(ptr in, ptr out)`.
+struct MicroTest {
+  enum class Compare { Bits, F32, F64 };
+
+  std::string name; ///< a C identifier
+  std::string chip; ///< "gfx90a", "sm_90a"
+  std::string ir;   ///< LLVM IR with the kernel @micro, for the chip's own triple
+  unsigned threads = 0;
+  unsigned sharedBytes = 0; ///< dynamic shared memory
+  std::vector<uint8_t> input, expected;
+  Compare compare = Compare::Bits;
+  double tolerance = 0; ///< absolute, for F32 and F64
+
+  /// A part of the finding that the launch must end with; the output does not matter then. Empty: it must succeed.
+  std::string finding;
+};
+
+inline std::ostream &operator<<(std::ostream &stream, const MicroTest &test) {
+  return stream << test.name << " on " << test.chip;
+}
+
+template <typename T> void put(std::vector<uint8_t> &bytes, size_t offset, T value) {
+  if (bytes.size() < offset + sizeof(T))
+    bytes.resize(offset + sizeof(T));
+  std::memcpy(bytes.data() + offset, &value, sizeof(T));
+}
+template <typename T> T at(const std::vector<uint8_t> &bytes, size_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+/// Where `actual` is not what the test expects, or nothing.
+std::string describeDifference(const MicroTest &test, const std::vector<uint8_t> &actual);
+
+/// Matrix instructions of AMD's chips.
+std::vector<MicroTest> amdMatrixTests();
+/// Cross-lane and odd scalar instructions of AMD's chips, buffer accesses.
+std::vector<MicroTest> amdLaneTests();
+/// wgmma, mbarriers, TMA and what goes with them.
+std::vector<MicroTest> hopperTests();
+
+} // namespace flashc::test
+
+#endif // FLASHC_TEST_EMULATOR_MICROTEST_H
