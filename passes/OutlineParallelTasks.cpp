@@ -3,16 +3,12 @@
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
-#include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Transforms/RegionUtils.h"
 
 namespace flashc {
 #define GEN_PASS_DEF_OUTLINEPARALLELTASKS
@@ -25,11 +21,6 @@ using namespace flashc;
 namespace {
 /// Fields of flashc_host (runtime/include/flashc/runtime.h).
 enum HostField { kHostWorkers = 1, kHostUser = 2, kHostParallelFor = 3 };
-
-/// Operations that are cheaper to repeat in the task than to pass to it; constants also keep static facts visible.
-bool isRebuiltInTask(Operation *op) {
-  return matchPattern(op, m_Constant()) || isa<memref::GetGlobalOp, func::ConstantOp>(op);
-}
 
 struct Outliner {
   ModuleOp module;
@@ -46,29 +37,11 @@ struct Outliner {
   LogicalResult outline(func::FuncOp func, scf::ForallOp forall, unsigned number, Value host);
 
 private:
-  /// The number of iterations of each dimension, as index values.
-  SmallVector<Value> tripCounts(OpBuilder &b, scf::ForallOp forall);
   Value hostField(OpBuilder &b, Location loc, Value host, HostField field, Type type) {
     Value address = b.create<LLVM::GEPOp>(loc, ptr, hostStruct, host, ArrayRef<LLVM::GEPArg>{0, int32_t(field)});
     return b.create<LLVM::LoadOp>(loc, type, address);
   }
 };
-
-SmallVector<Value> Outliner::tripCounts(OpBuilder &b, scf::ForallOp forall) {
-  Location loc = forall.getLoc();
-  SmallVector<Value> counts;
-  Value zero = b.create<arith::ConstantIndexOp>(loc, 0);
-  for (auto [lower, upper, step] :
-       llvm::zip_equal(forall.getMixedLowerBound(), forall.getMixedUpperBound(), forall.getMixedStep())) {
-    Value range = getValueOrCreateConstantIndexOp(b, loc, upper);
-    if (!isConstantIntValue(lower, 0))
-      range = b.create<arith::SubIOp>(loc, range, getValueOrCreateConstantIndexOp(b, loc, lower));
-    if (!isConstantIntValue(step, 1))
-      range = b.create<arith::CeilDivSIOp>(loc, range, getValueOrCreateConstantIndexOp(b, loc, step));
-    counts.push_back(b.create<arith::MaxSIOp>(loc, range, zero));
-  }
-  return counts;
-}
 
 LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigned number, Value host) {
   if (forall.getNumResults() != 0)
@@ -76,33 +49,11 @@ LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigne
                                       << " results; only a loop without results can become parallel tasks";
   Location loc = forall.getLoc();
   OpBuilder b(forall);
-  SmallVector<Value> counts = tripCounts(b, forall);
-
-  // What the body uses from outside, constants left out, then the loop's own bounds.
-  SetVector<Value> used;
-  getUsedValuesDefinedAbove(forall.getRegion(), used);
-  SetVector<Value> captured;
-  SmallVector<Operation *> rebuilt;
-  for (Value value : used) {
-    if (Operation *def = value.getDefiningOp(); def && isRebuiltInTask(def))
-      rebuilt.push_back(def);
-    else
-      captured.insert(value);
-  }
-  auto capture = [&](Value value) {
-    if (!matchPattern(value, m_Constant()))
-      captured.insert(value);
-  };
-  // The outermost count is never divided by: the linear number stays below the product.
-  for (Value count : ArrayRef(counts).drop_front())
-    capture(count);
-  for (Value bound : forall.getDynamicLowerBound())
-    capture(bound);
-  for (Value step : forall.getDynamicStep())
-    capture(step);
+  SmallVector<Value> counts = createTripCounts(b, forall);
+  TaskCaptures captures = collectCaptures(forall, counts);
 
   SmallVector<Type> fields;
-  for (Value value : captured) {
+  for (Value value : captures.values) {
     Type type = types.convertType(value.getType());
     if (!type)
       return forall.emitOpError("captures a value of type ") << value.getType() << ", which has no form in memory";
@@ -121,7 +72,7 @@ LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigne
   Block *entry = task.addEntryBlock();
   OpBuilder tb = OpBuilder::atBlockBegin(entry);
   IRMapping map;
-  for (auto [i, value] : llvm::enumerate(captured)) {
+  for (auto [i, value] : llvm::enumerate(captures.values)) {
     Value address =
         tb.create<LLVM::GEPOp>(loc, ptr, context, entry->getArgument(0), ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
     Value field = tb.create<LLVM::LoadOp>(loc, fields[i], address);
@@ -129,35 +80,10 @@ LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigne
       field = tb.create<UnrealizedConversionCastOp>(loc, value.getType(), field).getResult(0);
     map.map(value, field);
   }
-  for (Operation *op : rebuilt)
+  for (Operation *op : captures.rebuilt)
     tb.clone(*op, map);
-  auto inTask = [&](OpFoldResult ofr) -> Value {
-    if (auto value = dyn_cast<Value>(ofr))
-      if (Value mapped = map.lookupOrNull(value))
-        return mapped;
-    if (std::optional<int64_t> constant = getConstantIntValue(ofr))
-      return tb.create<arith::ConstantIndexOp>(loc, *constant);
-    return map.lookup(cast<Value>(ofr));
-  };
-
-  // Row-major: the last dimension runs fastest.
-  Value rest = tb.create<arith::IndexCastOp>(loc, tb.getIndexType(), entry->getArgument(1));
-  SmallVector<Value> ids(counts.size());
-  for (unsigned d = counts.size(); d-- > 1;) {
-    Value count = inTask(OpFoldResult(counts[d]));
-    ids[d] = tb.create<arith::RemUIOp>(loc, rest, count);
-    rest = tb.create<arith::DivUIOp>(loc, rest, count);
-  }
-  ids[0] = rest;
-  auto lowers = forall.getMixedLowerBound(), steps = forall.getMixedStep();
-  for (auto [d, iv] : llvm::enumerate(forall.getInductionVars())) {
-    Value id = ids[d];
-    if (!isConstantIntValue(steps[d], 1))
-      id = tb.create<arith::MulIOp>(loc, id, inTask(steps[d]));
-    if (!isConstantIntValue(lowers[d], 0))
-      id = tb.create<arith::AddIOp>(loc, id, inTask(lowers[d]));
-    map.map(iv, id);
-  }
+  Value number64 = entry->getArgument(1);
+  mapInductionVars(tb, forall, counts, tb.create<arith::IndexCastOp>(loc, tb.getIndexType(), number64), map);
   for (Operation &op : forall.getBody()->without_terminator())
     tb.clone(op, map);
   tb.create<func::ReturnOp>(loc);
@@ -181,7 +107,7 @@ LogicalResult Outliner::outline(func::FuncOp func, scf::ForallOp forall, unsigne
   OpBuilder eb = OpBuilder::atBlockBegin(&func.front());
   Value one = eb.create<LLVM::ConstantOp>(loc, i64, eb.getI64IntegerAttr(1));
   Value frame = eb.create<LLVM::AllocaOp>(loc, ptr, context, one, /*alignment=*/64);
-  for (auto [i, value] : llvm::enumerate(captured)) {
+  for (auto [i, value] : llvm::enumerate(captures.values)) {
     Value field = value;
     if (fields[i] != value.getType())
       field = b.create<UnrealizedConversionCastOp>(loc, fields[i], value).getResult(0);

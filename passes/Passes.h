@@ -9,6 +9,9 @@ class ModuleOp;
 namespace func {
 class FuncOp;
 }
+namespace gpu {
+class GPUModuleOp;
+}
 } // namespace mlir
 
 namespace flashc {

@@ -9,7 +9,9 @@
 #define FLASHC_PASSES_TASKLOOPS_H
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace flashc {
 
@@ -34,6 +36,23 @@ inline llvm::SmallVector<mlir::scf::ForallOp> getTaskLoops(mlir::Operation *func
   });
   return loops;
 }
+
+/// The number of iterations of each dimension, as index values, before the loop.
+llvm::SmallVector<mlir::Value> createTripCounts(mlir::OpBuilder &b, mlir::scf::ForallOp loop);
+
+/// What a loop's body takes from outside.
+struct TaskCaptures {
+  /// What has to be handed to the task: values of the body, the loop's bounds, and all trip counts but the first.
+  llvm::SetVector<mlir::Value> values;
+  /// What is cheaper to repeat in the task than to hand to it; constants repeated there stay visible as such.
+  llvm::SmallVector<mlir::Operation *> rebuilt;
+};
+TaskCaptures collectCaptures(mlir::scf::ForallOp loop, llvm::ArrayRef<mlir::Value> tripCounts);
+
+/// Maps the loop's induction variables to those of the task of a number, row-major: the last dimension runs fastest.
+/// `map` holds the captures' counterparts where `b` builds.
+void mapInductionVars(mlir::OpBuilder &b, mlir::scf::ForallOp loop, llvm::ArrayRef<mlir::Value> tripCounts,
+                      mlir::Value task, mlir::IRMapping &map);
 
 } // namespace flashc
 
