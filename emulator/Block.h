@@ -52,6 +52,7 @@ private:
 /// fiber's stack without unwinding it. So hold nothing that owns memory in local variables across such a call.
 class Thread {
 public:
+  uint64_t sharedBase = 0; ///< of the block's shared memory; the first member, which host code of kernels reads
   Block *block = nullptr;
   unsigned index = 0;    ///< in the block
   unsigned lane = 0;     ///< in its subgroup
@@ -75,8 +76,13 @@ public:
   char *checkedWrite(uint64_t address, uint64_t bytes, Space space = Space::Generic);
 
   /// This thread as an observer of shared memory, through the generic or the async proxy.
-  Observer observer() const { return {index, clock[index], clock.generic()}; }
-  Observer asyncObserver() const { return {index, clock[index], clock.fenced()}; }
+  Observer observer() const { return {index, clock[index], clock.generic(), clock.generic()}; }
+  Observer asyncObserver() const { return {index, clock[index], clock.fenced(), clock.generic()}; }
+  /// fence.proxy.async: the async proxy sees all that this thread knows and did up to now.
+  void fenceProxy() {
+    clock.fence();
+    ++clock[index];
+  }
 
   /// Gives `to` all that this thread knows and did: a release (bar.arrive, mbarrier.arrive). Later accesses of this
   /// thread are not covered by it.
@@ -90,11 +96,13 @@ public:
   /// Suspends until ready(context) holds; asked again whenever every other thread waits too. `what` names the thing
   /// waited for, with `detail` a number that tells such things apart, in the report of a deadlock.
   void wait(bool (*ready)(void *context), void *context, const char *what, uint64_t detail = 0);
+  /// Suspends until another thread calls Block::wake for this one.
+  void sleep(const char *what, uint64_t detail = 0);
   /// Lets all others run: for instructions that poll (mbarrier.test_wait, nanosleep).
   void yield();
 
   /// Ends the launch with a finding about what this thread is executing.
-  [[noreturn]] void fail(FindingKind kind, std::string detail, uint64_t address = 0);
+  [[noreturn]] void fail(FindingKind kind, const std::string &detail, uint64_t address = 0);
 
   /// A family's own state of this thread.
   template <typename T> T &state() { return slots.get<T>(); }
@@ -102,17 +110,17 @@ public:
   StateSlots slots;
 
   // --- the scheduler's own ---
-  enum class Status : uint8_t { Ready, AtRendezvous, Waiting, Spinning, Done };
+  enum class Status : uint8_t { Ready, Meeting, Waiting, Spinning, Sleeping, Done };
   Status status = Status::Ready;
   const Call *current = nullptr; ///< the instruction under execution, for reports
   char *frame = nullptr;         ///< its operands while it waits for other lanes
-  uint64_t mask = 0;             ///< the lanes that it waits for
   bool (*ready)(void *) = nullptr;
   void *readyContext = nullptr;
   const char *waitingFor = nullptr;
   uint64_t waitingDetail = 0;
   void *context = nullptr; ///< of the suspended fiber
   char *stack = nullptr;   ///< base of its stack
+  uint64_t stackBytes = 0;
 };
 
 /// A block under execution on one worker of the host. Its members may be used by instructions; only the scheduler
@@ -138,15 +146,23 @@ public:
   /// All that any of `members` did is ordered before all that any of them does next: a barrier has completed.
   void synchronise(Thread *const *members, unsigned count);
 
+  /// Ends a sleep().
+  void wake(Thread &thread);
+
   /// Queues work of an asynchronous unit (a TMA copy, say). It is done when every thread waits, oldest first, or at any
   /// time from now on in random order. Work runs on a fiber of its own and may fail(); it must not wait.
   void defer(std::function<void()> work) { deferred.push_back(std::move(work)); }
 
   /// Ends the launch; for findings of asynchronous units. `thread` is the one that started the work.
-  [[noreturn]] void fail(FindingKind kind, int64_t thread, std::string instruction, std::string detail,
+  [[noreturn]] void fail(FindingKind kind, int64_t thread, const std::string &instruction, const std::string &detail,
                          uint64_t address = 0);
-  /// Ends the launch where `problem` is not null.
-  void check(const AccessProblem *problem, Thread &by, uint64_t address, uint64_t bytes, bool write);
+  /// Ends the launch where `problem`, of an access of shared memory that `thread` asked for with `instruction`, is not
+  /// null.
+  void check(const AccessProblem *problem, int64_t thread, const std::string &instruction, uint64_t address,
+             uint64_t bytes, bool write) {
+    if (problem)
+      failAccess(*problem, thread, instruction, address, bytes, write);
+  }
 
   /// A family's own state of this block.
   template <typename T> T &state() { return slots.get<T>(); }
@@ -154,12 +170,25 @@ public:
   StateSlots slots;
 
   // --- the scheduler's own ---
+  [[noreturn]] void failAccess(const AccessProblem &problem, int64_t thread, const std::string &instruction,
+                               uint64_t address, uint64_t bytes, bool write);
+  /// Lanes of a subgroup, or a warpgroup's threads, that have arrived at an instruction and wait for the others.
+  struct Meeting {
+    const Call *call = nullptr;
+    uint64_t mask = 0; ///< lanes that have to come; 0: those of the subgroup that live
+    uint64_t arrived = 0;
+    unsigned count = 0; ///< arrived
+  };
+  std::vector<std::vector<Meeting>> meetings;          ///< of each subgroup
+  std::vector<std::vector<Meeting>> warpgroupMeetings; ///< of each warpgroup
   std::deque<std::function<void()>> deferred;
   std::deque<Thread *> ready;
   Finding *finding = nullptr; ///< where the launch keeps its first finding
   bool failed = false;
+  unsigned numDone = 0;
+  unsigned numWaiting = 0; ///< threads in wait() or yield()
   void *schedulerContext = nullptr;
-  Thread *running = nullptr;
+  Clock joint; ///< scratch of synchronise
 };
 
 } // namespace flashc::emulator

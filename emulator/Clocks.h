@@ -20,7 +20,8 @@ using Count = uint16_t;
 class Clock {
 public:
   Clock() = default;
-  explicit Clock(unsigned agents) : known(agents, 0), fencedKnown(agents, 0) {}
+  /// `proxies`: the chip has an async proxy, whose view is kept besides.
+  explicit Clock(unsigned agents, bool proxies = false) : known(agents, 0), fencedKnown(proxies ? agents : 0, 0) {}
 
   Count operator[](unsigned agent) const { return known[agent]; }
   Count &operator[](unsigned agent) { return known[agent]; }
@@ -36,9 +37,15 @@ public:
     maximum(fencedKnown, other.fencedKnown);
   }
   /// fence.proxy.async: all that is known is visible to the async proxy too.
-  void fence() { maximum(fencedKnown, known); }
+  void fence() {
+    if (!fencedKnown.empty())
+      maximum(fencedKnown, known);
+  }
   /// Declares that the async proxy sees what `agent` did up to now: for writes that were made through that proxy.
-  void fence(unsigned agent) { fencedKnown[agent] = std::max(fencedKnown[agent], known[agent]); }
+  void fence(unsigned agent) {
+    if (!fencedKnown.empty())
+      fencedKnown[agent] = std::max(fencedKnown[agent], known[agent]);
+  }
 
 private:
   static void maximum(std::vector<Count> &to, const std::vector<Count> &from) {

@@ -34,6 +34,10 @@ public:
         return static_cast<int>(i);
     return -1;
   }
+  /// Whether region `i` is there, holds all of an access and allows it.
+  bool holds(unsigned i, uint64_t address, uint64_t bytes, bool write) const {
+    return i < regions.size() && holds(regions[i], address, bytes) && (!write || regions[i].writable);
+  }
   const MemoryRegion &operator[](unsigned i) const { return regions[i]; }
   bool isPermissive() const { return permissive; }
   void add(MemoryRegion region) { regions.push_back(std::move(region)); }

@@ -25,8 +25,11 @@
 #include "emulator/Block.h"
 
 #include <cstring>
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace flashc::emulator {
@@ -74,6 +77,7 @@ struct Call {
   unsigned numDestinations = 0;       ///< flat
   int maskOperand = -1;               ///< flat, -1 = none
   std::string text;                   ///< the whole instruction, for reports
+  unsigned order = 0;                 ///< in the program: an earlier one has a smaller number
 
   bool has(std::string_view modifier) const {
     for (const std::string &m : modifiers)
@@ -133,8 +137,8 @@ public:
     std::memcpy(frame + site->operands[i].offset + e * sizeof(T), &value, sizeof(T));
   }
   /// Ends the launch with a finding about this lane.
-  [[noreturn]] void fail(FindingKind kind, std::string detail, uint64_t address = 0) const {
-    owner->fail(kind, std::move(detail), address);
+  [[noreturn]] void fail(FindingKind kind, const std::string &detail, uint64_t address = 0) const {
+    owner->fail(kind, detail, address);
   }
 
 private:
@@ -195,7 +199,7 @@ public:
   const Instruction *find(std::string_view name) const;
 
 private:
-  std::vector<std::unique_ptr<Instruction>> instructions;
+  std::map<std::string, std::unique_ptr<Instruction>, std::less<>> instructions;
 };
 
 /// All instructions of a vendor; instructions/InstructionSet.cpp calls each family's function.

@@ -17,6 +17,8 @@ struct Observer {
   unsigned agent = 0;
   Count now = 0;
   const Count *sees = nullptr;
+  /// Clock::generic() of the same, to tell a missing proxy fence from a missing barrier; may be null.
+  const Count *known = nullptr;
 };
 
 /// What is wrong with an access; `other` is the agent that made the earlier one.

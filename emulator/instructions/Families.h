@@ -14,7 +14,7 @@ void addMma(InstructionSet &set);
 void addLdmatrix(InstructionSet &set);
 void addAsyncCopies(InstructionSet &set);
 void addMath(InstructionSet &set);
-void addIntegerMath(InstructionSet &set);
+void addConversions(InstructionSet &set);
 void addPtxMoves(InstructionSet &set);
 void addMbarriers(InstructionSet &set);
 void addTensorCopies(InstructionSet &set);

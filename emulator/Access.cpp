@@ -1,0 +1,112 @@
+//===- Access.cpp - checked accesses -------------------------------------------===//
+
+#include "emulator/Access.h"
+#include "emulator/Instruction.h"
+
+#include <cstring>
+
+using namespace flashc::emulator;
+
+namespace {
+enum class Mode { Load, Store, Atomic };
+
+/// What an access belongs to, for a report.
+std::string textOf(const Thread &thread, const AccessSite *site) {
+  return site ? site->text : thread.current ? thread.current->text : std::string();
+}
+
+[[gnu::noinline]] void failGlobal(Thread &thread, const AccessSite *site, uint64_t address, const std::string &detail) {
+  thread.block->fail(FindingKind::OutOfBounds, thread.index, textOf(thread, site), detail, address);
+}
+
+/// The parts of a global check beyond the region that was right last time.
+[[gnu::noinline]] void checkGlobalSlowly(Thread &thread, AccessSite *site, uint64_t address, uint64_t bytes,
+                                         bool write) {
+  const GlobalMemory &memory = *thread.block->global;
+  const int region = memory.find(address, bytes);
+  if (region >= 0) {
+    const MemoryRegion &found = memory[static_cast<unsigned>(region)];
+    if (write && !found.writable)
+      failGlobal(thread, site, address, "a write to '" + found.name + "', which is only read");
+    if (site && region < 256)
+      site->region.store(static_cast<uint8_t>(region), std::memory_order_relaxed);
+    return;
+  }
+  // The thread's own memory, where its local variables are.
+  const uint64_t stack = address - reinterpret_cast<uint64_t>(thread.stack);
+  if (stack < thread.stackBytes && bytes <= thread.stackBytes - stack)
+    return;
+  if (!memory.isPermissive())
+    failGlobal(thread, site, address, memory.describe(address, bytes));
+}
+
+void checkGlobal(Thread &thread, AccessSite *site, uint64_t address, uint64_t bytes, bool write) {
+  const GlobalMemory &memory = *thread.block->global;
+  if (site && memory.holds(site->region.load(std::memory_order_relaxed), address, bytes, write))
+    return;
+  checkGlobalSlowly(thread, site, address, bytes, write);
+}
+
+template <Mode mode> void checkShared(Thread &thread, const AccessSite *site, uint64_t address, uint64_t bytes) {
+  SharedMemory &shared = *thread.block->shared;
+  const AccessProblem *problem = mode == Mode::Load    ? shared.read(thread.observer(), address, bytes)
+                                 : mode == Mode::Store ? shared.write(thread.observer(), address, bytes)
+                                                       : shared.atomic(thread.observer(), address, bytes);
+  if (__builtin_expect(problem != nullptr, 0))
+    thread.block->failAccess(*problem, thread.index, textOf(thread, site), address, bytes, mode != Mode::Load);
+}
+
+template <Mode mode> void check(Thread &thread, AccessSite *site, Space space, uint64_t address, uint64_t bytes) {
+  if (space == Space::Shared || (space == Space::Generic && thread.block->shared->inWindow(address)))
+    checkShared<mode>(thread, site, address, bytes);
+  else
+    checkGlobal(thread, site, address, bytes, mode != Mode::Load);
+}
+
+template <Mode mode> void checkSite(Thread &thread, AccessSite *site, uint64_t address) {
+  if (__builtin_expect((address & (site->alignment - 1)) != 0, 0))
+    thread.block->fail(FindingKind::Misaligned, thread.index, site->text,
+                       "expected an address that is a multiple of " + std::to_string(site->alignment), address);
+  check<mode>(thread, site, site->space, address, site->bytes);
+}
+} // namespace
+
+void flashc::emulator::checkLoad(Thread *thread, AccessSite *site, uint64_t address) {
+  checkSite<Mode::Load>(*thread, site, address);
+}
+void flashc::emulator::checkStore(Thread *thread, AccessSite *site, uint64_t address) {
+  checkSite<Mode::Store>(*thread, site, address);
+}
+void flashc::emulator::checkAtomic(Thread *thread, AccessSite *site, uint64_t address) {
+  checkSite<Mode::Atomic>(*thread, site, address);
+}
+
+void flashc::emulator::copyMemory(Thread *thread, AccessSite *site, uint64_t to, uint64_t from, uint64_t bytes) {
+  if (bytes == 0)
+    return;
+  check<Mode::Load>(*thread, site, Space::Generic, from, bytes);
+  check<Mode::Store>(*thread, site, Space::Generic, to, bytes);
+  std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes);
+}
+
+void flashc::emulator::fillMemory(Thread *thread, AccessSite *site, uint64_t to, uint8_t value, uint64_t bytes) {
+  if (bytes == 0)
+    return;
+  check<Mode::Store>(*thread, site, Space::Generic, to, bytes);
+  std::memset(reinterpret_cast<void *>(to), value, bytes);
+}
+
+char *Thread::checkedRead(uint64_t address, uint64_t bytes, Space space) {
+  check<Mode::Load>(*this, nullptr, space, address, bytes);
+  return reinterpret_cast<char *>(address);
+}
+char *Thread::checkedWrite(uint64_t address, uint64_t bytes, Space space) {
+  check<Mode::Store>(*this, nullptr, space, address, bytes);
+  return reinterpret_cast<char *>(address);
+}
+void Thread::load(uint64_t address, void *to, uint64_t bytes, Space space) {
+  std::memcpy(to, checkedRead(address, bytes, space), bytes);
+}
+void Thread::store(uint64_t address, const void *from, uint64_t bytes, Space space) {
+  std::memcpy(checkedWrite(address, bytes, space), from, bytes);
+}

@@ -1,0 +1,164 @@
+//===- SharedMemory.cpp - checks of shared memory by its shadow ----------------===//
+
+#include "emulator/SharedMemory.h"
+
+#include <cstring>
+#include <sys/mman.h>
+
+using namespace flashc::emulator;
+
+namespace {
+uint32_t word(const Observer &by) { return (by.agent + 1) << 16 | by.now; }
+unsigned agentOf(uint32_t word) { return (word >> 16) - 1; }
+
+/// Whether `by` sees what was done at `word`.
+bool ordered(const Count *sees, uint32_t word) { return sees[agentOf(word)] >= (word & 0xffff); }
+
+bool uniform(const uint32_t *words, uint64_t count) {
+  uint32_t difference = 0;
+  for (uint64_t i = 1; i < count; ++i)
+    difference |= words[i] ^ words[0];
+  return difference == 0;
+}
+
+void fill(uint32_t *words, uint64_t count, uint32_t value) {
+  for (uint64_t i = 0; i != count; ++i)
+    words[i] = value;
+}
+} // namespace
+
+SharedMemory::SharedMemory() {
+  // MAP_32BIT gives the low 2 GB; twice the window holds an aligned one.
+  void *low = mmap(nullptr, 2 * windowBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  if (low == MAP_FAILED)
+    return;
+  const uint64_t begin = reinterpret_cast<uint64_t>(low);
+  const uint64_t aligned = (begin + windowBytes - 1) & ~(windowBytes - 1);
+  if (aligned != begin)
+    munmap(low, aligned - begin);
+  const uint64_t end = begin + 2 * windowBytes;
+  if (end != aligned + windowBytes)
+    munmap(reinterpret_cast<void *>(aligned + windowBytes), end - aligned - windowBytes);
+  window = reinterpret_cast<char *>(aligned);
+}
+
+SharedMemory::~SharedMemory() {
+  if (window)
+    munmap(window, windowBytes);
+}
+
+void SharedMemory::reset(uint64_t newBytes) {
+  bytes = newBytes;
+  writers.assign(bytes, 0);
+  readers.assign(bytes, 0);
+  pending.assign(bytes, 0);
+  numPending = 0;
+  // Nobody may rely on what another block left: a value that shows.
+  std::memset(window, 0xcd, bytes);
+}
+
+const AccessProblem *SharedMemory::outside(uint64_t address) {
+  problem = {FindingKind::OutOfBounds, address, -1, false};
+  return &problem;
+}
+
+const AccessProblem *SharedMemory::checkRead(const Observer &by, uint64_t offset, uint64_t count) {
+  if (count == 0)
+    return nullptr;
+  const uint32_t *written = &writers[offset];
+  const bool simple = uniform(written, count) && written[0] != 0 && ordered(by.sees, written[0]) &&
+                      (numPending == 0 || !std::memchr(&pending[offset], 1, count));
+  if (!simple)
+    if (const AccessProblem *found = findRead(by, offset, count))
+      return found;
+  fill(&readers[offset], count, word(by));
+  return nullptr;
+}
+
+const AccessProblem *SharedMemory::checkWrite(const Observer &by, uint64_t offset, uint64_t count) {
+  if (count == 0)
+    return nullptr;
+  const uint32_t *written = &writers[offset], *read = &readers[offset];
+  const bool simple =
+      uniform(written, count) && uniform(read, count) && (written[0] == 0 || ordered(by.sees, written[0])) &&
+      (read[0] == 0 || ordered(by.sees, read[0])) && (numPending == 0 || !std::memchr(&pending[offset], 1, count));
+  if (!simple)
+    if (const AccessProblem *found = findWrite(by, offset, count))
+      return found;
+  fill(&writers[offset], count, word(by));
+  return nullptr;
+}
+
+const AccessProblem *SharedMemory::findRead(const Observer &by, uint64_t offset, uint64_t count) {
+  for (uint64_t i = offset; i != offset + count; ++i) {
+    const uint32_t written = writers[i];
+    if (pending[i]) {
+      problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(written)), true};
+      return &problem;
+    }
+    if (written == 0) {
+      problem = {FindingKind::Uninitialised, base() + i, -1, false};
+      return &problem;
+    }
+    if (!ordered(by.sees, written)) {
+      const bool fence = by.known && by.known != by.sees && ordered(by.known, written);
+      problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i, static_cast<int>(agentOf(written)),
+                 true};
+      return &problem;
+    }
+  }
+  return nullptr;
+}
+
+const AccessProblem *SharedMemory::findWrite(const Observer &by, uint64_t offset, uint64_t count) {
+  for (uint64_t i = offset; i != offset + count; ++i) {
+    const uint32_t written = writers[i], read = readers[i];
+    if (pending[i]) {
+      problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(written)), true};
+      return &problem;
+    }
+    for (const uint32_t earlier : {written, read})
+      if (earlier != 0 && !ordered(by.sees, earlier)) {
+        const bool fence = by.known && by.known != by.sees && ordered(by.known, earlier);
+        problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i,
+                   static_cast<int>(agentOf(earlier)), earlier == written};
+        return &problem;
+      }
+  }
+  return nullptr;
+}
+
+const AccessProblem *SharedMemory::atomic(const Observer &by, uint64_t address, uint64_t count) {
+  if (!inside(address, count))
+    return outside(address);
+  const uint64_t offset = address - base();
+  for (uint64_t i = offset; i != offset + count; ++i) {
+    if (pending[i]) {
+      problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(writers[i])), true};
+      return &problem;
+    }
+    if (writers[i] == 0) {
+      problem = {FindingKind::Uninitialised, base() + i, -1, false};
+      return &problem;
+    }
+  }
+  // Whoever came before is forgotten: this agent's access stands for all atomics of these bytes.
+  fill(&writers[offset], count, word(by));
+  return nullptr;
+}
+
+const AccessProblem *SharedMemory::beginCopy(const Observer &by, uint64_t address, uint64_t count) {
+  if (!inside(address, count))
+    return outside(address);
+  if (const AccessProblem *found = checkWrite(by, address - base(), count))
+    return found;
+  std::memset(&pending[address - base()], 1, count);
+  numPending += count;
+  return nullptr;
+}
+
+void SharedMemory::finishCopy(const Observer &by, uint64_t address, uint64_t count) {
+  std::memset(&pending[address - base()], 0, count);
+  numPending -= count;
+  fill(&writers[address - base()], count, word(by));
+}
