@@ -6,6 +6,7 @@
 // CHECK-LABEL: func.func @number(
 // CHECK-SAME:    %[[X:.*]]: memref<?xf32, strided<[?], offset: ?>>, %[[N:.*]]: index, %[[HOST:.*]]: !llvm.ptr {flashc.host}, %[[STREAM:.*]]: !llvm.ptr {flashc.stream}) -> i32 {
 func.func @number(%x: memref<?xf32, strided<[?], offset: ?>>, %n: index) {
+  // CHECK-DAG: %[[FUNCTION:.*]] = llvm.mlir.addressof @number_kernel0_function
   // CHECK-DAG: %[[STATUS:.*]] = llvm.alloca %{{.*}} x i32
   // CHECK-DAG: %[[FRAME:.*]] = llvm.alloca %{{.*}} x !llvm.struct<(i64, i64, i64)>
   // CHECK-DAG: %[[PARAMS:.*]] = llvm.alloca %{{.*}} x !llvm.array<3 x ptr>
@@ -15,13 +16,13 @@ func.func @number(%x: memref<?xf32, strided<[?], offset: ?>>, %n: index) {
   // CHECK-DAG: memref.extract_aligned_pointer_as_index %[[X]]
   // CHECK-DAG: %[[BYTES:.*]] = arith.muli %{{.*}}, %c4_i64
   // A loop without iterations is not launched, nor anything after a launch that failed.
-  // CHECK-DAG: %[[BLOCKS:.*]] = arith.index_cast %{{.*}} : index to i64
+  // CHECK-DAG: %[[COUNT:.*]] = arith.maxsi %[[N]], %c0
+  // CHECK: %[[BLOCKS:.*]] = arith.index_cast %[[COUNT]] : index to i64
   // CHECK: %[[SOME:.*]] = llvm.icmp "sgt" %[[BLOCKS]]
   // CHECK: %[[BEFORE:.*]] = llvm.load %[[STATUS]] : !llvm.ptr -> i32
   // CHECK: %[[GOOD:.*]] = llvm.icmp "eq" %[[BEFORE]]
   // CHECK: %[[BOTH:.*]] = llvm.and %[[SOME]], %[[GOOD]]
   // CHECK: scf.if %[[BOTH]] {
-  // CHECK:   %[[FUNCTION:.*]] = llvm.mlir.addressof @number_kernel0_function
   // CHECK:   %[[RESULT:.*]] = llvm.call %{{.*}}(%{{.*}}, %[[FUNCTION]], %[[BLOCKS]], %[[PARAMS]], %[[STREAM]]) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, i64, !llvm.ptr, !llvm.ptr) -> i32
   // CHECK:   llvm.store %[[RESULT]], %[[STATUS]]
   // CHECK: }
