@@ -139,8 +139,10 @@ public:
   std::minstd_rand random; ///< seeded by the launch and the block: runs repeat
 
   unsigned numThreads() const { return static_cast<unsigned>(threads.size()); }
-  /// Agents of the clocks: the threads, then the unit that copies asynchronously.
-  unsigned numAgents() const { return numThreads() + 1; }
+  /// Agents of the clocks: the threads, then the units that work asynchronously. What one agent did is known up to a
+  /// count, so pieces of work that are waited for one by one are dealt out to several (AsyncUnits.h).
+  static constexpr unsigned asyncAgents = 24;
+  unsigned numAgents() const { return numThreads() + asyncAgents; }
   unsigned asyncAgent() const { return numThreads(); }
 
   /// All that any of `members` did is ordered before all that any of them does next: a barrier has completed.

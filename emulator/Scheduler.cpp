@@ -81,7 +81,7 @@ void Block::wake(Thread &thread) {
 //===----------------------------------------------------------------------===//
 
 static std::string threadName(const Block &block, int agent) {
-  return agent == static_cast<int>(block.asyncAgent()) ? std::string("an asynchronous copy")
+  return agent >= static_cast<int>(block.asyncAgent()) ? std::string("an asynchronous unit")
                                                        : "thread " + std::to_string(agent);
 }
 

@@ -117,13 +117,17 @@ const AccessProblem *SharedMemory::findWrite(const Observer &by, uint64_t offset
       problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(written)), true};
       return &problem;
     }
-    for (const uint32_t earlier : {written, read})
-      if (earlier != 0 && !ordered(by.sees, earlier)) {
-        const bool fence = by.known && by.known != by.sees && ordered(by.known, earlier);
+    // A write of the async proxy needs a fence behind earlier writes; behind earlier reads a barrier is enough.
+    for (const bool isWrite : {true, false}) {
+      const uint32_t earlier = isWrite ? written : read;
+      const Count *sees = !isWrite && by.known ? by.known : by.sees;
+      if (earlier != 0 && !ordered(sees, earlier)) {
+        const bool fence = by.known && by.known != sees && ordered(by.known, earlier);
         problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i,
-                   static_cast<int>(agentOf(earlier)), earlier == written};
+                   static_cast<int>(agentOf(earlier)), isWrite};
         return &problem;
       }
+    }
   }
   return nullptr;
 }
