@@ -1,7 +1,8 @@
 //===- Registry.cpp - the devices of this machine -----------------------------===//
 
 #include "runtime/devices/Cpu.h"
-#include "runtime/devices/Device.h"
+#include "runtime/devices/Cuda.h"
+#include "runtime/devices/Hip.h"
 
 #include <algorithm>
 #include <mutex>
@@ -60,8 +61,18 @@ private:
   void findDrivers() {
     std::call_once(searched, [this] {
       const std::lock_guard<std::mutex> lock(mutex);
-      (void)this;
+      take("cuda", findCudaDevices());
+      take("hip", findHipDevices());
     });
+  }
+
+  void take(const char *name, Result<std::vector<std::unique_ptr<GpuDevice>>> found) {
+    if (!found) {
+      absent.push_back({name, found.error().message});
+      return;
+    }
+    for (std::unique_ptr<GpuDevice> &device : *found)
+      gpus.push_back(device.release());
   }
 
   std::once_flag searched;

@@ -1,0 +1,568 @@
+// CUDA and HIP devices over fake drivers: every path, every error of every call, and nothing left behind.
+
+#include "TestKernel.h"
+#include "fake_gpu.h"
+
+#include "runtime/devices/Cuda.h"
+#include "runtime/devices/Hip.h"
+
+#include <gmock/gmock.h>
+
+#include <dlfcn.h>
+#include <memory>
+#include <thread>
+
+using namespace flashc;
+using namespace flashc::test;
+using ::testing::HasSubstr;
+
+namespace {
+
+/// The functions of a fake driver that tests steer it by.
+struct Fake {
+  explicit Fake(const char *path) : library(::dlopen(path, RTLD_NOW | RTLD_LOCAL)) {}
+  template <typename F> F *symbol(const char *name) const { return reinterpret_cast<F *>(::dlsym(library, name)); }
+  void reset() const { symbol<decltype(fake_reset)>("fake_reset")(); }
+  void failAt(int64_t call, int code) const { symbol<decltype(fake_fail_at)>("fake_fail_at")(call, code); }
+  void set(int devices, int chip, int64_t memory = 1 << 20) const {
+    symbol<decltype(fake_set)>("fake_set")(devices, chip, memory);
+  }
+  void setCapturing(bool on) const { symbol<decltype(fake_set_capturing)>("fake_set_capturing")(on); }
+  bool owns(const void *pointer) const { return symbol<decltype(fake_owns)>("fake_owns")(pointer); }
+  fake_counts counts() const {
+    fake_counts result;
+    symbol<decltype(fake_get)>("fake_get")(&result);
+    return result;
+  }
+  void *library;
+};
+
+/// What the host side of the kernel launches; each test has its own.
+struct Launched {
+  flashc_device_function function{};
+  flashc_tensor_map map{};
+  bool encodes = false;
+  alignas(64) char encoded[128] = {};
+};
+thread_local Launched *launched = nullptr;
+
+size_t workspaceSize(const flashc_args *) { return 1000; }
+
+/// y = 2 x, on the device.
+flashc_status run(const flashc_args *args, void *stream, void *workspace, size_t) {
+  if (!args->host || !args->host->launch)
+    return FLASHC_ERROR_TARGET;
+  if (launched->encodes)
+    if (flashc_status status = args->host->encode_tensor_map(args->host->user, launched->encoded, &launched->map))
+      return status;
+  int64_t count = args->tensors[0].size[0];
+  void *x = args->tensors[0].data, *y = args->tensors[1].data;
+  void *params[] = {&x, &y, &count, &workspace};
+  const int64_t threads = launched->function.threads;
+  return args->host->launch(args->host->user, &launched->function, (count + threads - 1) / threads, params, stream);
+}
+
+const flashc_operand_info operands[] = {operand("x", FLASHC_F32, {FLASHC_SIZE_QUERIES}),
+                                        operand("y", FLASHC_F32, {FLASHC_SIZE_QUERIES}, FLASHC_OPERAND_OUTPUT)};
+const flashc_kernel_info kernelInfo{
+    FLASHC_ABI_VERSION, sizeof(flashc_kernel_info), "twice", "nvptx:sm_80", 2, 0, operands, "{}"};
+const flashc_kernel kernel{&kernelInfo, workspaceSize, run};
+const uint32_t paramBytes[] = {8, 8, 8, 8};
+
+using Vendor = GpuDriver::Vendor;
+
+class Gpu : public ::testing::TestWithParam<Vendor> {
+protected:
+  bool cuda() const { return GetParam() == Vendor::Cuda; }
+  const char *path() const { return cuda() ? FAKE_CUDA : FAKE_HIP; }
+  Fake fake{path()};
+  Launched work;
+
+  void SetUp() override {
+    fake.reset();
+    const char *image = cuda() ? ".version 7.0\nentry twice_kernel\n" : ".hsaco\nentry twice_kernel\n";
+    work.function = {FLASHC_ABI_VERSION,
+                     sizeof(flashc_device_function),
+                     "twice_kernel",
+                     cuda() ? "nvptx:sm_80" : "amdgpu:gfx90a",
+                     cuda() ? "ptx" : "hsaco",
+                     image,
+                     std::strlen(image),
+                     128,
+                     0,
+                     4,
+                     0,
+                     paramBytes};
+    launched = &work;
+  }
+  void TearDown() override {
+    launched = nullptr;
+    device.reset();
+    const fake_counts counts = fake.counts();
+    EXPECT_EQ(counts.allocations, 0);
+    EXPECT_EQ(counts.modules, 0);
+    EXPECT_EQ(counts.events, 0);
+    EXPECT_EQ(counts.contexts, 0);
+    EXPECT_EQ(counts.pushed, 0);
+  }
+
+  Result<std::vector<std::unique_ptr<GpuDevice>>> find() {
+    return cuda() ? findCudaDevices(path()) : findHipDevices(path());
+  }
+  void open() {
+    Result<std::vector<std::unique_ptr<GpuDevice>>> devices = find();
+    ASSERT_TRUE(devices) << devices.error().message;
+    device = std::move(devices->front());
+  }
+
+  /// Two arrays on the device for a call; freed with it.
+  struct Arrays {
+    Arrays(Device &device, int64_t count) : device(device) {
+      Result<void *> first = device.allocate(count * sizeof(float)), second = device.allocate(count * sizeof(float));
+      x = first ? *first : nullptr;
+      y = second ? *second : nullptr;
+      tensors[0] = tensor(x, FLASHC_F32, {count});
+      tensors[1] = tensor(y, FLASHC_F32, {count});
+    }
+    ~Arrays() {
+      (void)device.free(x);
+      (void)device.free(y);
+    }
+    Device &device;
+    void *x, *y;
+    flashc_tensor tensors[2];
+    flashc_args args{FLASHC_ABI_VERSION, 2, tensors, nullptr};
+  };
+
+  /// Everything once: allocate, copy, launch, wait, copy back, time.
+  std::optional<Error> useAll() {
+    constexpr int64_t count = 300;
+    std::vector<float> x(count), y(count);
+    for (int64_t i = 0; i < count; ++i)
+      x[i] = static_cast<float>(i);
+    std::vector<void *> memory;
+    auto cleanUp = [&](std::optional<Error> error) {
+      // Once more where the device could not be made current.
+      for (void *place : memory)
+        if (device->free(place))
+          (void)device->free(place);
+      return error;
+    };
+    for (int i = 0; i < 2; ++i) {
+      Result<void *> place = device->allocate(count * sizeof(float));
+      if (!place)
+        return cleanUp(place.error());
+      memory.push_back(*place);
+    }
+    flashc_tensor tensors[] = {tensor(memory[0], FLASHC_F32, {count}), tensor(memory[1], FLASHC_F32, {count})};
+    flashc_args args{FLASHC_ABI_VERSION, 2, tensors, nullptr};
+    if (std::optional<Error> error = device->copyToDevice(memory[0], x.data(), count * sizeof(float)))
+      return cleanUp(error);
+    if (std::optional<Error> error = device->zero(memory[1], count * sizeof(float)))
+      return cleanUp(error);
+    if (std::optional<Error> error = device->launch(kernel, args))
+      return cleanUp(error);
+    if (std::optional<Error> error = device->synchronize())
+      return cleanUp(error);
+    if (std::optional<Error> error = device->copyToHost(y.data(), memory[1], count * sizeof(float)))
+      return cleanUp(error);
+    TimeOptions options{1, 2, 0};
+    Result<Timing> timing = device->time(kernel, args, options);
+    if (!timing)
+      return cleanUp(timing.error());
+    if (std::optional<Error> error = device->orderStreams(nullptr, this))
+      return cleanUp(error);
+    for (int64_t i = 0; i < count; ++i)
+      if (y[i] != 2 * x[i])
+        return cleanUp(Error{FLASHC_ERROR_INVALID, "wrong result at " + std::to_string(i)});
+    return cleanUp(std::nullopt);
+  }
+
+  void refuses(flashc_status status, const std::string &text) {
+    Arrays arrays(*device, 100);
+    std::optional<Error> error = device->launch(kernel, arrays.args);
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->status, status) << error->message;
+    EXPECT_THAT(error->message, HasSubstr(text));
+  }
+
+  std::unique_ptr<GpuDevice> device;
+};
+
+TEST_P(Gpu, DescribesItself) {
+  open();
+  const DeviceInfo info = device->describe();
+  EXPECT_EQ(info.name, cuda() ? "cuda:0" : "hip:0");
+  EXPECT_EQ(info.family, cuda() ? "nvptx" : "amdgpu");
+  EXPECT_EQ(info.architecture, cuda() ? "sm_80" : "gfx90a");
+  EXPECT_EQ(info.driver, cuda() ? "CUDA driver 12.8" : "HIP 6.4");
+  EXPECT_EQ(info.units, 10);
+  EXPECT_EQ(info.memoryBytes, 1 << 20);
+  EXPECT_EQ(info.sharedBytes, 100 << 10);
+  EXPECT_EQ(device->measure().at("multiprocessors"), 10);
+  if (cuda()) {
+    EXPECT_EQ(info.identity, "Fake 0, sm_80, 10 units, 1.50 GHz, 1024 GB/s");
+    EXPECT_DOUBLE_EQ(device->measure().at("dram-read-gbps-all"), 1024);
+  }
+  EXPECT_FALSE(device->usesHostMemory());
+}
+
+TEST_P(Gpu, Runs) {
+  open();
+  std::optional<Error> error = useAll();
+  EXPECT_FALSE(error) << error->message;
+  const fake_counts counts = fake.counts();
+  EXPECT_EQ(counts.loads, 1) << "an image is loaded once";
+  EXPECT_EQ(counts.launches, 4);
+  EXPECT_EQ(counts.last_blocks, 3);
+  EXPECT_EQ(counts.last_threads, 128);
+}
+
+TEST_P(Gpu, UsesTheCallersStreamAndDoesNotWait) {
+  open();
+  Arrays arrays(*device, 100);
+  const int64_t before = fake.counts().synchronisations;
+  ASSERT_FALSE(device->launch(kernel, arrays.args, this));
+  ASSERT_FALSE(device->launch(kernel, arrays.args, this));
+  EXPECT_EQ(fake.counts().last_stream, this);
+  EXPECT_EQ(fake.counts().synchronisations, before);
+  // x, y, and one workspace that the second call used again.
+  EXPECT_EQ(fake.counts().allocations, 3);
+  ASSERT_FALSE(device->launch(kernel, arrays.args, &arrays));
+  EXPECT_EQ(fake.counts().allocations, 4) << "another stream has another workspace";
+  device->releaseWorkspaces();
+  EXPECT_EQ(fake.counts().allocations, 2);
+}
+
+TEST_P(Gpu, GivesACapturedCallMemoryOfItsOwn) {
+  open();
+  Arrays arrays(*device, 100);
+  fake.setCapturing(true);
+  std::optional<Error> error = device->launch(kernel, arrays.args, this);
+  EXPECT_FALSE(error) << error->message;
+  EXPECT_EQ(fake.counts().allocations, 2);
+  fake.setCapturing(false);
+}
+
+// Each call of the driver fails once, with each way of handling it: the error comes out, and nothing is left.
+TEST_P(Gpu, SurvivesEveryFailure) {
+  for (int code : {2, 719}) {
+    int64_t call = 1;
+    int failures = 0;
+    for (;; ++call) {
+      fake.reset();
+      fake.failAt(call, code);
+      std::optional<Error> error;
+      Result<std::vector<std::unique_ptr<GpuDevice>>> devices = find();
+      if (devices) {
+        device = std::move(devices->front());
+        error = useAll();
+      } else {
+        error = devices.error();
+      }
+      const bool reached = fake.counts().calls >= call;
+      fake.failAt(0, 0);
+      if (error) {
+        ++failures;
+        EXPECT_THAT(error->message, ::testing::AnyOf(HasSubstr("ERROR_"), HasSubstr("hipError"))) << call;
+      }
+      // Whatever failed, the device still works.
+      if (device) {
+        error = useAll();
+        EXPECT_FALSE(error) << "after call " << call << ": " << error->message;
+      }
+      device.reset();
+      const fake_counts counts = fake.counts();
+      ASSERT_EQ(counts.modules + counts.events + counts.contexts + counts.pushed, 0) << call;
+      ASSERT_EQ(counts.allocations, 0) << call;
+      if (!reached)
+        break;
+    }
+    EXPECT_GT(failures, 20);
+  }
+}
+
+TEST_P(Gpu, LoadsOnceForManyThreads) {
+  open();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      launched = &work;
+      Arrays arrays(*device, 64);
+      for (int i = 0; i < 50; ++i) {
+        std::optional<Error> error = device->launch(kernel, arrays.args, t % 2 ? &threads : nullptr);
+        EXPECT_FALSE(error) << error->message;
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(fake.counts().loads, 1);
+  EXPECT_EQ(fake.counts().launches, 400);
+}
+
+TEST_P(Gpu, ForgetsAKernel) {
+  open();
+  Arrays arrays(*device, 100);
+  ASSERT_FALSE(device->launch(kernel, arrays.args));
+  EXPECT_EQ(fake.counts().modules, 1);
+  device->forget(&kernelInfo + 1);
+  EXPECT_EQ(fake.counts().modules, 1);
+  device->forget(&kernelInfo);
+  EXPECT_EQ(fake.counts().modules, 0);
+  ASSERT_FALSE(device->launch(kernel, arrays.args));
+  EXPECT_EQ(fake.counts().loads, 2);
+}
+
+TEST_P(Gpu, RefusesAPointerOfTheHost) {
+  open();
+  Arrays arrays(*device, 100);
+  std::vector<float> host(100);
+  arrays.tensors[0].data = host.data();
+  std::optional<Error> error = device->launch(kernel, arrays.args);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->status, FLASHC_ERROR_DEVICE);
+  EXPECT_EQ(error->message, "twice: operand 0 \"x\": expected memory of " + device->describe().name +
+                                ", got a pointer to the host's memory");
+  EXPECT_EQ(fake.counts().launches, 0);
+}
+
+TEST_P(Gpu, RefusesAPointerOfAnotherDevice) {
+  fake.set(2, 80);
+  Result<std::vector<std::unique_ptr<GpuDevice>>> devices = find();
+  ASSERT_TRUE(devices);
+  ASSERT_EQ(devices->size(), 2u);
+  device = std::move((*devices)[0]);
+  Arrays arrays(*device, 100);
+  std::optional<Error> error = (*devices)[1]->launch(kernel, arrays.args);
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->message, HasSubstr(std::string("expected memory of ") + (cuda() ? "cuda" : "hip") +
+                                        ":1, got a pointer to another device's"));
+}
+
+TEST_P(Gpu, SaysWhatMemoryThereIs) {
+  open();
+  Result<void *> memory = device->allocate(2 << 20);
+  ASSERT_FALSE(memory);
+  EXPECT_EQ(memory.error().status, FLASHC_ERROR_MEMORY);
+  EXPECT_THAT(memory.error().message, HasSubstr("out of memory: expected 2097152 bytes, got a device with 1048576 of "
+                                                "1048576 bytes free"));
+}
+
+TEST_P(Gpu, GivesIdleWorkspacesUpBeforeItFails) {
+  open();
+  {
+    Arrays arrays(*device, 10);
+    ASSERT_FALSE(device->launch(kernel, arrays.args));
+  }
+  Result<void *> memory = device->allocate((1 << 20) - 500);
+  ASSERT_TRUE(memory) << memory.error().message;
+  EXPECT_FALSE(device->free(*memory));
+}
+
+TEST_P(Gpu, RefusesTooMuchSharedMemory) {
+  open();
+  work.function.shared_bytes = 101 << 10;
+  refuses(FLASHC_ERROR_DEVICE, "twice_kernel: expected at most the 102400 bytes of shared memory that a block of " +
+                                   device->describe().name);
+  work.function.shared_bytes = 90 << 10;
+  Arrays arrays(*device, 100);
+  std::optional<Error> error = device->launch(kernel, arrays.args);
+  EXPECT_FALSE(error) << error->message;
+  if (cuda())
+    EXPECT_EQ(fake.counts().shared_allowed, 90 << 10);
+}
+
+TEST_P(Gpu, RefusesTooManyThreads) {
+  open();
+  work.function.threads = 2048;
+  refuses(FLASHC_ERROR_DEVICE, "expected at most the 1024 threads");
+}
+
+TEST_P(Gpu, RefusesAnotherArchitecture) {
+  open();
+  work.function.target = cuda() ? "nvptx:sm_90a" : "amdgpu:gfx942";
+  refuses(FLASHC_ERROR_TARGET, cuda() ? "expected a kernel that runs on cuda:0 (sm_80), for nvptx:sm_80 or an older "
+                                        "architecture, got one for \"nvptx:sm_90a\", which runs on that chip alone"
+                                      : "expected a kernel for amdgpu:gfx90a, the chip of hip:0, got one for "
+                                        "\"amdgpu:gfx942\"");
+  work.function.target = "cpu";
+  refuses(FLASHC_ERROR_TARGET, "got one for \"cpu\"");
+}
+
+TEST_P(Gpu, RefusesDamagedFunctions) {
+  open();
+  work.function.name = "absent_kernel";
+  refuses(FLASHC_ERROR_DEVICE, "finding \"absent_kernel\" in its image");
+  EXPECT_EQ(fake.counts().modules, 0);
+  work.function.image = "junk";
+  refuses(FLASHC_ERROR_FORMAT, cuda() ? "CUDA_ERROR_INVALID_PTX: a fake error: ptxas fatal: line 1; expected .version"
+                                      : "hipErrorInvalidImage");
+  work.function.image = nullptr;
+  refuses(FLASHC_ERROR_FORMAT, "expected a device function with a name, a target, a format and an image");
+  work.function.image = "x";
+  work.function.abi_version = 99;
+  refuses(FLASHC_ERROR_ABI, "expected a device function of ABI version at most 1");
+  work.function.abi_version = 1;
+  work.function.format = "llvm-ir";
+  refuses(FLASHC_ERROR_FORMAT, cuda() ? "expected an image of PTX or a cubin, got llvm-ir"
+                                      : "expected an image that is a code object (hsaco), got llvm-ir");
+}
+
+TEST_P(Gpu, SaysWhyThereIsNone) {
+  Result<std::shared_ptr<GpuDriver>> driver = GpuDriver::open(GetParam(), "/no/such/driver.so");
+  ASSERT_FALSE(driver);
+  EXPECT_EQ(driver.error().status, FLASHC_ERROR_TARGET);
+  EXPECT_THAT(driver.error().message, HasSubstr("no driver: /no/such/driver.so: cannot open shared object file"));
+  // A library that is no driver.
+  driver = GpuDriver::open(GetParam(), cuda() ? FAKE_HIP : FAKE_CUDA);
+  ASSERT_FALSE(driver);
+  EXPECT_THAT(driver.error().message, HasSubstr(cuda() ? "expected a driver with \"cuInit\" (CUDA 11 or newer)"
+                                                       : "expected a driver with \"hipInit\" (ROCm 6 or newer)"));
+  fake.set(0, 80);
+  Result<std::vector<std::unique_ptr<GpuDevice>>> devices = find();
+  ASSERT_FALSE(devices);
+  EXPECT_EQ(devices.error().message, cuda() ? "CUDA driver 12.8: no device" : "HIP 6.4: no device");
+  const char *variable = cuda() ? "FLASHC_CUDA_LIBRARY" : "FLASHC_HIP_LIBRARY";
+  ::setenv(variable, "", 1);
+  EXPECT_EQ(GpuDriver::open(GetParam()).error().message, std::string("turned off by ") + variable + "=");
+  ::setenv(variable, path(), 1);
+  EXPECT_TRUE(GpuDriver::open(GetParam()));
+  ::unsetenv(variable);
+}
+
+INSTANTIATE_TEST_SUITE_P(Vendors, Gpu, ::testing::Values(Vendor::Cuda, Vendor::Hip),
+                         [](const auto &param) { return param.param == Vendor::Cuda ? "Cuda" : "Hip"; });
+
+//===----------------------------------------------------------------------===//
+// What only CUDA has
+//===----------------------------------------------------------------------===//
+
+class Cuda : public ::testing::Test {
+protected:
+  Fake fake{FAKE_CUDA};
+  std::unique_ptr<GpuDevice> open(int capability) {
+    fake.reset();
+    fake.set(1, capability);
+    Result<std::vector<std::unique_ptr<GpuDevice>>> devices = findCudaDevices(FAKE_CUDA);
+    return devices ? std::move(devices->front()) : nullptr;
+  }
+};
+
+TEST_F(Cuda, KnowsWhatRunsOnAChip) {
+  struct Case {
+    int capability;
+    const char *target;
+    bool runs;
+  };
+  for (const Case &c : {Case{80, "nvptx:sm_80", true}, Case{86, "nvptx:sm_80", true}, Case{75, "nvptx:sm_80", false},
+                        Case{90, "nvptx:sm_90a", true}, Case{100, "nvptx:sm_90a", false},
+                        Case{100, "nvptx:sm_80", true}, Case{89, "nvptx:sm_90", false}, Case{90, "nvptx:sm_", false},
+                        Case{90, "nvptx:sm_90ab", false}, Case{90, "nvptx", false}, Case{90, "emulated:sm_90a", false}})
+    EXPECT_EQ(static_cast<bool>(open(c.capability)->suitability(c.target)), c.runs) << c.capability << " " << c.target;
+  std::unique_ptr<GpuDevice> hopper = open(90);
+  EXPECT_GT(*hopper->suitability("nvptx:sm_90a"), *hopper->suitability("nvptx:sm_80"));
+}
+
+TEST_F(Cuda, RunsACubinOnItsMajorVersionAlone) {
+  flashc_device_function function{FLASHC_ABI_VERSION,
+                                  sizeof(flashc_device_function),
+                                  "twice_kernel",
+                                  "nvptx:sm_80",
+                                  "cubin",
+                                  ".version\nentry twice_kernel",
+                                  10,
+                                  128,
+                                  0,
+                                  4,
+                                  0,
+                                  paramBytes};
+  Launched work;
+  work.function = function;
+  launched = &work;
+  for (int capability : {80, 86, 90}) {
+    std::unique_ptr<GpuDevice> device = open(capability);
+    Result<void *> x = device->allocate(400), y = device->allocate(400);
+    flashc_tensor tensors[] = {tensor(*x, FLASHC_F32, {100}), tensor(*y, FLASHC_F32, {100})};
+    flashc_args args{FLASHC_ABI_VERSION, 2, tensors, nullptr};
+    std::optional<Error> error = device->launch(kernel, args);
+    EXPECT_EQ(error.has_value(), capability == 90);
+    if (error)
+      EXPECT_THAT(error->message,
+                  HasSubstr("expected a cubin for sm_90 or an older chip of the same major version, got "
+                            "one for nvptx:sm_80"));
+    EXPECT_FALSE(device->free(*x));
+    EXPECT_FALSE(device->free(*y));
+  }
+  launched = nullptr;
+}
+
+TEST_F(Cuda, EncodesTensorMaps) {
+  std::unique_ptr<GpuDevice> device = open(90);
+  Result<void *> x = device->allocate(400), y = device->allocate(400);
+  flashc_tensor tensors[] = {tensor(*x, FLASHC_F32, {100}), tensor(*y, FLASHC_F32, {100})};
+  flashc_args args{FLASHC_ABI_VERSION, 2, tensors, nullptr};
+  Launched work;
+  const char *image = ".version\nentry twice_kernel";
+  work.function = {FLASHC_ABI_VERSION,
+                   sizeof(flashc_device_function),
+                   "twice_kernel",
+                   "nvptx:sm_90a",
+                   "ptx",
+                   image,
+                   std::strlen(image),
+                   128,
+                   0,
+                   4,
+                   0,
+                   paramBytes};
+  work.encodes = true;
+  work.map = {FLASHC_BF16, 2, *x, {64, 100}, {128}, {64, 64}, {1, 1}, 0, 128, 256, 0};
+  launched = &work;
+  std::optional<Error> error = device->launch(kernel, args);
+  ASSERT_FALSE(error) << error->message;
+  const auto *words = reinterpret_cast<const uint64_t *>(work.encoded);
+  EXPECT_EQ(words[0], reinterpret_cast<uintptr_t>(*x));
+  EXPECT_EQ(words[1], 2u);
+  EXPECT_EQ(words[2], 64u);
+  EXPECT_EQ(words[4], 9u);
+  EXPECT_EQ(words[5], 3u);
+  EXPECT_EQ(words[6], 30u);
+
+  auto refuses = [&](flashc_tensor_map map, const char *text) {
+    work.map = map;
+    std::optional<Error> refused = device->launch(kernel, args);
+    ASSERT_TRUE(refused) << text;
+    EXPECT_EQ(refused->status, FLASHC_ERROR_INVALID);
+    EXPECT_THAT(refused->message, HasSubstr(text));
+  };
+  const flashc_tensor_map good = work.map;
+  flashc_tensor_map map = good;
+  map.address = static_cast<char *>(*x) + 8;
+  refuses(map, "tensor map: expected data aligned to 16 bytes, got address 0x");
+  map = good;
+  map.stride_bytes[0] = 120;
+  refuses(map, "expected stride 1 to be a multiple of 16 bytes below 2^40, got 120 bytes");
+  map = good;
+  map.box[0] = 128;
+  refuses(map, "expected a box whose rows are at most the swizzle's 128 bytes, got 256 bytes");
+  map = good;
+  map.rank = 6;
+  refuses(map, "expected a rank from 1 to 5, got 6");
+  EXPECT_FALSE(device->free(*x));
+  EXPECT_FALSE(device->free(*y));
+  device = open(80);
+  x = device->allocate(400), y = device->allocate(400);
+  tensors[0].data = *x, tensors[1].data = *y;
+  work.map = good;
+  work.map.address = *x;
+  work.function.target = "nvptx:sm_80";
+  error = device->launch(kernel, args);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->status, FLASHC_ERROR_TARGET);
+  EXPECT_THAT(error->message, HasSubstr("expected a device of at least sm_90"));
+  EXPECT_FALSE(device->free(*x));
+  EXPECT_FALSE(device->free(*y));
+  launched = nullptr;
+}
+
+} // namespace
