@@ -49,6 +49,18 @@ private:
     return emitError(loc) << llvm::toString(std::move(error));
   }
 
+  /// The result of `work`, timed for who wants to know.
+  template <typename Work> auto timed(StringRef phase, Work work) const {
+    if (!options.onTime)
+      return work();
+    auto start = llvm::TimeRecord::getCurrentTime(/*Start=*/true);
+    auto result = work();
+    auto taken = llvm::TimeRecord::getCurrentTime(/*Start=*/false);
+    taken -= start;
+    options.onTime(phase, taken);
+    return result;
+  }
+
   LogicalResult runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
   /// Lowers what is around attention, and says which operands are the former results.
   LogicalResult lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
@@ -75,7 +87,7 @@ LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const P
   PassManager pm(module->getContext(), ModuleOp::getOperationName());
   pm.enableVerifier(false);
   stage.populate(pm, pipeline);
-  if (failed(pm.run(module)))
+  if (failed(timed(stage.name, [&] { return pm.run(module); })))
     return failure();
   if (shown)
     show(stage.name, module);
@@ -168,7 +180,8 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   }
 
   Location loc = prepared.getLoc();
-  auto llvmModule = translateForVariant(*module, context, target, variant, options.optLevel);
+  auto llvmModule =
+      timed("translate", [&] { return translateForVariant(*module, context, target, variant, options.optLevel); });
   if (!llvmModule)
     return fail(loc, llvmModule.takeError());
   // The kernel itself could bear the name of a function of the C library.
@@ -179,7 +192,9 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
     (*llvmModule)->getFunction((interface.name + "_" + function).str())->setName(symbol);
     exported.push_back(symbol);
   }
-  if (llvm::Error error = optimize(**llvmModule, exported, target, variant, options.optLevel, options.vectorizeLoops))
+  if (llvm::Error error = timed("optimise", [&] {
+        return optimize(**llvmModule, exported, target, variant, options.optLevel, options.vectorizeLoops);
+      }))
     return fail(loc, std::move(error));
   return std::move(*llvmModule);
 }
@@ -268,7 +283,7 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
       return fail(source.getLoc(), text.takeError());
     options.onStage("asm", *text);
   }
-  auto object = emitCode(*all, target, options.optLevel, /*assembly=*/false);
+  auto object = timed("emit", [&] { return emitCode(*all, target, options.optLevel, /*assembly=*/false); });
   if (!object)
     return fail(source.getLoc(), object.takeError());
   artifact.kind = ArtifactKind::Object;

@@ -10,6 +10,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/Timer.h"
 
 #include <functional>
 #include <string>
@@ -53,6 +54,10 @@ struct CompileOptions {
   std::function<void(llvm::StringRef stage, llvm::StringRef text)> onStage;
   /// The stages onStage is called for; empty for all.
   llvm::SmallVector<std::string> stages;
+
+  /// Called after each phase of each variant - the stages of getCpuStages(), then "translate", "optimise" and "emit" -
+  /// with what it took. The CPU time is that of the whole process.
+  std::function<void(llvm::StringRef phase, const llvm::TimeRecord &time)> onTime;
 };
 
 /// Compiles one function of `module` for `target`: a relocatable ELF object (ArtifactKind::Object) that exports the

@@ -3,7 +3,6 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/LegacyPassManager.h"
-#include "llvm/IR/PassInstrumentation.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -44,40 +43,19 @@ Expected<std::unique_ptr<Module>> translateForVariant(mlir::ModuleOp module, LLV
   return std::move(result);
 }
 
-/// Passes of LLVM's pipeline that find nothing to do in code that was vectorised, blocked and scheduled before it came
-/// here, and cost more than a third of the time that a kernel takes to compile. What stays was seen to matter: the
-/// loop idioms become memset, unswitching frees the packing loops of their strides.
-static bool isWasted(StringRef pass) {
-  static constexpr StringLiteral names[] = {
-      "AggressiveInstCombinePass",
-      "AlignmentFromAssumptionsPass",
-      "BDCEPass",
-      "CallSiteSplittingPass",
-      "CalledValuePropagationPass",
-      "ConstantMergePass",
-      "ConstraintEliminationPass",
-      "DSEPass",
-      "DivRemPairsPass",
-      "Float2IntPass",
-      "InjectTLIMappings",
-      "LibCallsShrinkWrapPass",
-      "LoopDistributePass",
-      "LoopLoadEliminationPass",
-      "LoopVectorizePass",
-      "LowerConstantIntrinsicsPass",
-      "MergedLoadStoreMotionPass",
-      "OpenMPOptCGSCCPass",
-      "OpenMPOptPass",
-      "RecomputeGlobalsAAPass",
-      "RelLookupTableConverterPass",
-      "SLPVectorizerPass",
-      "SpeculativeExecutionPass",
-      "TailCallElimPass",
-      "VectorCombinePass",
-      "WarnMissedTransformationsPass",
-  };
-  return is_contained(names, pass);
-}
+/// What LLVM does to a kernel, in the notation of `opt -passes=`. The code was vectorised, blocked and unrolled before
+/// it came here: most of the default pipeline finds nothing to do in it and takes three times as long. What is here was
+/// seen to matter: rotation and the loop idioms turn fills into memset, unswitching frees the packing loops of their
+/// strides, and invariant code - addresses, broadcasts - has to be out of the loops before code is generated.
+static constexpr StringLiteral kKernelPasses =
+    "globalopt,cgscc(inline),function<eager-inv>("
+    // Values that branches and loops hide from each other.
+    "sroa<modify-cfg>,early-cse<memssa>,simplifycfg,"
+    "loop-mssa(loop-rotate<header-duplication>,licm<no-allowspeculation>,simple-loop-unswitch<nontrivial;trivial>),"
+    "simplifycfg,loop(loop-idiom,loop-deletion),early-cse<memssa>,"
+    // Once: what is left of the lowering's arithmetic on indices.
+    "instcombine<max-iterations=1;no-verify-fixpoint>,loop-mssa(licm<allowspeculation>),simplifycfg),"
+    "globaldce";
 
 llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
                      int optLevel, bool vectorizeLoops) {
@@ -90,30 +68,26 @@ llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Targe
   if (!machine)
     return machine.takeError();
   PipelineTuningOptions tuning;
-  tuning.LoopVectorization = vectorizeLoops;
   tuning.SLPVectorization = vectorizeLoops;
-  tuning.LoopInterleaving = vectorizeLoops;
-  // A kernel's loops have their blocks; unrolling the rest by guess makes more code and no speed.
-  tuning.LoopUnrolling = vectorizeLoops;
-  PassInstrumentationCallbacks callbacks;
-  if (!vectorizeLoops)
-    callbacks.registerShouldRunOptionalPassCallback([](StringRef pass, Any) { return !isWasted(pass); });
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager components;
   ModuleAnalysisManager modules;
-  PassBuilder builder(machine->get(), tuning, std::nullopt, &callbacks);
+  PassBuilder builder(machine->get(), tuning);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(components);
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, components, modules);
-  OptimizationLevel level = optLevel <= 0   ? OptimizationLevel::O0
-                            : optLevel == 1 ? OptimizationLevel::O1
-                            : optLevel == 2 ? OptimizationLevel::O2
-                                            : OptimizationLevel::O3;
-  ModulePassManager passes = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
-                                                            : builder.buildPerModuleDefaultPipeline(level);
+  ModulePassManager passes;
+  if (optLevel <= 0)
+    passes = builder.buildO0DefaultPipeline(OptimizationLevel::O0);
+  else if (vectorizeLoops)
+    passes = builder.buildPerModuleDefaultPipeline(optLevel == 1   ? OptimizationLevel::O1
+                                                   : optLevel == 2 ? OptimizationLevel::O2
+                                                                   : OptimizationLevel::O3);
+  else if (llvm::Error error = builder.parsePassPipeline(passes, kKernelPasses))
+    return error;
   passes.run(module, modules);
   return llvm::Error::success();
 }

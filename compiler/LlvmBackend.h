@@ -16,7 +16,8 @@ llvm::Expected<std::unique_ptr<llvm::Module>> translateForVariant(mlir::ModuleOp
                                                                   const Target &target, const CpuVariant &variant,
                                                                   int optLevel);
 
-/// Makes everything but `exported` internal and runs LLVM's default pipeline.
+/// Makes everything but `exported` internal and runs LLVM's passes: its default pipeline of `optLevel` where
+/// `vectorizeLoops`, for loops that are still scalar, and a short list of passes for a kernel's code.
 llvm::Error optimize(llvm::Module &module, llvm::ArrayRef<std::string> exported, const Target &target,
                      const CpuVariant &variant, int optLevel, bool vectorizeLoops);
 

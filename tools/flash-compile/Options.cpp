@@ -56,6 +56,7 @@ struct Flags {
                         cl::cat(category)};
   cl::opt<std::string> explain{"explain", cl::desc("write a page with the module at each stage (.html or text)"),
                                cl::cat(category)};
+  cl::opt<bool> time{"time", cl::desc("say what each phase of compiling took"), cl::cat(category)};
   cl::opt<Emit> emit{"emit", cl::desc("what to write:"), cl::init(Emit::Pack),
                      cl::values(clEnumValN(Emit::Pack, "pack", "a folder to build against and to load (default)"),
                                 clEnumValN(Emit::Object, "object", "one object file"),
@@ -146,6 +147,7 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
     options.output = "-";
   }
   options.explain = flags.explain;
+  options.time = flags.time;
   options.compile.name = flags.name;
   options.compile.entry = flags.entry;
   options.compile.lowPrecision = flags.lowPrecision;

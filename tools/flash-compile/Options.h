@@ -26,6 +26,8 @@ struct ToolOptions {
   /// Where the page of stages goes; "" for nowhere.
   std::string explain;
   Emit emit = Emit::Pack;
+  /// Whether to say what each phase of compiling took.
+  bool time = false;
   /// Sizes whose tuned tiles are taken from the store; nothing for none.
   std::optional<ProblemSizes> tuneFor;
 };

@@ -11,6 +11,8 @@
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/WithColor.h"
 
@@ -24,6 +26,20 @@ static int fail(llvm::Error error) {
 /// The text that --emit asks for when it is not the object.
 static llvm::StringRef getEmittedStage(Emit emit) {
   return emit == Emit::Assembly ? "asm" : emit == Emit::LlvmIr ? "llvm-ir" : emit == Emit::Mlir ? "input" : "";
+}
+
+using PhaseTimes = llvm::MapVector<llvm::StringRef, llvm::TimeRecord>;
+
+/// Phases and their sum in milliseconds, of the process's CPU time and of the clock on the wall.
+static void printTimes(PhaseTimes &times) {
+  llvm::TimeRecord all;
+  for (auto &[phase, time] : times)
+    all += time;
+  times["all"] = all;
+  llvm::errs() << llvm::formatv("{0,-10}{1,10}{2,10}\n", "phase", "CPU ms", "wall ms");
+  for (auto &[phase, time] : times)
+    llvm::errs() << llvm::formatv("{0,-10}{1,10:f1}{2,10:f1}\n", phase, time.getProcessTime() * 1e3,
+                                  time.getWallTime() * 1e3);
 }
 
 int main(int argc, char **argv) {
@@ -77,9 +93,14 @@ int main(int argc, char **argv) {
     options->compile.onStage = [&](llvm::StringRef stage, llvm::StringRef text) { stages.add(stage, text); };
   if (options->explain.empty())
     options->compile.stages = {emitted.str()};
+  PhaseTimes times;
+  if (options->time)
+    options->compile.onTime = [&](llvm::StringRef phase, const llvm::TimeRecord &time) { times[phase] += time; };
   mlir::FailureOr<Artifact> artifact = compile(**module, **target, options->compile);
   if (mlir::failed(artifact))
     return 1;
+  if (options->time)
+    printTimes(times);
 
   if (!options->explain.empty()) {
     bool html = llvm::StringRef(options->explain).ends_with(".html");
