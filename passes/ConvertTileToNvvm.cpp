@@ -76,7 +76,7 @@ static void lowerCopyAsync(tile::CopyAsyncOp op) {
   // With a size of 0 nothing is read, whatever the address.
   Value all = b.create<arith::ConstantIntOp>(loc, 16, 32), none = b.create<arith::ConstantIntOp>(loc, 0, 32);
   Value bytes = b.create<arith::SelectOp>(loc, op.getExists(), all, none);
-  b.create<LLVM::CallIntrinsicOp>(loc, b.getStringAttr("llvm.nvvm.cp.async.cg.shared.global.16.s"),
+  b.create<LLVM::CallIntrinsicOp>(loc, TypeRange{}, b.getStringAttr("llvm.nvvm.cp.async.cg.shared.global.16.s"),
                                   ValueRange{to, from, bytes});
   op.erase();
 }
