@@ -145,6 +145,9 @@ public:
   unsigned numAgents() const { return numThreads() + asyncAgents; }
   unsigned asyncAgent() const { return numThreads(); }
 
+  /// A clock that knows nothing, for an object that threads synchronise through.
+  Clock makeClock() const { return Clock(numAgents(), chip->vendor == Vendor::Nvidia && chip->version >= 90); }
+
   /// All that any of `members` did is ordered before all that any of them does next: a barrier has completed.
   void synchronise(Thread *const *members, unsigned count);
 

@@ -159,6 +159,22 @@ public:
   unsigned size() const { return count; }
   /// The i-th lane that takes part; where all do, lane i of the subgroup (thread i of a warpgroup).
   Lane operator[](unsigned i) const { return {*members[i], *site, members[i]->frame}; }
+  /// Operand `i` of every lane that takes part into out[0 .. size), and back; for whole registers of sizeof(T) bytes,
+  /// without the generality of Lane::get.
+  template <typename T> void gather(unsigned i, T *out) const {
+    const Operand &operand = site->operands[i];
+    if (operand.kind != Operand::Kind::Value || operand.bytes != sizeof(T)) {
+      for (unsigned l = 0; l != count; ++l)
+        out[l] = (*this)[l].get<T>(i);
+      return;
+    }
+    for (unsigned l = 0; l != count; ++l)
+      std::memcpy(&out[l], members[l]->frame + operand.offset, sizeof(T));
+  }
+  template <typename T> void scatter(unsigned i, const T *in) const {
+    for (unsigned l = 0; l != count; ++l)
+      (*this)[l].set<T>(i, in[l]);
+  }
   /// The lane with that number, or null where it does not take part (subgroups only).
   Thread *find(unsigned lane) const {
     for (unsigned i = 0; i != count; ++i)

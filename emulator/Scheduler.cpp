@@ -467,7 +467,6 @@ bool flashc::emulator::runBlock(Worker &worker, KernelFunction kernel, void *con
                                 uint64_t sharedBytes) {
   Block &block = worker.block;
   const unsigned size = block.chip->subgroupSize;
-  const bool proxies = block.chip->vendor == Vendor::Nvidia && block.chip->version >= 90;
   block.shared = &worker.shared;
   worker.shared.reset(sharedBytes);
   block.slots.clear();
@@ -481,7 +480,7 @@ bool flashc::emulator::runBlock(Worker &worker, KernelFunction kernel, void *con
     for (auto &list : *meetings)
       list.clear();
   block.threads.resize(threads);
-  block.joint = Clock(block.numAgents(), proxies);
+  block.joint = block.makeClock();
   for (unsigned i = 0; i != threads; ++i) {
     Thread &thread = block.threads[i];
     thread.sharedBase = worker.shared.base();

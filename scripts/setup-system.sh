@@ -7,7 +7,7 @@ packages=(
   g++ cmake ninja-build ccache git
   llvm-19-dev libmlir-19-dev mlir-19-tools llvm-19-tools
   clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
-  libgtest-dev libgmock-dev libbenchmark-dev nlohmann-json3-dev libmd-dev
+  libgtest-dev libgmock-dev libbenchmark-dev nlohmann-json3-dev libmd-dev libboost-context-dev
 )
 
 # An interpreter of the user's own may bring venv and headers with it; Debian's has both in packages of their own.

@@ -31,7 +31,7 @@ const InstructionSet &flashc::emulator::instructionSet(Vendor vendor) {
   }();
   static const InstructionSet *const amd = [] {
     auto *set = new InstructionSet();
-    for (auto *family : {addAmdThreadIds, addAmdBarriers, addAmdMath})
+    for (auto *family : {addAmdThreadIds, addAmdBarriers, addAmdMath, addAmdMatrix, addAmdLanes})
       family(*set);
     return set;
   }();

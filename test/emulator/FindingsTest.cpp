@@ -1,0 +1,272 @@
+// What the emulator finds in kernels that are wrong in one thing, and that it finds nothing in those that are right.
+
+#include "test/emulator/RunKernel.h"
+
+#include <gmock/gmock.h>
+
+using namespace flashc::test;
+using flashc::emulator::AsyncOrder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+static std::string replaced(std::string text, const std::string &what, const std::string &with) {
+  const size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return text.replace(at, what.size(), with);
+}
+
+static const char *const declarations = R"(
+declare i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+declare i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
+declare void @llvm.nvvm.barrier0()
+declare void @llvm.nvvm.bar.warp.sync(i32)
+declare float @llvm.nvvm.shfl.sync.bfly.f32(i32, float, i32, i32)
+declare void @llvm.nvvm.cp.async.cg.shared.global.16(ptr addrspace(3), ptr addrspace(1))
+declare void @llvm.nvvm.cp.async.wait.all()
+!nvvm.annotations = !{!0}
+!0 = !{ptr @k, !"kernel", i32 1}
+@smem = external addrspace(3) global [0 x i8], align 16
+)";
+
+//===----------------------------------------------------------------------===//
+// Global memory
+//===----------------------------------------------------------------------===//
+
+// out[i] = 2 in[i] for the 64 threads of each block.
+static const std::string doubling = std::string(declarations) + R"(
+define void @k(ptr addrspace(1) %in, ptr addrspace(1) %out) {
+  %t = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %b = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
+  %o = mul i32 %b, 64
+  %i = add i32 %o, %t
+  %pi = getelementptr float, ptr addrspace(1) %in, i32 %i
+  %x = load float, ptr addrspace(1) %pi, align 4
+  %y = fadd float %x, %x
+  %po = getelementptr float, ptr addrspace(1) %out, i32 %i
+  store float %y, ptr addrspace(1) %po, align 4
+  ret void
+}
+)";
+
+TEST(EmulatorFindings, GlobalAccessesWithinBuffersAreFine) {
+  std::vector<float> in(256), out(256);
+  for (size_t i = 0; i != in.size(); ++i)
+    in[i] = static_cast<float>(i);
+  for (const unsigned workers : {1u, 2u}) {
+    KernelRun run(doubling);
+    run.buffer("in", in, /*writable=*/false);
+    run.buffer("out", out);
+    run.launch.blocks = 4;
+    run.launch.threads = 64;
+    run.launch.workers = workers;
+    EXPECT_EQ(run.run(), "");
+    for (size_t i = 0; i != out.size(); ++i)
+      EXPECT_EQ(out[i], 2.0f * static_cast<float>(i));
+  }
+}
+
+TEST(EmulatorFindings, ReadPastTheEnd) {
+  std::vector<float> in(200), out(256);
+  KernelRun run(doubling);
+  run.buffer("in", in);
+  run.buffer("out", out);
+  run.launch.blocks = 4;
+  run.launch.threads = 64;
+  EXPECT_THAT(run.run(), AllOf(HasSubstr("out of bounds: kernel 'k', block 3, thread 8"), HasSubstr("load float"),
+                               HasSubstr("4 bytes past the end of 'in', which has 800 bytes")));
+}
+
+TEST(EmulatorFindings, WriteToAnInput) {
+  std::vector<float> in(64), out(64);
+  KernelRun run(doubling);
+  run.buffer("in", in);
+  run.buffer("out", out, /*writable=*/false);
+  run.launch.threads = 64;
+  EXPECT_THAT(run.run(), AllOf(HasSubstr("out of bounds"), HasSubstr("store float"),
+                               HasSubstr("a write to 'out', which is only read")));
+}
+
+TEST(EmulatorFindings, MisalignedAccess) {
+  std::vector<float> in(65), out(64);
+  KernelRun run(
+      replaced(doubling, "load float, ptr addrspace(1) %pi, align 4", "load float, ptr addrspace(1) %pi, align 16"));
+  run.buffer("in", in);
+  run.buffer("out", out);
+  run.launch.threads = 64;
+  EXPECT_THAT(run.run(), AllOf(HasSubstr("misaligned"), HasSubstr("multiple of 16")));
+}
+
+//===----------------------------------------------------------------------===//
+// Shared memory
+//===----------------------------------------------------------------------===//
+
+// out[i] = in[63 - i] through shared memory.
+static const std::string reversing = std::string(declarations) + R"(
+define void @k(ptr addrspace(1) %in, ptr addrspace(1) %out) {
+  %t = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %pi = getelementptr float, ptr addrspace(1) %in, i32 %t
+  %x = load float, ptr addrspace(1) %pi, align 4
+  %ps = getelementptr float, ptr addrspace(3) @smem, i32 %t
+  store float %x, ptr addrspace(3) %ps, align 4
+  call void @llvm.nvvm.barrier0()
+  %r = sub i32 63, %t
+  %pr = getelementptr float, ptr addrspace(3) @smem, i32 %r
+  %y = load float, ptr addrspace(3) %pr, align 4
+  %po = getelementptr float, ptr addrspace(1) %out, i32 %t
+  store float %y, ptr addrspace(1) %po, align 4
+  ret void
+}
+)";
+
+static std::string runReversing(const std::string &ir, uint64_t sharedBytes = 256, const char *chip = "sm_80") {
+  std::vector<float> in(64), out(64);
+  for (size_t i = 0; i != in.size(); ++i)
+    in[i] = static_cast<float>(i);
+  KernelRun run(ir, chip);
+  run.buffer("in", in, false);
+  run.buffer("out", out);
+  run.launch.threads = 64;
+  run.launch.blocks = 2;
+  run.launch.sharedBytes = sharedBytes;
+  std::string finding = run.run();
+  if (finding.empty())
+    for (size_t i = 0; i != out.size(); ++i)
+      EXPECT_EQ(out[i], static_cast<float>(63 - i));
+  return finding;
+}
+
+TEST(EmulatorFindings, SharedAccessesWithABarrierAreFine) { EXPECT_EQ(runReversing(reversing), ""); }
+
+TEST(EmulatorFindings, MissingBarrier) {
+  EXPECT_THAT(runReversing(replaced(reversing, "call void @llvm.nvvm.barrier0()", "")),
+              AllOf(HasSubstr("uninitialised: kernel 'k', block 0, thread 0"), HasSubstr("load float")));
+}
+
+TEST(EmulatorFindings, MissingBarrierAfterALongerWay) {
+  // Written twice, with a barrier in between: the second time nobody waits.
+  const std::string twice = replaced(reversing, "  %r = sub i32 63, %t",
+                                     "  store float %x, ptr addrspace(3) %ps, align 4\n  %r = sub i32 63, %t");
+  EXPECT_THAT(runReversing(twice), AllOf(HasSubstr("race"), HasSubstr("thread 63 "), HasSubstr("no barrier orders")));
+}
+
+TEST(EmulatorFindings, WarpBarrierDoesNotOrderTheBlock) {
+  EXPECT_THAT(runReversing(
+                  replaced(reversing, "call void @llvm.nvvm.barrier0()", "call void @llvm.nvvm.bar.warp.sync(i32 -1)")),
+              HasSubstr("uninitialised"));
+}
+
+TEST(EmulatorFindings, SharedMemoryPastTheEnd) {
+  EXPECT_THAT(runReversing(reversing, 252),
+              AllOf(HasSubstr("out of bounds"), HasSubstr("thread 63"), HasSubstr("the block has 252")));
+}
+
+TEST(EmulatorFindings, TooMuchSharedMemory) {
+  EXPECT_THAT(runReversing(reversing, 300 << 10),
+              AllOf(HasSubstr("expected at most 166912 bytes"), HasSubstr("sm_80")));
+}
+
+TEST(EmulatorFindings, StaticSharedVariablesLieBeforeTheDynamicPart) {
+  EXPECT_EQ(runReversing(replaced(reversing, "external addrspace(3) global [0 x i8], align 16",
+                                  "internal addrspace(3) global [256 x i8] undef, align 16"),
+                         0),
+            "");
+}
+
+//===----------------------------------------------------------------------===//
+// Asynchronous copies
+//===----------------------------------------------------------------------===//
+
+static const std::string copying = std::string(declarations) + R"(
+define void @k(ptr addrspace(1) %in, ptr addrspace(1) %out) {
+  %t = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %o = mul i32 %t, 4
+  %pi = getelementptr float, ptr addrspace(1) %in, i32 %o
+  %ps = getelementptr float, ptr addrspace(3) @smem, i32 %o
+  %copies = icmp ult i32 %t, 16
+  br i1 %copies, label %copy, label %join
+copy:
+  call void @llvm.nvvm.cp.async.cg.shared.global.16(ptr addrspace(3) %ps, ptr addrspace(1) %pi)
+  br label %join
+join:
+  call void @llvm.nvvm.cp.async.wait.all()
+  call void @llvm.nvvm.barrier0()
+  %r = sub i32 63, %t
+  %pr = getelementptr float, ptr addrspace(3) @smem, i32 %r
+  %y = load float, ptr addrspace(3) %pr, align 4
+  %po = getelementptr float, ptr addrspace(1) %out, i32 %t
+  store float %y, ptr addrspace(1) %po, align 4
+  ret void
+}
+)";
+
+TEST(EmulatorFindings, CopiesThatAreWaitedForAreFine) { EXPECT_EQ(runReversing(copying), ""); }
+
+TEST(EmulatorFindings, MissingWait) {
+  EXPECT_THAT(runReversing(replaced(copying, "call void @llvm.nvvm.cp.async.wait.all()", "")),
+              AllOf(HasSubstr("copy not waited for"), HasSubstr("thread 63"), HasSubstr("thread 0 began")));
+}
+
+TEST(EmulatorFindings, WaitWithoutABarrier) {
+  EXPECT_THAT(runReversing(replaced(copying, "call void @llvm.nvvm.barrier0()", "")),
+              testing::AnyOf(HasSubstr("uninitialised"), HasSubstr("race"), HasSubstr("copy not waited for")));
+}
+
+//===----------------------------------------------------------------------===//
+// Lanes and barriers
+//===----------------------------------------------------------------------===//
+
+static const std::string shuffling = std::string(declarations) + R"(
+define void @k(ptr addrspace(1) %in, ptr addrspace(1) %out) {
+  %t = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %some = icmp ult i32 %t, 24
+  %x = uitofp i32 %t to float
+  br i1 %some, label %yes, label %no
+yes:
+  %a = call float @llvm.nvvm.shfl.sync.bfly.f32(i32 -1, float %x, i32 1, i32 31)
+  br label %join
+no:
+  br label %join
+join:
+  %y = phi float [ %a, %yes ], [ %x, %no ]
+  %po = getelementptr float, ptr addrspace(1) %out, i32 %t
+  store float %y, ptr addrspace(1) %po, align 4
+  ret void
+}
+)";
+
+TEST(EmulatorFindings, DivergentShuffle) {
+  EXPECT_THAT(runReversing(shuffling), AllOf(HasSubstr("divergence"), HasSubstr("shfl.sync.bfly"), HasSubstr("ended")));
+}
+
+TEST(EmulatorFindings, TwoShufflesAtOnce) {
+  const std::string other = replaced(
+      shuffling, "no:\n", "no:\n  %b = call float @llvm.nvvm.shfl.sync.bfly.f32(i32 -1, float %x, i32 2, i32 31)\n");
+  EXPECT_THAT(runReversing(other), AllOf(HasSubstr("divergence"), HasSubstr("lanes 0xffffff wait")));
+}
+
+TEST(EmulatorFindings, BarrierThatNotAllReach) {
+  const std::string lost =
+      replaced(replaced(shuffling, "%a = call float @llvm.nvvm.shfl.sync.bfly.f32(i32 -1, float %x, i32 1, i32 31)",
+                        "call void @llvm.nvvm.barrier0()"),
+               "phi float [ %a, %yes ]", "phi float [ %x, %yes ]");
+  EXPECT_THAT(runReversing(lost), AllOf(HasSubstr("deadlock"), HasSubstr("threads 0-23 wait at"), HasSubstr("barrier0"),
+                                        HasSubstr("threads 24-63 have ended")));
+}
+
+//===----------------------------------------------------------------------===//
+// What is no kernel
+//===----------------------------------------------------------------------===//
+
+TEST(EmulatorFindings, UnknownInstructionsAreNamed) {
+  EXPECT_THAT(runReversing(replaced(reversing, "call void @llvm.nvvm.barrier0()",
+                                    "call void asm sideeffect \"frobnicate.b32 $0;\", \"r\"(i32 0)")),
+              AllOf(HasSubstr("no instruction 'frobnicate.b32'"), HasSubstr("kernel 'k'")));
+}
+
+TEST(EmulatorFindings, TextThatIsNoIr) {
+  EXPECT_THAT(runReversing("define void @k( {"), HasSubstr("expected LLVM IR, line 4"));
+}
+
+TEST(EmulatorFindings, ModuleWithoutAKernel) {
+  EXPECT_THAT(runReversing("define void @k() {\n  ret void\n}"), HasSubstr("has no kernel"));
+}
