@@ -6,6 +6,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 
 using namespace flashc;
 
@@ -48,7 +49,9 @@ public:
     for (uint32_t i = 0; i < info.num_operands; ++i)
       if (flashc_status status = checkTensor(i))
         return status;
-    return checkHeads();
+    if (flashc_status status = checkHeads())
+      return status;
+    return checkOverlaps();
   }
 
 private:
@@ -163,6 +166,79 @@ private:
                       "operand %u \"%.31s\": expected an output whose elements have a place each, got stride 0 at size "
                       "%d",
                       index, operand.name, d);
+    return FLASHC_OK;
+  }
+
+  /// The bytes that a tensor reaches: [low, high), nothing when it is empty.
+  struct Reach {
+    uintptr_t low = 0, high = 0;
+  };
+
+  static uintptr_t strideBytes(const flashc_tensor &tensor, int32_t dim) {
+    return static_cast<uintptr_t>(std::abs(tensor.stride[dim])) * flashc_dtype_size(tensor.dtype);
+  }
+
+  static Reach reachOf(const flashc_tensor &tensor) {
+    const auto bytes = static_cast<int64_t>(flashc_dtype_size(tensor.dtype));
+    int64_t low = 0, high = bytes;
+    for (int32_t d = 0; d < tensor.rank; ++d) {
+      if (tensor.size[d] == 0)
+        return {};
+      const int64_t last = (tensor.size[d] - 1) * tensor.stride[d] * bytes;
+      (last < 0 ? low : high) += last;
+    }
+    const auto data = reinterpret_cast<uintptr_t>(tensor.data);
+    return {data + static_cast<uintptr_t>(low), data + static_cast<uintptr_t>(high)};
+  }
+
+  /// Bytes from the first to the last of a piece, whose dimensions step by less than `cut`.
+  static uintptr_t pieceOf(const flashc_tensor &tensor, uintptr_t cut) {
+    uintptr_t piece = flashc_dtype_size(tensor.dtype);
+    for (int32_t d = 0; d < tensor.rank; ++d)
+      if (strideBytes(tensor, d) < cut)
+        piece += static_cast<uintptr_t>(tensor.size[d] - 1) * strideBytes(tensor, d);
+    return piece;
+  }
+
+  /// Whether two tensors may share bytes. Slices of one buffer, such as the heads of a fused projection, interleave and
+  /// share none: they are pieces at distances that have a common divisor, and keep apart in each such period.
+  static bool mayOverlap(const flashc_tensor &first, const Reach &a, const flashc_tensor &second) {
+    const Reach b = reachOf(second);
+    if (a.low >= b.high || b.low >= a.high)
+      return false;
+    for (const flashc_tensor *cutting : {&first, &second})
+      for (int32_t dim = 0; dim < cutting->rank; ++dim) {
+        const uintptr_t cut = strideBytes(*cutting, dim);
+        uintptr_t period = 0;
+        for (const flashc_tensor *tensor : {&first, &second})
+          for (int32_t d = 0; d < tensor->rank; ++d)
+            if (tensor->size[d] > 1 && strideBytes(*tensor, d) >= cut)
+              period = std::gcd(period, strideBytes(*tensor, d));
+        if (!cut || !period)
+          continue;
+        const uintptr_t distance =
+            b.low >= a.low ? (b.low - a.low) % period : (period - (a.low - b.low) % period) % period;
+        if (distance >= pieceOf(first, cut) && distance + pieceOf(second, cut) <= period)
+          return false;
+      }
+    return true;
+  }
+
+  /// A kernel reads its inputs, and writes its other outputs, while it writes an output.
+  flashc_status checkOverlaps() {
+    for (uint32_t i = 0; i < info.num_operands; ++i) {
+      if (!(info.operands[i].flags & FLASHC_OPERAND_OUTPUT))
+        continue;
+      const Reach output = reachOf(args.tensors[i]);
+      for (uint32_t j = 0; j < info.num_operands; ++j) {
+        const bool other = (info.operands[j].flags & FLASHC_OPERAND_OUTPUT) != 0;
+        if (i == j || (other && j < i) || !mayOverlap(args.tensors[i], output, args.tensors[j]))
+          continue;
+        return fail(FLASHC_ERROR_INVALID,
+                    "operand %u \"%.31s\": expected memory of its own, got memory that overlaps operand %u \"%.31s\"",
+                    i, info.operands[i].name, j, info.operands[j].name);
+      }
+    }
     return FLASHC_OK;
   }
 

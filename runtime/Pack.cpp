@@ -2,9 +2,11 @@
 
 #include "runtime/Pack.h"
 #include "runtime/File.h"
+#include "runtime/PlacedProblem.h"
 #include "runtime/Sha256.h"
 #include "runtime/SharedLibrary.h"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
@@ -75,6 +77,13 @@ bool isIdentifier(const std::string &text) {
   return !text.empty() && text.size() <= 63;
 }
 
+/// "folder/kernel.json" for a folder, the file itself for a file.
+std::string descriptionFile(const std::string &path) {
+  struct stat info;
+  const bool isFile = ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  return isFile ? path : path + "/kernel.json";
+}
+
 /// What the loader needs of a description.
 struct Needed {
   std::string name, target, libraryPath, librarySha256;
@@ -118,9 +127,7 @@ Needed check(Description &d) {
 } // namespace
 
 Result<Artifact> flashc::readPack(const std::string &path) {
-  struct stat info;
-  const bool isFile = ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-  const std::string file = isFile ? path : path + "/kernel.json";
+  const std::string file = descriptionFile(path);
   Result<std::string> text = readFile(file, descriptionLimit);
   if (!text)
     return text.error();
@@ -149,21 +156,132 @@ Result<Artifact> flashc::readPack(const std::string &path) {
   return artifact;
 }
 
-Result<LoadedPack> flashc::loadPack(const std::string &path) {
+namespace {
+/// One of a fat pack's.
+struct Member {
+  std::string target, path;
+};
+
+/// The packs of a fat one; empty for an ordinary pack, and for what readPack has better words for.
+Result<std::vector<Member>> readMembers(const std::string &file) {
+  Result<std::string> text = readFile(file, descriptionLimit);
+  if (!text)
+    return text.error();
+  if (text->find("flashc-fat-pack") == std::string::npos)
+    return std::vector<Member>();
+  Description description(file, *text);
+  if (description.error)
+    return *description.error;
+  if (description.string(description.root, "format", "format") != "flashc-fat-pack")
+    return std::vector<Member>();
+  const uint64_t version = description.number(description.root, "version", "version");
+  if (version != packVersion)
+    description.fail(FLASHC_ERROR_ABI,
+                     "expected fat pack version " + std::to_string(packVersion) + ", got " + std::to_string(version));
+  std::vector<Member> members;
+  if (const json *packs = description.member(description.root, "packs", "packs", json::value_t::array))
+    for (const json &pack : *packs) {
+      if (!pack.is_object()) {
+        description.fail(FLASHC_ERROR_FORMAT,
+                         "expected \"packs\" to hold objects, got " + std::string(pack.type_name()));
+        break;
+      }
+      Member member{description.string(pack, "target", "packs.target"), description.string(pack, "path", "packs.path")};
+      if (member.path.empty() || member.path.find('/') != std::string::npos || member.path == "..")
+        description.fail(FLASHC_ERROR_FORMAT,
+                         "expected \"packs.path\" to be a plain folder name, got \"" + member.path + "\"");
+      members.push_back(std::move(member));
+    }
+  if (!description.error && members.empty())
+    description.fail(FLASHC_ERROR_FORMAT, "expected at least one pack in \"packs\", got none");
+  if (description.error)
+    return *description.error;
+  return members;
+}
+
+Result<LoadedPack> loadOne(const std::string &path, Device *device) {
   Result<Artifact> artifact = readPack(path);
   if (!artifact)
     return artifact.error();
-  Result<Device *> device = deviceForTarget(artifact->target);
-  if (!device)
-    return Error{device.error().status, path + ": " + device.error().message};
-  Result<std::unique_ptr<LoadedKernel>> kernel = (*device)->load(*artifact);
+  if (!device) {
+    Result<Device *> found = deviceForTarget(artifact->target);
+    if (!found)
+      return Error{found.error().status, path + ": " + found.error().message};
+    device = *found;
+  }
+  Result<std::unique_ptr<LoadedKernel>> kernel = device->load(*artifact);
   if (!kernel)
     return Error{kernel.error().status, path + ": " + kernel.error().message};
   LoadedPack pack;
-  pack.device = *device;
+  pack.device = device;
   pack.kernel = std::move(*kernel);
   pack.metadata = std::move(artifact->metadata);
   return pack;
+}
+} // namespace
+
+Result<LoadedPack> flashc::loadPack(const std::string &path, Device *device) {
+  const std::string file = descriptionFile(path);
+  Result<std::vector<Member>> members = readMembers(file);
+  if (!members)
+    return members.error();
+  if (members->empty())
+    return loadOne(path, device);
+  std::string reasons;
+  for (size_t i = 0; !device && i < members->size(); ++i) {
+    Result<Device *> found = deviceForTarget((*members)[i].target);
+    if (found)
+      device = *found;
+    else
+      reasons += "; " + found.error().message;
+  }
+  const Member *best = nullptr;
+  int suits = 0;
+  for (const Member &member : *members) {
+    Result<int> suitability = device ? device->suitability(member.target) : Result<int>(Error{FLASHC_ERROR_TARGET, ""});
+    if (suitability && (!best || *suitability > suits)) {
+      best = &member;
+      suits = *suitability;
+    } else if (!suitability && device) {
+      reasons += "; " + suitability.error().message;
+    }
+  }
+  if (!best)
+    return Error{FLASHC_ERROR_TARGET, path + ": expected a pack for " +
+                                          (device ? device->describe().name : "a device of this machine") +
+                                          " among its " + std::to_string(members->size()) + ", got none" + reasons};
+  return loadOne(file.substr(0, file.rfind('/') + 1) + best->path, device);
+}
+
+Result<Verdict> flashc::verifyPack(const LoadedPack &pack, const ProblemSizes &sizes, uint64_t seed) {
+  Result<std::unique_ptr<KernelProblem>> problem =
+      KernelProblem::create(pack.kernel->info(), pack.metadata, sizes, seed);
+  if (!problem)
+    return problem.error();
+  Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(*pack.device, **problem);
+  if (!placed)
+    return placed.error();
+  if (std::optional<Error> error = (*placed)->run(*pack.kernel))
+    return *error;
+  Result<KernelCheck> check = KernelCheck::create(**problem);
+  if (!check)
+    return check.error();
+  return check->judge(**problem);
+}
+
+Result<Timing> flashc::timePack(const LoadedPack &pack, const ProblemSizes &sizes, uint64_t seed,
+                                const TimeOptions &options, double *flops) {
+  Result<std::unique_ptr<KernelProblem>> problem =
+      KernelProblem::create(pack.kernel->info(), pack.metadata, sizes, seed);
+  if (!problem)
+    return problem.error();
+  // What a mask leaves out is not counted as done.
+  if (flops)
+    *flops = (*problem)->getReference().masks.empty() ? (*problem)->getFlops() : 0;
+  Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(*pack.device, **problem);
+  if (!placed)
+    return placed.error();
+  return pack.device->time(*pack.kernel, (*placed)->getArgs(), options);
 }
 
 //===----------------------------------------------------------------------===//
@@ -175,12 +293,16 @@ struct flashc_pack {
 };
 
 flashc_status flashc_pack_load(const char *path, flashc_pack **pack) {
+  return flashc_pack_load_on(path, nullptr, pack);
+}
+
+flashc_status flashc_pack_load_on(const char *path, flashc_device *device, flashc_pack **pack) {
   if (!pack || !path)
     return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_load: expected a %s, got null",
                         path ? "place for the pack" : "path");
   *pack = nullptr;
   try {
-    Result<LoadedPack> loaded = loadPack(path);
+    Result<LoadedPack> loaded = loadPack(path, reinterpret_cast<Device *>(device));
     if (!loaded)
       return setLastError(loaded.error());
     *pack = new flashc_pack{std::move(*loaded)};
@@ -200,14 +322,62 @@ const flashc_kernel *flashc_pack_kernel(const flashc_pack *pack) {
 
 const char *flashc_pack_metadata(const flashc_pack *pack) { return pack ? pack->pack.metadata.c_str() : nullptr; }
 
+flashc_device *flashc_pack_device(const flashc_pack *pack) {
+  return pack ? reinterpret_cast<flashc_device *>(pack->pack.device) : nullptr;
+}
+
 flashc_status flashc_pack_run(const flashc_pack *pack, const flashc_args *args) {
+  return flashc_pack_run_on(pack, args, nullptr);
+}
+
+flashc_status flashc_pack_run_on(const flashc_pack *pack, const flashc_args *args, void *stream) {
   if (!pack)
     return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_run: expected a pack, got null");
   if (!args)
     return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_run: expected arguments, got null");
-  if (std::optional<Error> error = pack->pack.device->launch(*pack->pack.kernel, *args))
+  if (std::optional<Error> error = pack->pack.device->launch(*pack->pack.kernel, *args, stream))
     return setLastError(*error);
   return FLASHC_OK;
 }
 
 void flashc_pack_unload(flashc_pack *pack) { delete pack; }
+
+flashc_status flashc_pack_verify(const flashc_pack *pack, const flashc_problem_sizes *sizes, uint64_t seed,
+                                 int32_t *passed, char *message, size_t size) {
+  if (!pack || !sizes || !passed)
+    return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_verify: expected a pack, sizes and a place, got null");
+  *passed = 0;
+  try {
+    Result<Verdict> verdict =
+        verifyPack(pack->pack, {sizes->batch, sizes->heads, sizes->kv_heads, sizes->queries, sizes->keys}, seed);
+    if (message && size)
+      std::snprintf(message, size, "%s", verdict ? verdict->describe().c_str() : verdict.error().message.c_str());
+    if (!verdict)
+      return setLastError(verdict.error());
+    *passed = verdict->passed();
+  } catch (const std::exception &failure) {
+    return setLastError(FLASHC_ERROR_MEMORY, "flashc_pack_verify: %s", failure.what());
+  }
+  return FLASHC_OK;
+}
+
+flashc_status flashc_pack_time(const flashc_pack *pack, const flashc_problem_sizes *sizes, double min_seconds,
+                               double *median, double *best) {
+  if (!pack || !sizes)
+    return setLastError(FLASHC_ERROR_INVALID, "flashc_pack_time: expected a pack and sizes, got null");
+  try {
+    TimeOptions options;
+    options.minSeconds = min_seconds;
+    Result<Timing> timing =
+        timePack(pack->pack, {sizes->batch, sizes->heads, sizes->kv_heads, sizes->queries, sizes->keys}, 1, options);
+    if (!timing)
+      return setLastError(timing.error());
+    if (median)
+      *median = timing->median;
+    if (best)
+      *best = timing->best;
+  } catch (const std::exception &failure) {
+    return setLastError(FLASHC_ERROR_MEMORY, "flashc_pack_time: %s", failure.what());
+  }
+  return FLASHC_OK;
+}

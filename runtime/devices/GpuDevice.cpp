@@ -275,8 +275,8 @@ Result<void *> GpuDevice::find(const flashc_device_function &function, const fla
   return entry.handle;
 }
 
-std::optional<Error> GpuDevice::start(const flashc_device_function &function, const flashc_kernel_info *owner,
-                                      int64_t blocks, void *const *params, void *stream) {
+std::optional<Error> GpuDevice::start(const flashc_device_function &function, const DeviceCall &call, int64_t blocks,
+                                      void *const *params, void *stream) {
   constexpr int64_t mostBlocks = std::numeric_limits<int32_t>::max();
   if (blocks > mostBlocks)
     return Error{FLASHC_ERROR_INVALID, info.name + ": " + function.name + ": expected at most " +
@@ -284,7 +284,7 @@ std::optional<Error> GpuDevice::start(const flashc_device_function &function, co
   const Scope scope(*this);
   if (scope.code)
     return error("making the device current", scope.code);
-  Result<void *> entry = find(function, owner);
+  Result<void *> entry = find(function, call.info);
   if (!entry)
     return entry.error();
   const int code = driver->api().launch(*entry, static_cast<unsigned>(blocks), 1, 1, function.threads, 1, 1,

@@ -76,7 +76,7 @@ protected:
   /// Readies a function for its dynamic shared memory.
   virtual std::optional<Error> prepare(void *handle, const flashc_device_function &function) = 0;
 
-  std::optional<Error> start(const flashc_device_function &function, const flashc_kernel_info *owner, int64_t blocks,
+  std::optional<Error> start(const flashc_device_function &function, const DeviceCall &call, int64_t blocks,
                              void *const *params, void *stream) override;
   int32_t concurrentBlocks() const override { return info.units; }
   Result<void *> takeWorkspace(size_t bytes, void *stream) override;

@@ -10,7 +10,7 @@ using namespace flashc;
 /// One call of a kernel: what its host's `user` points to.
 struct LaunchingDevice::Call {
   LaunchingDevice &device;
-  const flashc_kernel_info *info;
+  DeviceCall about;
   std::optional<Error> error; ///< the first one, with more words than a status has
 };
 
@@ -100,7 +100,7 @@ flashc_status LaunchingDevice::launchService(void *user, const flashc_device_fun
   std::optional<Error> error = function ? call->device.checkFunction(*function)
                                         : Error{FLASHC_ERROR_NULL, "expected a device function, got null"};
   if (!error)
-    error = call->device.start(*function, call->info, blocks, params, stream);
+    error = call->device.start(*function, call->about, blocks, params, stream);
   if (!error)
     return FLASHC_OK;
   const flashc_status status = error->status;
@@ -147,7 +147,7 @@ size_t LaunchingDevice::workspaceBytes(const flashc_kernel &kernel, const flashc
 
 std::optional<Error> LaunchingDevice::launchWith(const flashc_kernel &kernel, const flashc_args &args, void *stream,
                                                  void *workspace, size_t bytes) {
-  Call call{*this, kernel.info, std::nullopt};
+  Call call{*this, {kernel.info, &args, workspace, bytes}, std::nullopt};
   flashc_host host = makeHost(concurrentBlocks(), &call);
   host.launch = launchService;
   host.encode_tensor_map = encodeService;

@@ -11,6 +11,14 @@
 
 namespace flashc {
 
+/// A call of a kernel, as far as a device that launches for it may want to know: what memory it is about.
+struct DeviceCall {
+  const flashc_kernel_info *info = nullptr; ///< what forget() is called with
+  const flashc_args *args = nullptr;
+  void *workspace = nullptr;
+  size_t workspaceBytes = 0;
+};
+
 /// Implements loading, calls and timing by start(); a device says what starting means to it.
 class LaunchingDevice : public Device {
 public:
@@ -36,10 +44,9 @@ public:
 
 protected:
   /// Starts `blocks` (at least 1) blocks of a device function in the order of `stream`. The function is of an ABI that
-  /// this runtime knows and for a target that suits the device; `params` are copied. `owner` is the info of the kernel
-  /// that launches, what forget() is called with; null where it is not known.
-  virtual std::optional<Error> start(const flashc_device_function &function, const flashc_kernel_info *owner,
-                                     int64_t blocks, void *const *params, void *stream) = 0;
+  /// this runtime knows and for a target that suits the device; `params` are copied.
+  virtual std::optional<Error> start(const flashc_device_function &function, const DeviceCall &call, int64_t blocks,
+                                     void *const *params, void *stream) = 0;
 
   /// Writes 128 bytes. `what` has a rank from 1 to 5, an address of 16-byte alignment and legal strides and boxes.
   /// Without an override: FLASHC_ERROR_TARGET.

@@ -57,11 +57,11 @@ size_t needNothing(const flashc_args *) { return 0; }
 
 TEST(CallWork, DecidesWhetherThePoolIsAsked) {
   const flashc_host host{FLASHC_ABI_VERSION, 2, nullptr, [](void *, int64_t, flashc_task, void *) {}, nullptr, nullptr};
-  std::vector<float> data(2 * 128 * 64);
+  std::vector<float> data(2 * 128 * 64), out(2 * 128 * 64);
   for (int64_t length : {8, 128}) {
     Call call(2, length, length);
     for (flashc_tensor &tensor : call.tensors)
-      tensor.data = data.data();
+      tensor.data = &tensor == &call.tensors[3] ? out.data() : data.data();
     const flashc_kernel kernel{&call.attention.info, needNothing, seeHost};
     call.args.host = &host;
     ASSERT_EQ(flashc_kernel_run(&kernel, &call.args), FLASHC_OK) << flashc_last_error();

@@ -14,11 +14,11 @@ namespace {
 
 class CheckArgs : public ::testing::Test {
 protected:
-  std::vector<float> memory = std::vector<float>(2 * 4 * 10 * 64);
+  std::vector<float> memory = std::vector<float>(2 * 4 * 10 * 64), written = std::vector<float>(2 * 4 * 10 * 64);
   AttentionInfo kernel;
   flashc_tensor tensors[4] = {
       tensor(memory.data(), FLASHC_F32, {2, 4, 8, 64}), tensor(memory.data(), FLASHC_F32, {2, 2, 10, 64}),
-      tensor(memory.data(), FLASHC_F32, {2, 2, 10, 32}), tensor(memory.data(), FLASHC_F32, {2, 4, 8, 32})};
+      tensor(memory.data(), FLASHC_F32, {2, 2, 10, 32}), tensor(written.data(), FLASHC_F32, {2, 4, 8, 32})};
   flashc_args args{FLASHC_ABI_VERSION, 4, tensors, nullptr};
 
   void expect(flashc_status status, const std::string &text) {
@@ -44,6 +44,7 @@ TEST_F(CheckArgs, AcceptsEmptyTensorsWithoutData) {
 TEST_F(CheckArgs, AcceptsNegativeAndBroadcastStridesOfInputs) {
   tensors[1].stride[0] = 0;
   tensors[2].stride[2] = -32;
+  tensors[2].data = memory.data() + 9 * 32;
   expect(FLASHC_OK, "");
 }
 
@@ -110,6 +111,35 @@ TEST_F(CheckArgs, RefusesSizesThatDoNotMatch) {
   tensors[2].size[2] = 10;
   tensors[3].size[0] = 1;
   expect(FLASHC_ERROR_SHAPE, "attention: operand 3 \"out\": expected size 0 (batch) to be 2 as size 0 of \"q\", got 1");
+}
+
+TEST_F(CheckArgs, RefusesOutputsThatOverlap) {
+  tensors[3].data = static_cast<float *>(tensors[1].data) + 8;
+  expect(FLASHC_ERROR_INVALID,
+         "attention: operand 3 \"out\": expected memory of its own, got memory that overlaps operand 0 \"q\"");
+}
+
+// q, k, v and out as slices of one buffer [B, S, 4, H, 64]: they interleave and share nothing, until one is moved.
+TEST_F(CheckArgs, TakesInterleavedSlices) {
+  constexpr int64_t heads = 4, rows = 10, width = 4 * heads * 64;
+  std::vector<float> buffer(2 * rows * width);
+  for (int i = 0; i < 4; ++i) {
+    flashc_tensor &t = tensors[i];
+    t.data = buffer.data() + i * heads * 64;
+    const int64_t size[] = {2, heads, rows, i < 2 ? 64 : 32}, stride[] = {rows * width, 64, width, 1};
+    std::copy(size, size + 4, t.size);
+    std::copy(stride, stride + 4, t.stride);
+  }
+  expect(FLASHC_OK, "");
+  tensors[3].data = buffer.data() + 3 * heads * 64 - 32;
+  expect(FLASHC_OK, "");
+  tensors[3].data = buffer.data() + 3 * heads * 64 - 33;
+  expect(FLASHC_ERROR_INVALID,
+         "attention: operand 3 \"out\": expected memory of its own, got memory that overlaps operand 2 \"v\"");
+  tensors[3].data = buffer.data() + 3 * heads * 64 + 65;
+  tensors[3].size[2] = tensors[0].size[2] = rows - 1;
+  expect(FLASHC_ERROR_INVALID,
+         "attention: operand 3 \"out\": expected memory of its own, got memory that overlaps operand 0 \"q\"");
 }
 
 TEST_F(CheckArgs, RefusesHeadsThatDoNotDivide) {

@@ -204,6 +204,63 @@ TEST_F(Pack, RefusesANewerObject) {
   refuses(FLASHC_ERROR_ABI, "twice: expected a kernel of ABI version at most 1, got one that needs a newer version");
 }
 
+TEST_F(Pack, PicksFromAFatPack) {
+  std::filesystem::create_directory(folder / "mine");
+  writeText(folder / "mine/kernel.json", description.dump());
+  writeText(folder / "mine/libtwice.so", library);
+  json fat = {{"format", "flashc-fat-pack"}, {"version", 1}};
+  fat["packs"] = {{{"target", "nvptx:sm_80"}, {"path", "other"}}, {{"target", "cpu:x86-64"}, {"path", "mine"}}};
+  flashc_pack *pack = load(fat.dump());
+  ASSERT_NE(pack, nullptr) << flashc_last_error();
+  EXPECT_STREQ(flashc_device_name(flashc_pack_device(pack)), "cpu");
+  flashc_pack_unload(pack);
+
+  auto refusesFat = [&](flashc_status expected, const std::string &text) {
+    EXPECT_EQ(load(fat.dump()), nullptr);
+    EXPECT_EQ(status, expected);
+    EXPECT_THAT(flashc_last_error(), HasSubstr(text));
+  };
+  fat["packs"].erase(1);
+  refusesFat(FLASHC_ERROR_TARGET, "expected a pack for a device of this machine among its 1, got none; expected a "
+                                  "target of a device of this machine (cpu), got \"nvptx:sm_80\"; no cuda device: ");
+  fat["packs"] = {{{"target", "cpu"}, {"path", "../mine"}}};
+  refusesFat(FLASHC_ERROR_FORMAT, "expected \"packs.path\" to be a plain folder name, got \"../mine\"");
+  fat["packs"] = json::array();
+  refusesFat(FLASHC_ERROR_FORMAT, "expected at least one pack in \"packs\", got none");
+  fat["packs"] = {1};
+  refusesFat(FLASHC_ERROR_FORMAT, "expected \"packs\" to hold objects, got number");
+  fat["version"] = 2;
+  refusesFat(FLASHC_ERROR_ABI, "expected fat pack version 1, got 2");
+}
+
+// A machine without a driver says so, for a pack of a GPU.
+TEST_F(Pack, SaysWhichDriverIsMissing) {
+  ::setenv("FLASHC_CUDA_LIBRARY", "", 0);
+  description["target"] = "nvptx:sm_80";
+  refuses(FLASHC_ERROR_TARGET, "got \"nvptx:sm_80\"; no cuda device: ");
+  description["target"] = "amdgpu:gfx942";
+  refuses(FLASHC_ERROR_TARGET, "; no hip device: ");
+}
+
+TEST_F(Pack, ServesDevicesToC) {
+  flashc_device *device = nullptr;
+  ASSERT_EQ(flashc_device_find("cpu", &device), FLASHC_OK);
+  EXPECT_STREQ(flashc_device_name(device), "cpu");
+  const json list = json::parse(flashc_devices());
+  EXPECT_EQ(list["devices"][0]["name"], "cpu");
+  void *memory = nullptr;
+  float value = 3, back = 0;
+  ASSERT_EQ(flashc_device_allocate(device, 4, &memory), FLASHC_OK);
+  EXPECT_EQ(flashc_device_copy_to(device, memory, &value, 4, nullptr), FLASHC_OK);
+  EXPECT_EQ(flashc_device_copy_from(device, &back, memory, 4, nullptr), FLASHC_OK);
+  EXPECT_EQ(flashc_device_synchronize(device, nullptr), FLASHC_OK);
+  EXPECT_EQ(back, 3);
+  EXPECT_EQ(flashc_device_free(device, memory), FLASHC_OK);
+  EXPECT_EQ(flashc_device_find("cuda:99", &device), FLASHC_ERROR_TARGET);
+  EXPECT_THAT(flashc_last_error(), HasSubstr("expected a target of a device of this machine (cpu"));
+  EXPECT_EQ(flashc_device_allocate(nullptr, 4, &memory), FLASHC_ERROR_INVALID);
+}
+
 TEST_F(Pack, ReadsAsAnArtifactForTheDevice) {
   writeText(folder / "kernel.json", description.dump());
   Result<Artifact> artifact = readPack(folder.path);

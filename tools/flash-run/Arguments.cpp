@@ -39,6 +39,8 @@ const char *getUsage() {
          "  --tune --list       what the tuning store holds\n"
          "  --tune --export FILE, --tune --import FILE\n"
          "                      carry tuned tiles to another machine or user\n"
+         "  --devices           what there is to run on, and why there is nothing else\n"
+         "  --device NAME       run on this device; by default on the one that suits the pack best\n"
          "  --batch N --heads N --kv-heads N --queries N --keys N\n"
          "                      the sizes to run; --verify without them goes through a list of its own\n"
          "  --threads N         workers, 0 = the default number\n"
@@ -75,13 +77,14 @@ Result<Arguments> parseArguments(int argc, char **argv) {
       }
       return hasValue;
     };
-    bool *flag = option == "--info"     ? &arguments.info
-                 : option == "--verify" ? &arguments.verify
-                 : option == "--bench"  ? &arguments.bench
-                 : option == "--tune"   ? &arguments.tune
-                 : option == "--list"   ? &arguments.list
-                 : option == "--help"   ? &arguments.help
-                                        : nullptr;
+    bool *flag = option == "--info"      ? &arguments.info
+                 : option == "--verify"  ? &arguments.verify
+                 : option == "--bench"   ? &arguments.bench
+                 : option == "--tune"    ? &arguments.tune
+                 : option == "--list"    ? &arguments.list
+                 : option == "--help"    ? &arguments.help
+                 : option == "--devices" ? &arguments.devices
+                                         : nullptr;
     if (flag) {
       *flag = true;
       continue;
@@ -95,6 +98,12 @@ Result<Arguments> parseArguments(int argc, char **argv) {
       char *end = nullptr;
       if (!take() || (seconds = std::strtod(value.c_str(), &end), *end != '\0') || !(seconds > 0) || seconds > 1e6)
         return wrong(option + ": expected a number above 0, found '" + value + "'");
+      continue;
+    }
+    if (option == "--device") {
+      if (!take() || value.empty())
+        return wrong(option + ": expected the name of a device, as --devices lists them, found none");
+      arguments.device = value;
       continue;
     }
     if (option == "--import" || option == "--export") {
@@ -142,7 +151,7 @@ Result<Arguments> parseArguments(int argc, char **argv) {
   if (arguments.tune && !ofStore &&
       (std::min({arguments.sizes.batch, arguments.sizes.heads, arguments.sizes.queries, arguments.sizes.keys}) < 1))
     return wrong("--tune: expected sizes of at least 1, found " + arguments.sizes.describe());
-  if (arguments.pack.empty() && arguments.compileOptions.empty() && !ofStore && !arguments.help)
+  if (arguments.pack.empty() && arguments.compileOptions.empty() && !ofStore && !arguments.help && !arguments.devices)
     return wrong("expected the folder of a pack, found none; see --help");
   return arguments;
 }

@@ -13,7 +13,9 @@ namespace flashc {
 
 struct Arguments {
   std::string pack;
-  bool help = false, info = false, verify = false, bench = false, tune = false, list = false;
+  bool help = false, info = false, verify = false, bench = false, tune = false, list = false, devices = false;
+  /// The device to run on, "cuda:1"; "" for the one that suits the pack best.
+  std::string device;
   /// Files of tuned tiles; "" for none.
   std::string importPath, exportPath;
   /// What follows `--`: options of flash-compile that stand for a pack.

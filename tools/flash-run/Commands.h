@@ -15,6 +15,9 @@ Result<bool> verify(const LoadedPack &pack, const Arguments &arguments);
 /// Times one problem and prints the median, the rate and the statistic.
 std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments);
 
+/// Prints every device, and why there is none of each other kind.
+void listDevices();
+
 /// Finds the fastest tiles for the given sizes, prints what became of the candidates, and keeps the winner.
 std::optional<Error> tune(const Arguments &arguments);
 

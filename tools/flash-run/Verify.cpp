@@ -1,9 +1,6 @@
 /// flash-run --verify: a pack against the float64 reference.
 #include "Commands.h"
 
-#include "runtime/KernelCheck.h"
-#include "runtime/PlacedProblem.h"
-
 #include <cstdio>
 
 namespace flashc {
@@ -20,22 +17,12 @@ Result<bool> verify(const LoadedPack &pack, const Arguments &arguments) {
   bool good = true;
   for (const ProblemSizes &sizes :
        arguments.sizesGiven ? std::vector<ProblemSizes>{arguments.sizes} : getDefaultSizes()) {
-    Result<std::unique_ptr<KernelProblem>> problem =
-        KernelProblem::create(pack.kernel->info(), pack.metadata, sizes, arguments.seed);
-    if (!problem)
-      return problem.error();
-    Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(*pack.device, **problem);
-    if (!placed)
-      return Error{placed.error().status, sizes.describe() + ": " + placed.error().message};
-    if (std::optional<Error> error = (*placed)->run(*pack.kernel))
-      return Error{error->status, sizes.describe() + ": " + error->message};
-    Result<KernelCheck> check = KernelCheck::create(**problem);
-    if (!check)
-      return check.error();
-    const Verdict verdict = check->judge(**problem);
-    std::printf("%-28s %s  %s\n", sizes.describe().c_str(), verdict.describe().c_str(),
-                verdict.passed() ? "ok" : "WRONG");
-    good &= verdict.passed();
+    Result<Verdict> verdict = verifyPack(pack, sizes, arguments.seed);
+    if (!verdict)
+      return Error{verdict.error().status, sizes.describe() + ": " + verdict.error().message};
+    std::printf("%-28s %s  %s\n", sizes.describe().c_str(), verdict->describe().c_str(),
+                verdict->passed() ? "ok" : "WRONG");
+    good &= verdict->passed();
   }
   return good;
 }

@@ -35,7 +35,18 @@ int main(int argc, char **argv) {
       error = tune(*arguments);
     return error ? fail(*error) : 0;
   }
-  Result<LoadedPack> pack = loadPack(arguments->pack);
+  if (arguments->devices) {
+    listDevices();
+    return 0;
+  }
+  Device *device = nullptr;
+  if (!arguments->device.empty()) {
+    Result<Device *> found = deviceNamed(arguments->device);
+    if (!found)
+      return fail(found.error());
+    device = *found;
+  }
+  Result<LoadedPack> pack = loadPack(arguments->pack, device);
   if (!pack)
     return fail(pack.error());
   if (arguments->info || (!arguments->verify && !arguments->bench))

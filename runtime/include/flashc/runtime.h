@@ -275,11 +275,67 @@ FLASHC_API const flashc_kernel *flashc_pack_kernel(const flashc_pack *pack);
 /** The text of kernel.json; valid until the pack is unloaded. */
 FLASHC_API const char *flashc_pack_metadata(const flashc_pack *pack);
 
-/** flashc_kernel_run of the pack's kernel. */
+/** Checks the arguments and runs the pack's kernel on its device: on a CPU before it returns; on a GPU on its default
+ *  stream and without waiting, with tensors in the GPU's memory. args.host matters to a CPU alone. */
 FLASHC_API flashc_status flashc_pack_run(const flashc_pack *pack, const flashc_args *args);
+
+/** The same in the order of `stream`, a CUstream or a hipStream_t. */
+FLASHC_API flashc_status flashc_pack_run_on(const flashc_pack *pack, const flashc_args *args, void *stream);
 
 /** Unloads the kernel. No call may be running in it. Null is allowed. */
 FLASHC_API void flashc_pack_unload(flashc_pack *pack);
+
+/* ---- Devices ---- */
+
+/** Something that runs kernels: the CPU, or a GPU behind the driver that was found at run time. Lives as long as the
+ *  process. */
+typedef struct flashc_device flashc_device;
+
+/** What there is, as JSON: {"devices": [{"name": "cuda:0", "family", "architecture", "description", "driver", "units",
+ *  "memory_bytes", "shared_bytes"}], "absent": [{"name": "hip", "reason"}]}. Valid until this thread calls it again; null
+ *  when memory is out. The first call of this group looks for drivers. */
+FLASHC_API const char *flashc_devices(void);
+
+/** The device with this name ("cuda:0", "cpu"), else the one that suits a target ("nvptx:sm_80") best. */
+FLASHC_API flashc_status flashc_device_find(const char *name, flashc_device **device);
+
+/** "cuda:0"; valid until this thread calls it again. */
+FLASHC_API const char *flashc_device_name(const flashc_device *device);
+
+/** Uninitialised memory of the device, aligned to 256 bytes. */
+FLASHC_API flashc_status flashc_device_allocate(flashc_device *device, size_t bytes, void **memory);
+FLASHC_API flashc_status flashc_device_free(flashc_device *device, void *memory);
+
+/** Copies in the order of `stream`; done when they return. */
+FLASHC_API flashc_status flashc_device_copy_to(flashc_device *device, void *to, const void *from, size_t bytes,
+                                               void *stream);
+FLASHC_API flashc_status flashc_device_copy_from(flashc_device *device, void *to, const void *from, size_t bytes,
+                                                 void *stream);
+
+/** Waits for what was started on `stream`, and reports what went wrong in it. */
+FLASHC_API flashc_status flashc_device_synchronize(flashc_device *device, void *stream);
+
+/** flashc_pack_load for one device; null: the one that suits best. */
+FLASHC_API flashc_status flashc_pack_load_on(const char *path, flashc_device *device, flashc_pack **pack);
+
+/** The device of a loaded pack. */
+FLASHC_API flashc_device *flashc_pack_device(const flashc_pack *pack);
+
+/** Sizes of an attention. */
+typedef struct flashc_problem_sizes {
+  int64_t batch, heads, kv_heads, queries, keys;
+} flashc_problem_sizes;
+
+/** Runs the pack's kernel on random operands of these sizes and compares with the float64 reference by the contract's
+ *  tolerances. FLASHC_OK when it ran, whatever came out: *passed is nonzero where the result is right, and message (at
+ *  most size bytes, always terminated; may be null) holds the errors beside their bounds. */
+FLASHC_API flashc_status flashc_pack_verify(const flashc_pack *pack, const flashc_problem_sizes *sizes, uint64_t seed,
+                                            int32_t *passed, char *message, size_t size);
+
+/** Times single runs on operands of these sizes, caches warm, for at least 10 runs and min_seconds in all: seconds, by
+ *  the device's own clock where it has one. median and best may be null. */
+FLASHC_API flashc_status flashc_pack_time(const flashc_pack *pack, const flashc_problem_sizes *sizes,
+                                          double min_seconds, double *median, double *best);
 
 /* ---- The float64 reference ---- */
 
