@@ -11,6 +11,151 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// From tiles to threads
+//===----------------------------------------------------------------------===//
+
+def AssignGpuTileSizes : Pass<"assign-gpu-tile-sizes", "mlir::func::FuncOp"> {
+  let summary = "Choose the tile sizes of each attention for a GPU's blocks of threads";
+  let description = [{
+    Rows and keys are as many as a block's shared memory and its threads' registers hold: four subgroups of the matrix unit's
+    rows, and 64 keys, or fewer for wide heads and for products without a matrix unit. 16-bit operands stay as they are where a
+    matrix unit takes them. Each operation also gets a form for few query rows, of one subgroup. What does not fit even in the smallest
+    tiles is refused.
+
+    Before:
+    ```mlir
+    func.func @f(%q: memref<?x8x?x64xf32>, %k: memref<?x8x?x64xf32>) {
+      attn.sdpa ins(%q, %k, %k : memref<?x8x?x64xf32>, memref<?x8x?x64xf32>, memref<?x8x?x64xf32>)
+                outs(%q : memref<?x8x?x64xf32>)
+      return
+    }
+    ```
+    After:
+    ```mlir
+    func.func @f(%q: memref<?x8x?x64xf32>, %k: memref<?x8x?x64xf32>) {
+      attn.sdpa ins(%q, %k, %k : memref<?x8x?x64xf32>, memref<?x8x?x64xf32>, memref<?x8x?x64xf32>)
+                outs(%q : memref<?x8x?x64xf32>)
+                {tiles = #attn.tiles<queries = 64, keys = 32, granule = 32, compute = f32,
+                    few = #attn.tiles<queries = 16, keys = 32, granule = 32, compute = f32, split = 512>>}
+      return
+    }
+    ```
+  }];
+  let options = [
+    Option<"matrixUnit", "matrix-unit", "std::string", "\"none\"",
+           "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
+    Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
+    Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
+    Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
+    Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose">,
+    Option<"split", "split", "int64_t", "0", "Keys a block attends in the form for few rows; 0 = choose">];
+}
+
+def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
+  let summary = "Say which thread holds which element of each tile";
+  let description = [{
+    Each iteration of a parallel loop is done by a block of threads. What is computed has the layout of the products'
+    accumulators, divided among as many subgroups as the tiles have rows for, at most `max-warps`; the right-hand side of
+    a product is in shared memory; the left-hand side is in the unit's fragments, or in shared memory where products are
+    single multiply-adds. Tiles that are computed become operands by `tile.convert`.
+
+    Before, and after for `mma`:
+    ```mlir
+    scf.forall (%i) in (%n) {
+      %q = tile.load %m[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+      %k = tile.load %m[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+      %s = tile.dot %q, %k, %zero transposed : <64x64xbf16>, <64x64xbf16> -> <64x64xf32>
+      ...
+    scf.forall (%i) in (%n) {
+      %q = tile.load ... -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16], lanes = [...], registers = [...]>>
+      %k = tile.load ... -> <64x64xbf16, #tile.shared<panel = 128>>
+      %s = tile.dot %q, %k, %zero transposed : ... -> <64x64xf32, #tile.fragment<warps = 4, block = [16, 8], ...>>
+      ...
+    } {flashc.threads = 128 : i64}
+    ```
+  }];
+  let options = [
+    Option<"matrixUnit", "matrix-unit", "std::string", "\"none\"",
+           "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
+    Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
+    Option<"maxWarps", "max-warps", "int64_t", "4", "The most subgroups of a block">];
+}
+
+def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
+  let summary = "Turn each parallel loop over tiles into the code of one thread of a block";
+  let description = [{
+    Tiles become what one thread holds of them: vectors of its blocks of a fragment, through loops and branches. Loads to
+    shared memory are shared by the threads, sixteen bytes at a time where strides and alignment allow, and stand between
+    barriers. Maps are evaluated on a thread's own elements, reductions go on from its own to those of its row's lanes, products
+    are `tile.mma` or multiply-adds. Where zeros have to be skipped beside a matrix unit, the block first looks for NaN and infinities
+    in the values; only where there are some are elements multiplied one by one.
+
+    The loop says in `flashc.shared_bytes` how much shared memory its blocks need.
+
+    Before:
+    ```mlir
+    scf.forall (%i) in (%n) {
+      %x = tile.splat %f : f32 -> !tile.tile<16x32xf32, #tile.fragment<...>>
+      tile.store %x, %m[%i, %z] : ...
+    } {flashc.threads = 32 : i64}
+    ```
+    After:
+    ```mlir
+    scf.forall (%i) in (%n) {
+      %thread = gpu.thread_id x
+      ...
+      memref.store %f, %m[%row, %column] : memref<?x32xf32>
+      ...
+    } {flashc.shared_bytes = 0 : i64, flashc.threads = 32 : i64}
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::gpu::GPUDialect", "mlir::math::MathDialect",
+                           "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
+  let options = [
+    Option<"matrixUnit", "matrix-unit", "std::string", "\"none\"",
+           "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
+    Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
+    Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
+    Option<"asyncCopy", "async-copy", "bool", "false", "Whether threads start copies and wait for them later">];
+}
+
+def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {
+  let summary = "Turn what a thread does into NVIDIA's instructions";
+  let description = [{
+    `tile.mma` becomes `mma.sync`, `tile.load_matrix` `ldmatrix`, `tile.copy_async` and its groups `cp.async`, and vectors of float32
+    are rounded to 16 bits in pairs. Memory spaces are numbers by now (lower-gpu-memory).
+
+    Before:
+    ```mlir
+    %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+    ```
+    After:
+    ```mlir
+    %r = llvm.call_intrinsic "llvm.nvvm.mma.m16n8k16.row.col.bf16"(%a0, %a1, %a2, %a3, %b0, %b1, %c0, %c1, %c2, %c3) : ...
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::NVVM::NVVMDialect"];
+}
+
+def ConvertTileToRocdl : Pass<"convert-tile-to-rocdl", "mlir::gpu::GPUModuleOp"> {
+  let summary = "Turn what a thread does into AMD's instructions";
+  let description = [{
+    `tile.mma` becomes an MFMA or WMMA of the transposed product: the unit's columns are the tile's rows, so that the scores that a
+    lane has are the weights that it passes on.
+
+    Before:
+    ```mlir
+    %d = tile.mma %a, %b, %c shape [32, 32, 8] : vector<4xf16>, vector<4xf16>, vector<16xf32>
+    ```
+    After:
+    ```mlir
+    %d = llvm.call_intrinsic "llvm.amdgcn.mfma.f32.32x32x8f16"(%b, %a, %c, %zero, %zero, %zero) : ...
+    ```
+  }];
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::ROCDL::ROCDLDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // From blocks of threads to kernels
 //===----------------------------------------------------------------------===//
 

@@ -82,7 +82,7 @@ LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError, Arr
     llvm::interleave(shape, error, "x");
     return error << "x" << elementType;
   }
-  if (layout && !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr, InPlaceLayoutAttr>(layout))
+  if (layout && !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr, InPlaceLayoutAttr, FragmentLayoutAttr, SharedLayoutAttr>(layout))
     return emitError() << "expected a tile layout, got " << layout;
   return success();
 }
@@ -126,6 +126,68 @@ LogicalResult PanelLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitErr
 LogicalResult InPlaceLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t lanes) {
   if (lanes < 1)
     return emitError() << "expected 1 or more lanes, got " << lanes;
+  return success();
+}
+
+/// A basis is pairs of numbers that are not negative, each a power of two or 0, and no two of them overlap: the
+/// coordinates are sums of distinct bits.
+static LogicalResult verifyBasis(function_ref<InFlightDiagnostic()> emitError, StringRef name, ArrayRef<int64_t> basis,
+                                 ArrayRef<int64_t> block, int64_t (&used)[2]) {
+  if (basis.size() % 2 != 0)
+    return emitError() << "expected pairs of a row and a column in " << name << ", got " << basis.size() << " numbers";
+  for (auto [i, offset] : llvm::enumerate(basis)) {
+    if (offset == 0)
+      continue;
+    if (offset < 0 || offset >= block[i % 2] || !llvm::isPowerOf2_64(offset))
+      return emitError() << "expected powers of two below the block's size in " << name << ", got " << offset;
+    if (used[i % 2] & offset)
+      return emitError() << "expected each bit of a coordinate once, got " << offset << " twice";
+    used[i % 2] |= offset;
+  }
+  return success();
+}
+
+LogicalResult FragmentLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t warps,
+                                         ArrayRef<int64_t> block, ArrayRef<int64_t> lanes,
+                                         ArrayRef<int64_t> registers) {
+  if (warps < 1 || warps > 64)
+    return emitError() << "expected 1 to 64 warps, got " << warps;
+  if (block.size() != 2 || llvm::any_of(block, [](int64_t size) {
+        return size < 1 || size > 1024 || !llvm::isPowerOf2_64(size);
+      }))
+    return emitError() << "expected a block of two powers of two up to 1024";
+  if (lanes.size() > 14 || registers.size() > 20)
+    return emitError() << "expected at most 128 lanes and 1024 registers";
+  int64_t used[2] = {0, 0};
+  if (failed(verifyBasis(emitError, "lanes", lanes, block, used)) ||
+      failed(verifyBasis(emitError, "registers", registers, block, used)))
+    return failure();
+  if (used[0] != block[0] - 1 || used[1] != block[1] - 1)
+    return emitError() << "expected lanes and registers to cover a block of " << block[0] << "x" << block[1];
+  return success();
+}
+
+std::pair<int64_t, int64_t> FragmentLayoutAttr::getOffset(int64_t element) const {
+  int64_t row = 0, column = 0;
+  for (size_t bit = 0; bit < getRegisters().size() / 2; ++bit)
+    if (element >> bit & 1) {
+      row += getRegisters()[2 * bit];
+      column += getRegisters()[2 * bit + 1];
+    }
+  return {row, column};
+}
+
+int64_t FragmentLayoutAttr::getWarpRows(int64_t rows) const {
+  return llvm::alignTo(llvm::divideCeil(rows, getWarps()), getBlock()[0]);
+}
+
+std::pair<int64_t, int64_t> FragmentLayoutAttr::getBlocks(ArrayRef<int64_t> shape) const {
+  return {getWarpRows(shape[0]) / getBlock()[0], shape.size() == 2 ? llvm::divideCeil(shape[1], getBlock()[1]) : 1};
+}
+
+LogicalResult SharedLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t panel) {
+  if (panel != 32 && panel != 64 && panel != 128)
+    return emitError() << "expected panels of 32, 64 or 128 bytes, got " << panel;
   return success();
 }
 

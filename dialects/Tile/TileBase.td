@@ -94,6 +94,64 @@ def Tile_InPlaceLayout : Tile_Attr<"InPlaceLayout", "in_place"> {
   let genVerifyDecl = 1;
 }
 
+def Tile_FragmentLayout : Tile_Attr<"FragmentLayout", "fragment"> {
+  let summary = "A tile spread over the registers of a block's threads";
+  let description = [{
+    The fragments of a matrix unit. `warps` subgroups of threads divide the rows evenly, in order. A subgroup's rows and
+    all columns are divided in blocks of `block` rows x columns, the last ones padded; in each block every thread of the
+    subgroup holds 2^n elements, with n the number of entries in `registers`. Element `e` of lane `l` is at the sum of the
+    (row, column) pairs in `registers` at the bits that are set in `e` and of those in `lanes` at the bits set in `l`. A
+    lane's pair of (0, 0) says that the lanes that differ in that bit hold the same. So one attribute describes the
+    accumulators and operands of mma, wgmma, MFMA and WMMA as their manuals draw them, and the blocks of plain arithmetic.
+
+    A tile with one element a row has the layout of a matrix of those rows; a thread holds the rows it has elements of.
+
+    Example: the accumulators of `mma.sync.m16n8k16`:
+    `#tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>`, where
+    each pair of numbers is one bit's row and column.
+  }];
+  let parameters = (ins "int64_t":$warps, ArrayRefParameter<"int64_t">:$block, ArrayRefParameter<"int64_t">:$lanes,
+                        ArrayRefParameter<"int64_t">:$registers);
+  let assemblyFormat = [{
+    `<` `warps` `=` $warps `,` `block` `=` `[` $block `]` `,` `lanes` `=` `[` $lanes `]` `,`
+        `registers` `=` `[` $registers `]` `>`
+  }];
+  let extraClassDeclaration = [{
+    /// Threads of a subgroup.
+    int64_t getSubgroupSize() const { return int64_t(1) << (getLanes().size() / 2); }
+    /// Elements that a thread holds of each block.
+    int64_t getBlockElements() const { return int64_t(1) << (getRegisters().size() / 2); }
+    /// The row and column of a thread's element `e` within a block, apart from what its lane adds.
+    std::pair<int64_t, int64_t> getOffset(int64_t element) const;
+    /// Rows of a tile of `rows` rows that one subgroup holds, whole blocks.
+    int64_t getWarpRows(int64_t rows) const;
+    /// Blocks of a tile that one subgroup holds, down and across.
+    std::pair<int64_t, int64_t> getBlocks(::llvm::ArrayRef<int64_t> shape) const;
+  }];
+  let genVerifyDecl = 1;
+}
+
+def Tile_SharedLayout : Tile_Attr<"SharedLayout", "shared"> {
+  let summary = "A tile in the memory that a block's threads share";
+  let description = [{
+    Columns are divided in panels of `panel` bytes, the last one padded; a panel's rows follow each other. Within a panel the
+    sixteen-byte pieces of each row are permuted so that a column of pieces lies in different banks: a byte at offset x is
+    at `x xor ((x >> 3) & (panel - 16))`, with x counted from the panel's start, the pattern that the copy units and matrix units of
+    Hopper know as 32, 64 and 128-byte swizzles.
+
+    Example: `#tile.shared<panel = 128>`.
+  }];
+  let parameters = (ins "int64_t":$panel);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let extraClassDeclaration = [{
+    /// Bytes of a tile.
+    int64_t getBytes(::llvm::ArrayRef<int64_t> shape, int64_t elementBytes) const {
+      return shape[0] * ::llvm::alignTo(shape[1] * elementBytes, getPanel());
+    }
+  }];
+  let genVerifyDecl = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Types
 //===----------------------------------------------------------------------===//

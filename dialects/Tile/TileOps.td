@@ -10,6 +10,7 @@
 
 include "dialects/Tile/TileBase.td"
 include "dialects/Tile/TileTaskOps.td"
+include "dialects/Tile/TileThreadOps.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;

@@ -1,0 +1,129 @@
+//===- TileThreadOps.td - What one thread of a GPU does -------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_TILE_THREAD_OPS_TD
+#define FLASHC_TILE_THREAD_OPS_TD
+
+include "dialects/Tile/TileBase.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Tile_ThreadOp<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;
+
+def Tile_FragmentVector : VectorOfRankAndType<[1], [F64, F32, F16, BF16]>;
+
+def Tile_ConvertOp : Tile_ThreadOp<"convert", [Pure]> {
+  let summary = "The same tile in another layout";
+  let description = [{
+    Between the fragments of two products it is mostly free: the accumulators of one block are the left-hand side's elements
+    of the next, in other registers or the same ones.
+
+    ```mlir
+    %b = tile.convert %a : !tile.tile<64x64xbf16, #acc> -> !tile.tile<64x64xbf16, #lhs>
+    ```
+  }];
+  let arguments = (ins Tile_Matrix:$input);
+  let results = (outs Tile_Matrix:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_MmaOp : Tile_ThreadOp<"mma", [Pure, AllTypesMatch<["accumulator", "result"]>]> {
+  let summary = "One instruction of a matrix unit, as a thread sees it";
+  let description = [{
+    The threads of a subgroup multiply a `shape[0]` x `shape[2]` block by a `shape[2]` x `shape[1]` one and add an accumulator;
+    each thread passes its own elements of the three, in the order of the unit's fragments. All threads of the subgroup
+    come here together.
+
+    ```mlir
+    %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+    ```
+  }];
+  let arguments = (ins Tile_FragmentVector:$lhs, Tile_FragmentVector:$rhs, Tile_FragmentVector:$accumulator,
+                       DenseI64ArrayAttr:$shape);
+  let results = (outs Tile_FragmentVector:$result);
+  let assemblyFormat = [{
+    $lhs `,` $rhs `,` $accumulator `shape` $shape attr-dict `:` type($lhs) `,` type($rhs) `,` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_VectorLoadOp : Tile_ThreadOp<"vector_load"> {
+  let summary = "A thread's read of neighbouring elements, aligned to their size";
+  let description = [{
+    `index` counts elements of one-dimensional memory; the address is a multiple of the vector's bytes.
+
+    ```mlir
+    %x = tile.vector_load %m[%i] : memref<?xf32, #gpu.address_space<workgroup>> -> vector<4xf32>
+    ```
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[AnyType], [1]>, "", [MemRead]>:$memory, Index:$index);
+  let results = (outs Tile_FragmentVector:$result);
+  let assemblyFormat = "$memory `[` $index `]` attr-dict `:` type($memory) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_VectorStoreOp : Tile_ThreadOp<"vector_store"> {
+  let summary = "A thread's write of neighbouring elements, aligned to their size";
+  let description = [{
+    ```mlir
+    tile.vector_store %x, %m[%i] : vector<4xf32>, memref<?xf32, #gpu.address_space<workgroup>>
+    ```
+  }];
+  let arguments = (ins Tile_FragmentVector:$value, Arg<MemRefRankOf<[AnyType], [1]>, "", [MemWrite]>:$memory,
+                       Index:$index);
+  let assemblyFormat = "$value `,` $memory `[` $index `]` attr-dict `:` type($value) `,` type($memory)";
+  let hasVerifier = 1;
+}
+
+def Tile_LoadMatrixOp : Tile_ThreadOp<"load_matrix"> {
+  let summary = "Four 8x8 matrices of 16-bit elements from shared memory, as a warp's fragments";
+  let description = [{
+    Thread l names by `index`, in elements, the eight elements of row `l % 8` of matrix `l / 8`; the result's elements 2m and 2m + 1
+    are the thread's of matrix m, those of row `l / 4` at columns `2 (l % 4)` and one beyond; with `transposed` rows and
+    columns of each matrix change places. (`ldmatrix.x4` of PTX.)
+
+    ```mlir
+    %x = tile.load_matrix %m[%i] transposed : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+    ```
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[F16, BF16], [1]>, "", [MemRead]>:$memory, Index:$index, UnitAttr:$transposed);
+  let results = (outs Tile_FragmentVector:$result);
+  let assemblyFormat = "$memory `[` $index `]` (`transposed` $transposed^)? attr-dict `:` type($memory) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_CopyAsyncOp : Tile_ThreadOp<"copy_async"> {
+  let summary = "Start to copy sixteen bytes from global to shared memory";
+  let description = [{
+    What `exists` says is not there is not read; zeros are written. The copy is done after a `tile.copy_wait` of the
+    same thread, and seen by others after a barrier behind that. (`cp.async` of PTX.)
+
+    ```mlir
+    tile.copy_async %m[%i], %s[%j] if %exists
+        : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
+    ```
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[AnyType], [1]>, "", [MemRead]>:$source, Index:$index,
+                       Arg<MemRefRankOf<[AnyType], [1]>, "", [MemWrite]>:$destination, Index:$position, I1:$exists);
+  let assemblyFormat = [{
+    $source `[` $index `]` `,` $destination `[` $position `]` `if` $exists attr-dict `:` type($source) `,` type($destination)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_CopyCommitOp : Tile_ThreadOp<"copy_commit", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Close a group of asynchronous copies: all that the thread started since the last one";
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_CopyWaitOp : Tile_ThreadOp<"copy_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Wait until at most `pending` of the thread's latest groups of copies are still under way";
+  let arguments = (ins I64Attr:$pending);
+  let assemblyFormat = "$pending attr-dict";
+}
+
+#endif // FLASHC_TILE_THREAD_OPS_TD

@@ -1,0 +1,153 @@
+//===- AssignFragments.cpp - assign-fragments -----------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Tile/Tile.h"
+#include "passes/GpuUnits.h"
+#include "passes/Passes.h"
+#include "passes/TaskLoops.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_ASSIGNFRAGMENTS
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+
+static tile::TileType tileType(Value value) { return dyn_cast<tile::TileType>(value.getType()); }
+
+namespace {
+
+/// The tiles of one parallel loop, which a block of threads executes.
+class BlockLayouts {
+public:
+  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t maxWarps)
+      : loop(loop), context(loop.getContext()), available(available), subgroupSize(subgroupSize), maxWarps(maxWarps) {}
+
+  /// Fails where products need more than one unit.
+  LogicalResult assign();
+
+private:
+  LogicalResult chooseUnit();
+  void assignOperands(tile::DotOp dot);
+  void assignValue(Value value);
+
+  scf::ForallOp loop;
+  MLIRContext *context;
+  MatrixUnit available;
+  unsigned subgroupSize;
+  int64_t maxWarps;
+  MatrixUnit unit = MatrixUnit::None;
+  tile::FragmentLayoutAttr accumulators;
+};
+
+LogicalResult BlockLayouts::chooseUnit() {
+  int64_t rows = 0;
+  bool any = false;
+  WalkResult result = loop.walk([&](Operation *op) {
+    for (Value value : op->getResults())
+      if (tile::TileType type = tileType(value); type && type.getShape().size() == 1)
+        rows = std::max(rows, type.getShape()[0]);
+    auto dot = dyn_cast<tile::DotOp>(op);
+    if (!dot)
+      return WalkResult::advance();
+    Type element = tileType(dot.getLhs()).getElementType();
+    bool narrow = element.getIntOrFloatBitWidth() == 16 && tileType(dot.getResult()).getElementType().isF32();
+    MatrixUnit needed = narrow ? available : MatrixUnit::None;
+    if (any && needed != unit) {
+      dot.emitOpError("takes elements of ") << element << ", another product of the same loop others; expected one type";
+      return WalkResult::interrupt();
+    }
+    unit = needed;
+    any = true;
+    return WalkResult::advance();
+  });
+  if (result.wasInterrupted())
+    return failure();
+  int64_t height = getAccumulatorLayout(context, unit, subgroupSize, 1).getBlock()[0];
+  int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
+  accumulators = getAccumulatorLayout(context, unit, subgroupSize, warps);
+  loop->setAttr("flashc.threads", IntegerAttr::get(IntegerType::get(context, 64), warps * subgroupSize));
+  return success();
+}
+
+/// A product reads its right-hand side from shared memory, and its left-hand side from registers or from there.
+void BlockLayouts::assignOperands(tile::DotOp dot) {
+  auto place = [&](OpOperand &operand, Attribute layout) {
+    Value value = operand.get();
+    tile::TileType type = tileType(value);
+    if (type.getLayout() == layout)
+      return;
+    // What only products read is loaded in their layout; everything else is computed in the accumulators'.
+    if (auto load = value.getDefiningOp<tile::LoadOp>()) {
+      if (type.getLayout()) {
+        OpBuilder b(load);
+        value = b.clone(*load)->getResult(0);
+        operand.set(value);
+      }
+      value.setType(type.withLayout(layout));
+      return;
+    }
+    OpBuilder b(dot);
+    operand.set(b.create<tile::ConvertOp>(dot.getLoc(), type.withLayout(layout), value));
+  };
+  auto shared = [&](Value value) -> Attribute {
+    tile::TileType type = tileType(value);
+    return getSharedLayout(context, type.getShape(), type.getElementType().getIntOrFloatBitWidth() / 8);
+  };
+  Attribute lhs = getLhsLayout(context, unit, accumulators.getWarps());
+  place(dot.getLhsMutable(), lhs ? lhs : shared(dot.getLhs()));
+  place(dot.getRhsMutable(), shared(dot.getRhs()));
+}
+
+void BlockLayouts::assignValue(Value value) {
+  if (tile::TileType type = tileType(value); type && !type.getLayout())
+    value.setType(type.withLayout(accumulators));
+}
+
+LogicalResult BlockLayouts::assign() {
+  if (failed(chooseUnit()))
+    return failure();
+  SmallVector<tile::DotOp> dots;
+  loop.walk([&](tile::DotOp dot) { dots.push_back(dot); });
+  for (tile::DotOp dot : dots)
+    assignOperands(dot);
+  loop.walk([&](Operation *op) {
+    // A conversion's operand has the accumulators' layout like all that is computed.
+    for (Value operand : op->getOperands())
+      assignValue(operand);
+    for (Value result : op->getResults())
+      assignValue(result);
+    for (Region &region : op->getRegions())
+      for (Value argument : region.getArguments())
+        assignValue(argument);
+  });
+  return success();
+}
+
+struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
+  using AssignFragmentsBase::AssignFragmentsBase;
+
+  void runOnOperation() override {
+    std::optional<MatrixUnit> unit = parseMatrixUnit(matrixUnit);
+    if (!unit) {
+      getOperation()->emitError() << "expected matrix-unit to be none, mma, wgmma, mfma or wmma, got '" << matrixUnit
+                                  << "'";
+      return signalPassFailure();
+    }
+    if (subgroupSize != 32 && subgroupSize != 64) {
+      getOperation()->emitError() << "expected subgroup-size to be 32 or 64, got " << subgroupSize.getValue();
+      return signalPassFailure();
+    }
+    for (scf::ForallOp loop : getTaskLoops(getOperation()))
+      if (failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps).assign()))
+        return signalPassFailure();
+  }
+};
+} // namespace

@@ -1,0 +1,100 @@
+//===- GpuUnits.cpp - The fragments of GPUs' matrix units -----------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/GpuUnits.h"
+
+using namespace mlir;
+using namespace flashc;
+
+std::optional<MatrixUnit> flashc::parseMatrixUnit(StringRef name) {
+  for (MatrixUnit unit :
+       {MatrixUnit::None, MatrixUnit::Mma, MatrixUnit::Wgmma, MatrixUnit::Mfma, MatrixUnit::Wmma})
+    if (toString(unit) == name)
+      return unit;
+  return std::nullopt;
+}
+
+StringRef flashc::toString(MatrixUnit unit) {
+  switch (unit) {
+  case MatrixUnit::None:
+    return "none";
+  case MatrixUnit::Mma:
+    return "mma";
+  case MatrixUnit::Wgmma:
+    return "wgmma";
+  case MatrixUnit::Mfma:
+    return "mfma";
+  case MatrixUnit::Wmma:
+    return "wmma";
+  }
+  return "none";
+}
+
+// Each pair is the row and column that one bit of a lane's or an element's number adds.
+tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
+                                                      int64_t warps) {
+  auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
+    return tile::FragmentLayoutAttr::get(context, warps, block, lanes, registers);
+  };
+  switch (unit) {
+  case MatrixUnit::Mma:
+  case MatrixUnit::Wgmma: // PTX ISA, "Matrix fragments for mma.m16n8k16", C; a warpgroup's D is four of them, row by row
+    return layout({16, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0});
+  case MatrixUnit::Mfma:
+    // V_MFMA_F32_32X32X8: the matrix core's columns are our rows, as the product is computed transposed: what a lane
+    // holds of the scores' transpose is what it passes of the weights'.
+    return layout({32, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4}, {0, 1, 0, 2, 0, 8, 0, 16});
+  case MatrixUnit::Wmma: // V_WMMA_F32_16X16X16 on 32 lanes, transposed for the same reason
+    return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 1}, {0, 2, 0, 4, 0, 8});
+  case MatrixUnit::None:
+    break;
+  }
+  // 4 x 4 elements a thread: four loads of four elements feed sixty-four multiply-adds.
+  if (subgroupSize == 64)
+    return layout({32, 32}, {0, 4, 0, 8, 0, 16, 4, 0, 8, 0, 16, 0}, {0, 1, 0, 2, 1, 0, 2, 0});
+  return layout({16, 32}, {0, 4, 0, 8, 0, 16, 4, 0, 8, 0}, {0, 1, 0, 2, 1, 0, 2, 0});
+}
+
+tile::FragmentLayoutAttr flashc::getLhsLayout(MLIRContext *context, MatrixUnit unit, int64_t warps) {
+  auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
+    return tile::FragmentLayoutAttr::get(context, warps, block, lanes, registers);
+  };
+  switch (unit) {
+  case MatrixUnit::Mma:
+  case MatrixUnit::Wgmma:
+    return layout({16, 16}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0, 0, 8});
+  case MatrixUnit::Mfma:
+    return layout({32, 8}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4}, {0, 1, 0, 2});
+  case MatrixUnit::Wmma: // both halves of the wave hold the same
+    return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 0}, {0, 1, 0, 2, 0, 4, 0, 8});
+  case MatrixUnit::None:
+    break;
+  }
+  return {};
+}
+
+SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit) {
+  switch (unit) {
+  case MatrixUnit::Mma:
+  case MatrixUnit::Wgmma:
+    return {16, 8, 16};
+  case MatrixUnit::Mfma:
+    return {32, 32, 8};
+  case MatrixUnit::Wmma:
+    return {16, 16, 16};
+  case MatrixUnit::None:
+    break;
+  }
+  return {};
+}
+
+tile::SharedLayoutAttr flashc::getSharedLayout(MLIRContext *context, ArrayRef<int64_t> shape, int64_t elementBytes) {
+  int64_t panel = 32;
+  while (panel < 128 && panel < shape[1] * elementBytes)
+    panel *= 2;
+  return tile::SharedLayoutAttr::get(context, panel);
+}

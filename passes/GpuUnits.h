@@ -1,0 +1,43 @@
+//===- GpuUnits.h - The fragments of GPUs' matrix units -------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Which thread holds which element of a product's operands, for each unit that products are done with.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_PASSES_GPUUNITS_H
+#define FLASHC_PASSES_GPUUNITS_H
+
+#include "dialects/Tile/Tile.h"
+#include "passes/GpuCapabilities.h"
+
+#include <optional>
+
+namespace flashc {
+
+/// "none", "mma", "wgmma", "mfma", "wmma".
+std::optional<MatrixUnit> parseMatrixUnit(llvm::StringRef name);
+llvm::StringRef toString(MatrixUnit unit);
+
+/// The accumulators of a product, on `warps` subgroups of `subgroupSize` threads.
+tile::FragmentLayoutAttr getAccumulatorLayout(mlir::MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
+                                              int64_t warps);
+
+/// The left-hand side of a product; null for MatrixUnit::None, which reads it from shared memory.
+tile::FragmentLayoutAttr getLhsLayout(mlir::MLIRContext *context, MatrixUnit unit, int64_t warps);
+
+/// Rows, columns and contraction of one instruction as `tile.mma` counts them; empty for MatrixUnit::None.
+llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit);
+
+/// How `shape`'s tile of elements of `elementBytes` lies in shared memory: panels as wide as its rows, at most 128 bytes.
+tile::SharedLayoutAttr getSharedLayout(mlir::MLIRContext *context, llvm::ArrayRef<int64_t> shape,
+                                       int64_t elementBytes);
+
+} // namespace flashc
+
+#endif // FLASHC_PASSES_GPUUNITS_H

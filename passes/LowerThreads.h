@@ -1,0 +1,122 @@
+//===- LowerThreads.h - Tile operations as one thread's code --------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// What lower-tiles-to-threads is made of: where a thread's elements are, and the expansion of each tile operation.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef FLASHC_PASSES_LOWERTHREADS_H
+#define FLASHC_PASSES_LOWERTHREADS_H
+
+#include "dialects/Attention/IndexMath.h"
+#include "dialects/Tile/Tile.h"
+#include "passes/GpuCapabilities.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace flashc::threads {
+
+/// A tile, as one thread sees it.
+struct ThreadTile {
+  /// Fragments: a vector for each block of the layout, row by row of blocks; of a tile with one element a row a scalar for
+  /// each row that the thread holds.
+  llvm::SmallVector<mlir::Value> parts;
+  /// In shared memory: all of the tile's elements, one-dimensional.
+  mlir::Value memory;
+};
+
+/// The block of threads that the code is for; its values are computed where the block's code begins.
+struct ThreadBlock {
+  GpuCapabilities gpu;
+  int64_t threads = 0;
+  /// The thread's number in the block and in its subgroup, and the subgroup's.
+  mlir::Value thread, lane, warp;
+  /// All shared memory, in bytes.
+  mlir::Value shared;
+  /// Bytes of shared memory in use, and the most that were at once.
+  int64_t used = 0, most = 0;
+  /// A thread's first row and column in a layout.
+  llvm::DenseMap<std::pair<mlir::Attribute, int64_t>, mlir::Value> firstRows;
+  llvm::DenseMap<mlir::Attribute, mlir::Value> firstColumns;
+  /// Where the block's code begins.
+  mlir::Block *entry = nullptr;
+};
+
+/// Emits a thread's code at an insertion point.
+class ThreadBuilder {
+public:
+  ThreadBuilder(mlir::OpBuilder &b, mlir::Location loc, ThreadBlock &block) : b(b), loc(loc), block(block), index(b, loc) {}
+
+  //===--- where elements are ---===//
+
+  /// The row of a tile of `rows` rows at which the thread's block 0 begins, its lane's share included (index).
+  mlir::Value firstRow(tile::FragmentLayoutAttr layout, int64_t rows);
+  /// The thread's first column (index).
+  mlir::Value firstColumn(tile::FragmentLayoutAttr layout);
+  /// Rows that a thread holds of a tile with one element a row, counted from firstRow.
+  static llvm::SmallVector<int64_t> threadRows(tile::FragmentLayoutAttr layout, int64_t rows);
+  /// Where in threadRows the row of element `element` in row `block` of blocks is.
+  static int64_t rowIndex(tile::FragmentLayoutAttr layout, int64_t block, int64_t element);
+
+  //===--- shared memory ---===//
+
+  /// Room for `elements` elements, one-dimensional and aligned to 1024 bytes; it is in use until `block.used` is set back.
+  mlir::Value allocateShared(int64_t elements, mlir::Type element);
+  /// Where element (row, column) of a tile of `shape` is (index).
+  mlir::Value sharedIndex(tile::TileType type, mlir::Value row, mlir::Value column);
+  void barrier() { b.create<mlir::gpu::BarrierOp>(loc); }
+
+  //===--- operations ---===//
+
+  /// Reads a tile from global memory into fragments or into `memory`, which nobody reads any more when all threads are here;
+  /// with `waits` all threads see it on return.
+  ThreadTile load(tile::LoadOp op, mlir::Value memory);
+  void store(tile::StoreOp op, const ThreadTile &value);
+  ThreadTile splat(tile::TileType type, mlir::Value scalar);
+  ThreadTile map(tile::MapOp op, llvm::ArrayRef<ThreadTile> inputs);
+  ThreadTile reduce(tile::ReduceOp op, const ThreadTile &input, const ThreadTile &init);
+  ThreadTile convert(tile::ConvertOp op, const ThreadTile &input, mlir::Value memory);
+  /// `scratch` is shared memory for the left-hand side where zeros have to be skipped; null otherwise.
+  ThreadTile dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
+                 mlir::Value scratch, mlir::Value flag);
+
+  mlir::Value constant(int64_t value) { return index.constant(value); }
+  /// The value of `x` in the lane whose number differs by `mask`; of any floating-point type.
+  mlir::Value shuffleXor(mlir::Value x, int64_t mask);
+
+private:
+  void loadShared(tile::LoadOp op, mlir::Value memory);
+  void copyPieces(tile::LoadOp op, mlir::Value memory, mlir::Value source, mlir::Value offset,
+                  mlir::ValueRange strides);
+  void copyElements(tile::LoadOp op, mlir::Value memory);
+  void writeShared(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);
+  /// accumulator + lhs * rhs by single multiply-adds, both sides in shared memory.
+  ThreadTile dotElements(tile::DotOp op, tile::TileType lhsType, mlir::Value lhs, mlir::Value rhs,
+                         const ThreadTile &accumulator);
+  ThreadTile dotFragments(tile::DotOp op, const ThreadTile &lhs, mlir::Value rhs, const ThreadTile &accumulator);
+  /// The right-hand side's elements of columns from block `n` on and contraction block `k`: one vector a block, as many as
+  /// the unit reads at once.
+  llvm::SmallVector<mlir::Value> loadRhs(tile::DotOp op, mlir::Value rhs, int64_t n, int64_t k);
+  mlir::Value hasNonFinite(tile::TileType type, mlir::Value memory, mlir::Value flag);
+  llvm::SmallVector<mlir::Value> rowIndices(mlir::Value memory, mlir::ValueRange offsets, mlir::Value row, bool grouped,
+                                            bool matrix);
+
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  ThreadBlock &block;
+  IndexMath index;
+};
+
+/// What a thread holds of a tile in fragments: vectors of its blocks, or scalars of its rows.
+llvm::SmallVector<mlir::Type> getPartTypes(tile::TileType type);
+
+} // namespace flashc::threads
+
+#endif // FLASHC_PASSES_LOWERTHREADS_H

@@ -1,0 +1,333 @@
+//===- LowerThreadsDot.cpp - Products, by threads -------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/GpuUnits.h"
+#include "passes/LowerThreads.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::threads;
+
+static tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()); }
+static int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
+
+//===----------------------------------------------------------------------===//
+// Between layouts
+//===----------------------------------------------------------------------===//
+
+/// Where in fragments a thread of lane 0 holds (row, column) of its subgroup: block and element.
+static std::pair<int64_t, int64_t> findElement(tile::FragmentLayoutAttr layout, int64_t across, int64_t row,
+                                               int64_t column) {
+  int64_t block = row / layout.getBlock()[0] * across + column / layout.getBlock()[1];
+  row %= layout.getBlock()[0];
+  column %= layout.getBlock()[1];
+  for (int64_t e = 0; e < layout.getBlockElements(); ++e)
+    if (layout.getOffset(e) == std::pair(row, column))
+      return {block, e};
+  return {-1, -1};
+}
+
+ThreadTile ThreadBuilder::convert(tile::ConvertOp op, const ThreadTile &input, Value memory) {
+  tile::TileType from = typeOf(op.getInput()), to = typeOf(op.getResult());
+  auto source = cast<tile::FragmentLayoutAttr>(from.getLayout());
+  if (memory) {
+    barrier();
+    writeShared(to, source, input, memory);
+    barrier();
+    return {{}, memory};
+  }
+  auto target = cast<tile::FragmentLayoutAttr>(to.getLayout());
+  int64_t down, across;
+  std::tie(down, across) = target.getBlocks(to.getShape());
+  int64_t sourceDown, sourceAcross;
+  std::tie(sourceDown, sourceAcross) = source.getBlocks(from.getShape());
+  // Lanes of the source that the target holds the elements of in every lane: they are exchanged.
+  int64_t exchanged = 0, columnBit = 0;
+  for (size_t bit = 0; bit < source.getLanes().size() / 2; ++bit)
+    if (source.getLanes()[2 * bit + 1] != target.getLanes()[2 * bit + 1]) {
+      exchanged = int64_t(1) << bit;
+      columnBit = source.getLanes()[2 * bit + 1];
+    }
+  // By part of the source: in lanes whose bit is 0, and in the others.
+  DenseMap<std::pair<int64_t, int64_t>, std::pair<Value, Value>> both;
+  auto elementOf = [&](int64_t row, int64_t column) -> Value {
+    auto at = findElement(source, sourceAcross, row, column & ~columnBit);
+    Value &own = both[at].first;
+    if (!own)
+      own = b.create<vector::ExtractOp>(loc, input.parts[at.first], at.second);
+    if (!exchanged)
+      return own;
+    Value &other = both[at].second;
+    if (!other)
+      other = shuffleXor(own, exchanged);
+    Value upper = b.create<arith::CmpIOp>(
+        loc, arith::CmpIPredicate::ne, b.create<arith::AndIOp>(loc, block.lane, constant(exchanged)), constant(0));
+    bool wantsUpper = column & columnBit;
+    return b.create<arith::SelectOp>(loc, upper, wantsUpper ? own : other, wantsUpper ? other : own);
+  };
+  ThreadTile result;
+  for (int64_t m = 0; m < down; ++m)
+    for (int64_t n = 0; n < across; ++n) {
+      auto type = VectorType::get({target.getBlockElements()}, to.getElementType());
+      Value part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type));
+      for (int64_t e = 0; e < target.getBlockElements(); ++e) {
+        auto [row, column] = target.getOffset(e);
+        int64_t c = n * target.getBlock()[1] + column;
+        // Columns that pad the target's last block are zero, as they are in the other operand.
+        if (c < sourceAcross * source.getBlock()[1])
+          part = b.create<vector::InsertOp>(loc, elementOf(m * target.getBlock()[0] + row, c), part, e);
+      }
+      result.parts.push_back(part);
+    }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// A matrix unit
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, int64_t k) {
+  tile::TileType type = typeOf(op.getRhs());
+  Type element = type.getElementType();
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit);
+  int64_t column = n * shape[1], depth = k * shape[2];
+  // An element of the product's column c at step k of its contraction.
+  auto indexOf = [&](Value c, Value step) {
+    return op.getTransposed() ? sharedIndex(type, c, step) : sharedIndex(type, step, c);
+  };
+  auto bits = [&](int64_t shift, int64_t mask, int64_t weight) {
+    Value x = shift ? b.create<arith::ShRUIOp>(loc, block.lane, constant(shift)).getResult() : block.lane;
+    return index.mul(b.create<arith::AndIOp>(loc, x, constant(mask)), constant(weight));
+  };
+  if (block.gpu.matrixUnit == MatrixUnit::Mma || block.gpu.matrixUnit == MatrixUnit::Wgmma) {
+    // Two blocks of columns at once: matrices (columns, steps) 0-7 x 0-7, 0-7 x 8-15, 8-15 x 0-7, 8-15 x 8-15.
+    Value inner = bits(0, 7, 1), second = bits(3, 1, 8), third = bits(4, 1, 8);
+    Value c, step;
+    if (op.getTransposed()) { // rows in memory are columns
+      c = index.add(index.add(inner, third), column);
+      step = index.add(second, depth);
+    } else {
+      c = index.add(third, column);
+      step = index.add(index.add(inner, second), depth);
+    }
+    auto eight = VectorType::get({8}, element);
+    Value all = b.create<tile::LoadMatrixOp>(loc, eight, rhs, indexOf(c, step), !op.getTransposed());
+    SmallVector<Value> halves;
+    for (int64_t half : {0, 4})
+      halves.push_back(b.create<vector::ExtractStridedSliceOp>(loc, all, half, 4, 1));
+    return halves;
+  }
+  // AMD's units: a lane has neighbouring steps of one column.
+  bool mfma = block.gpu.matrixUnit == MatrixUnit::Mfma;
+  int64_t held = mfma ? 4 : 16;
+  Value c = index.add(bits(0, shape[1] - 1, 1), column);
+  Value first = mfma ? index.add(bits(5, 1, 4), depth) : constant(depth);
+  auto whole = VectorType::get({held}, element);
+  Value result = b.create<arith::ConstantOp>(loc, b.getZeroAttr(whole));
+  if (op.getTransposed()) { // neighbouring in memory, too, at most a piece at a time
+    int64_t run = std::min<int64_t>(held, 16 / bytesOf(element));
+    for (int64_t at = 0; at < held; at += run) {
+      auto vector = VectorType::get({run}, element);
+      Value piece = b.create<tile::VectorLoadOp>(loc, vector, rhs, indexOf(c, index.add(first, at)));
+      result = run == held ? piece
+                           : b.create<vector::InsertStridedSliceOp>(loc, piece, result, at, 1).getResult();
+    }
+    return {result};
+  }
+  for (int64_t e = 0; e < held; ++e) {
+    Value one = b.create<memref::LoadOp>(loc, rhs, indexOf(c, index.add(first, e)));
+    result = b.create<vector::InsertOp>(loc, one, result, e);
+  }
+  return {result};
+}
+
+ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, Value rhs, const ThreadTile &accumulator) {
+  tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
+  auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  auto left = cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit);
+  int64_t down, across;
+  std::tie(down, across) = sums.getBlocks(type.getShape());
+  int64_t steps = left.getBlocks(lhsType.getShape()).second;
+  ThreadTile result = accumulator;
+  result.memory = {};
+  for (int64_t k = 0; k < steps; ++k)
+    for (int64_t n = 0; n < across;) {
+      SmallVector<Value> columns = loadRhs(op, rhs, n, k);
+      for (Value right : columns) {
+        if (n == across)
+          break;
+        for (int64_t m = 0; m < down; ++m) {
+          Value &sum = result.parts[m * across + n];
+          sum = b.create<tile::MmaOp>(loc, sum.getType(), lhs.parts[m * steps + k], right, sum, shape);
+        }
+        ++n;
+      }
+    }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Single multiply-adds
+//===----------------------------------------------------------------------===//
+
+ThreadTile ThreadBuilder::dotElements(tile::DotOp op, tile::TileType lhsType, Value lhs, Value rhs,
+                                      const ThreadTile &accumulator) {
+  tile::TileType type = typeOf(op.getResult()), rhsType = typeOf(op.getRhs());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(type.getShape());
+  Type sumType = type.getElementType(), element = rhsType.getElementType();
+  int64_t rows = type.getShape()[0], columns = type.getShape()[1], depth = lhsType.getShape()[1];
+  // Steps of the contraction that lie in one piece of sixteen bytes, and columns that a thread has side by side.
+  int64_t run = std::min<int64_t>(16 / bytesOf(element), depth), wide = 1;
+  while (depth % run != 0)
+    run /= 2;
+  while (wide < 16 / bytesOf(element) && llvm::any_of(llvm::seq<size_t>(0, layout.getRegisters().size() / 2), [&](size_t bit) {
+           return layout.getRegisters()[2 * bit + 1] == wide;
+         }))
+    wide *= 2;
+  auto held = threadRows(layout, rows);
+  SmallVector<int64_t> heldColumns;
+  for (int64_t n = 0; n < across; ++n)
+    for (int64_t e = 0; e < layout.getBlockElements(); ++e)
+      if (auto [row, column] = layout.getOffset(e); row == 0)
+        heldColumns.push_back(n * layout.getBlock()[1] + column);
+  llvm::sort(heldColumns);
+  // Blocks at the edges reach beyond the tile; what they read there is not used.
+  bool paddedRows = layout.getWarpRows(rows) * layout.getWarps() > rows;
+  bool paddedColumns = across * layout.getBlock()[1] > columns;
+  auto clamp = [&](ThreadBuilder &at, Value x, int64_t size, bool padded) {
+    return padded ? at.index.min(x, at.constant(size - 1)) : x;
+  };
+  auto loop = b.create<scf::ForOp>(loc, constant(0), constant(depth), constant(run), accumulator.parts);
+  OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
+  ThreadBuilder inner(lb, loc, block);
+  Value step = loop.getInductionVar();
+  auto widen = [&](Value x) -> Value {
+    return x.getType() == sumType ? x : lb.create<arith::ExtFOp>(loc, sumType, x).getResult();
+  };
+  auto read = [&](Value memory, Value at, int64_t count) {
+    SmallVector<Value> values;
+    if (count == 1)
+      return SmallVector<Value>{widen(lb.create<memref::LoadOp>(loc, memory, at))};
+    Value all = lb.create<tile::VectorLoadOp>(loc, VectorType::get({count}, element), memory, at);
+    for (int64_t i = 0; i < count; ++i)
+      values.push_back(widen(lb.create<vector::ExtractOp>(loc, all, i)));
+    return values;
+  };
+  Value firstR = firstRow(layout, rows), firstC = firstColumn(layout);
+  SmallVector<SmallVector<Value>> left; // [row][step]
+  for (int64_t offset : held) {
+    Value row = clamp(inner, inner.index.add(firstR, offset), rows, paddedRows);
+    left.push_back(read(lhs, inner.sharedIndex(lhsType, row, step), run));
+  }
+  DenseMap<int64_t, SmallVector<Value>> right; // column -> steps
+  if (op.getTransposed()) {
+    for (int64_t offset : heldColumns) {
+      Value column = clamp(inner, inner.index.add(firstC, offset), columns, paddedColumns);
+      right[offset] = read(rhs, inner.sharedIndex(rhsType, column, step), run);
+    }
+  } else {
+    // A padded column is read where the tile's last piece is.
+    for (int64_t s = 0; s < run; ++s)
+      for (size_t i = 0; i < heldColumns.size(); i += wide) {
+        Value column = inner.index.add(firstC, heldColumns[i]);
+        if (paddedColumns)
+          column = inner.index.min(column, inner.constant(std::max<int64_t>(0, llvm::alignDown(columns - 1, wide))));
+        Value at = inner.sharedIndex(rhsType, inner.index.add(step, s), column);
+        for (auto [j, value] : llvm::enumerate(read(rhs, at, wide)))
+          right[heldColumns[i + j]].push_back(value);
+      }
+  }
+  SmallVector<Value> sums(loop.getRegionIterArgs());
+  Value zero = lb.create<arith::ConstantOp>(loc, lb.getZeroAttr(sumType));
+  for (int64_t m = 0; m < down; ++m)
+    for (int64_t n = 0; n < across; ++n) {
+      Value &part = sums[m * across + n];
+      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+        int64_t column = n * layout.getBlock()[1] + layout.getOffset(e).second;
+        Value sum = lb.create<vector::ExtractOp>(loc, part, e);
+        for (int64_t s = 0; s < run; ++s) {
+          Value x = left[rowIndex(layout, m, e)][s];
+          Value next = lb.create<math::FmaOp>(loc, x, right[column][s], sum);
+          if (op.getSkipZeros()) {
+            Value skipped = lb.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OEQ, x, zero);
+            next = lb.create<arith::SelectOp>(loc, skipped, sum, next);
+          }
+          sum = next;
+        }
+        part = lb.create<vector::InsertOp>(loc, sum, part, e);
+      }
+    }
+  lb.create<scf::YieldOp>(loc, sums);
+  return {SmallVector<Value>(loop.getResults()), {}};
+}
+
+/// Whether any element of a tile in shared memory is NaN or infinite: the same for all threads of the block.
+Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag) {
+  Type element = type.getElementType();
+  unsigned bits = element.getIntOrFloatBitWidth();
+  Type integer = b.getIntegerType(bits);
+  APInt exponent = APFloat::getInf(cast<FloatType>(element).getFloatSemantics()).bitcastToAPInt();
+  int64_t run = 16 / bytesOf(element), count = cast<MemRefType>(memory.getType()).getDimSize(0);
+  Value none = b.create<arith::ConstantIntOp>(loc, 0, 32), one = b.create<arith::ConstantIntOp>(loc, 1, 32);
+  Value origin = constant(0);
+  Value isFirst = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, block.thread, origin);
+  barrier();
+  auto clear = b.create<scf::IfOp>(loc, isFirst, /*withElseRegion=*/false);
+  clear.getThenBodyBuilder().create<memref::StoreOp>(loc, none, flag, origin);
+  barrier();
+  auto vector = VectorType::get({run}, element), words = VectorType::get({run}, integer);
+  Value start = index.mul(block.thread, constant(run));
+  auto loop = b.create<scf::ForOp>(loc, start, constant(count), constant(run * block.threads), ValueRange{},
+                                   [&](OpBuilder &lb, Location, Value at, ValueRange) {
+    Value x = lb.create<arith::BitcastOp>(loc, words, lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
+    Value mask = lb.create<arith::ConstantOp>(loc, DenseElementsAttr::get(words, exponent));
+    Value same = lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, lb.create<arith::AndIOp>(loc, x, mask), mask);
+    Value any = lb.create<vector::ReductionOp>(loc, vector::CombiningKind::OR, same);
+    auto found = lb.create<scf::IfOp>(loc, any, /*withElseRegion=*/false);
+    found.getThenBodyBuilder().create<memref::AtomicRMWOp>(loc, arith::AtomicRMWKind::ori, one, flag, ValueRange{origin});
+    lb.create<scf::YieldOp>(loc);
+  });
+  (void)loop;
+  barrier();
+  Value seen = b.create<memref::LoadOp>(loc, flag, ValueRange{origin});
+  return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, seen, none);
+}
+
+ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
+                              Value scratch, Value flag) {
+  tile::TileType lhsType = typeOf(op.getLhs());
+  auto left = dyn_cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
+  if (!left)
+    return dotElements(op, lhsType, lhs.memory, rhs.memory, accumulator);
+  if (!op.getSkipZeros())
+    return dotFragments(op, lhs, rhs.memory, accumulator);
+  // Zero times NaN is NaN in a matrix unit, so where the right-hand side holds one, elements are multiplied one by one.
+  SmallVector<Type> types;
+  for (Value part : accumulator.parts)
+    types.push_back(part.getType());
+  auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(typeOf(op.getRhs()), rhs.memory, flag), true);
+  {
+    OpBuilder ib = branch.getThenBodyBuilder();
+    ThreadBuilder inner(ib, loc, block);
+    tile::TileType inMemory =
+        lhsType.withLayout(getSharedLayout(b.getContext(), lhsType.getShape(), bytesOf(lhsType.getElementType())));
+    inner.barrier();
+    inner.writeShared(inMemory, left, lhs, scratch);
+    inner.barrier();
+    ThreadTile exact = inner.dotElements(op, inMemory, scratch, rhs.memory, accumulator);
+    ib.create<scf::YieldOp>(loc, exact.parts);
+  }
+  OpBuilder eb = branch.getElseBodyBuilder();
+  ThreadTile fast = ThreadBuilder(eb, loc, block).dotFragments(op, lhs, rhs.memory, accumulator);
+  eb.create<scf::YieldOp>(loc, fast.parts);
+  return {SmallVector<Value>(branch.getResults()), {}};
+}

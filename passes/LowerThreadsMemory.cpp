@@ -1,0 +1,463 @@
+//===- LowerThreadsMemory.cpp - Tiles to and from memory, by threads ------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/LowerThreads.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::threads;
+
+static constexpr int64_t kPieceBytes = 16;
+
+static int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
+
+/// Converts a scalar between floating-point types of any width.
+static Value convertFloat(OpBuilder &b, Location loc, Value value, Type to) {
+  unsigned from = value.getType().getIntOrFloatBitWidth(), width = to.getIntOrFloatBitWidth();
+  if (value.getType() == to)
+    return value;
+  if (from == width) // f16 and bf16: neither holds the other
+    return convertFloat(b, loc, convertFloat(b, loc, value, b.getF32Type()), to);
+  if (from < width)
+    return b.create<arith::ExtFOp>(loc, to, value);
+  return b.create<arith::TruncFOp>(loc, to, value);
+}
+
+SmallVector<Type> threads::getPartTypes(tile::TileType type) {
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  if (type.getShape().size() == 1)
+    return SmallVector<Type>(ThreadBuilder::threadRows(layout, type.getShape()[0]).size(), type.getElementType());
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(type.getShape());
+  return SmallVector<Type>(down * across, VectorType::get({layout.getBlockElements()}, type.getElementType()));
+}
+
+//===----------------------------------------------------------------------===//
+// Where elements are
+//===----------------------------------------------------------------------===//
+
+/// The sum of the coordinates that the bits of `number` add; `which` is 0 for rows, 1 for columns.
+static Value sumOfBits(OpBuilder &b, Location loc, Value number, ArrayRef<int64_t> basis, unsigned which) {
+  IndexMath index(b, loc);
+  Value sum = index.constant(0);
+  // Neighbouring bits that stay neighbours move together.
+  for (size_t bit = 0, bits = basis.size() / 2; bit < bits;) {
+    int64_t weight = basis[2 * bit + which];
+    size_t end = bit + 1;
+    if (weight == 0) {
+      bit = end;
+      continue;
+    }
+    while (end < bits && basis[2 * end + which] == weight << (end - bit))
+      ++end;
+    Value part = number;
+    if (bit > 0)
+      part = b.create<arith::ShRUIOp>(loc, part, index.constant(bit));
+    part = b.create<arith::AndIOp>(loc, part, index.constant((int64_t(1) << (end - bit)) - 1));
+    sum = index.add(sum, index.mul(part, index.constant(weight)));
+    bit = end;
+  }
+  return sum;
+}
+
+Value ThreadBuilder::firstRow(tile::FragmentLayoutAttr layout, int64_t rows) {
+  Value &first = block.firstRows[{layout, rows}];
+  if (!first) {
+    OpBuilder eb(b.getContext());
+    eb.setInsertionPointAfterValue(block.shared);
+    IndexMath em(eb, loc);
+    Value row = sumOfBits(eb, loc, block.lane, layout.getLanes(), 0);
+    first = em.add(row, em.mul(block.warp, em.constant(layout.getWarpRows(rows))));
+  }
+  return first;
+}
+
+Value ThreadBuilder::firstColumn(tile::FragmentLayoutAttr layout) {
+  Value &first = block.firstColumns[layout];
+  if (!first) {
+    OpBuilder eb(b.getContext());
+    eb.setInsertionPointAfterValue(block.shared);
+    first = sumOfBits(eb, loc, block.lane, layout.getLanes(), 1);
+  }
+  return first;
+}
+
+SmallVector<int64_t> ThreadBuilder::threadRows(tile::FragmentLayoutAttr layout, int64_t rows) {
+  SmallVector<int64_t> result;
+  for (int64_t down = 0, blocks = layout.getBlocks({rows}).first; down < blocks; ++down)
+    for (int64_t element = 0; element < layout.getBlockElements(); ++element)
+      if (auto [row, column] = layout.getOffset(element); column == 0)
+        result.push_back(down * layout.getBlock()[0] + row);
+  return result;
+}
+
+int64_t ThreadBuilder::rowIndex(tile::FragmentLayoutAttr layout, int64_t block, int64_t element) {
+  int64_t index = 0, count = 0;
+  auto [wanted, ignored] = layout.getOffset(element);
+  for (int64_t other = 0; other < layout.getBlockElements(); ++other) {
+    auto [row, column] = layout.getOffset(other);
+    if (column != 0)
+      continue;
+    if (row == wanted)
+      index = count;
+    ++count;
+  }
+  return block * count + index;
+}
+
+//===----------------------------------------------------------------------===//
+// Shared memory
+//===----------------------------------------------------------------------===//
+
+Value ThreadBuilder::allocateShared(int64_t elements, Type element) {
+  constexpr int64_t alignment = 1024; // what a swizzled box of Hopper's copy unit needs
+  int64_t offset = llvm::alignTo(block.used, alignment);
+  block.used = offset + elements * bytesOf(element);
+  block.most = std::max(block.most, block.used);
+  auto space = cast<MemRefType>(block.shared.getType()).getMemorySpace();
+  auto type = MemRefType::get({elements}, element, MemRefLayoutAttrInterface{}, space);
+  return b.create<memref::ViewOp>(loc, type, block.shared, index.constant(offset), ValueRange{});
+}
+
+Value ThreadBuilder::sharedIndex(tile::TileType type, Value row, Value column) {
+  int64_t bytes = bytesOf(type.getElementType()), panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
+  int64_t width = panel / bytes; // elements of a panel's row
+  // A byte at x of its panel is at x xor ((x >> 3) & (panel - 16)): for a whole row the same pieces change places, by the
+  // bits of the row's number from 128 bytes on.
+  int64_t rowsAStep = std::max<int64_t>(1, 128 / panel);
+  auto shr = [&](Value x, int64_t by) -> Value {
+    return by == 1 ? x : b.createOrFold<arith::DivUIOp>(loc, x, constant(by));
+  };
+  auto rem = [&](Value x, int64_t by) -> Value { return b.createOrFold<arith::RemUIOp>(loc, x, constant(by)); };
+  Value step = index.mul(rem(shr(row, rowsAStep), panel / kPieceBytes), constant(kPieceBytes / bytes));
+  Value inside = b.createOrFold<arith::XOrIOp>(loc, rem(column, width), step);
+  Value place = index.add(index.mul(row, constant(width)), inside);
+  if (type.getShape()[1] <= width)
+    return place;
+  return index.add(place, index.mul(shr(column, width), constant(type.getShape()[0] * width)));
+}
+
+//===----------------------------------------------------------------------===//
+// Loads
+//===----------------------------------------------------------------------===//
+
+/// Indices of the first element of row `row` of a tile that is read or written at `offsets`.
+SmallVector<Value> ThreadBuilder::rowIndices(Value memory, ValueRange offsets, Value row, bool grouped, bool matrix) {
+  SmallVector<Value> indices(offsets);
+  size_t along = indices.size() - (matrix ? 2 : 1);
+  if (!grouped) {
+    indices[along] = index.add(indices[along], row);
+    return indices;
+  }
+  Value size = index.max(index.dim(memory, along), constant(1));
+  Value group = index.div(row, size), inside = index.sub(row, index.mul(group, size));
+  indices[along - 1] = index.add(indices[along - 1], group);
+  indices[along] = index.add(indices[along], inside);
+  return indices;
+}
+
+/// The extents of an access, constants where it has none.
+static std::pair<Value, Value> extents(OpBuilder &b, Location loc, ValueRange valid, ArrayRef<int64_t> shape) {
+  IndexMath index(b, loc);
+  Value rows = valid.empty() ? index.constant(shape[0]) : valid[0];
+  Value columns;
+  if (shape.size() == 2)
+    columns = valid.empty() ? index.constant(shape[1]) : valid[1];
+  return {rows, columns};
+}
+
+/// Whether columns up to `most` are all known to exist.
+static bool allExist(Value columns, int64_t most) {
+  std::optional<int64_t> known = getConstantIntValue(columns);
+  return known && *known >= most;
+}
+
+ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
+  auto type = cast<tile::TileType>(op.getResult().getType());
+  if (memory) {
+    barrier();
+    loadShared(op, memory);
+    barrier();
+    return {{}, memory};
+  }
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  ArrayRef<int64_t> shape = type.getShape();
+  bool matrix = shape.size() == 2;
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, op.getValid(), shape);
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(shape);
+  Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
+  Value first = firstRow(layout, shape[0]);
+  SmallVector<int64_t> held = threadRows(layout, shape[0]);
+  int64_t rowsABlock = held.size() / down;
+  ThreadTile result;
+  result.parts.resize(matrix ? down * across : held.size());
+  if (matrix)
+    for (Value &part : result.parts)
+      part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(VectorType::get({layout.getBlockElements()}, type.getElementType())));
+  // A row is read where it exists, all of a thread's elements of it at once.
+  for (int64_t number = 0, count = held.size(); number < count; ++number) {
+    Value row = index.add(first, held[number]);
+    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
+    struct Element {
+      int64_t part, element, column;
+    };
+    SmallVector<Element> elements;
+    if (!matrix)
+      elements.push_back({number, 0, 0});
+    for (int64_t n = 0; matrix && n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); ++e)
+        if (rowIndex(layout, number / rowsABlock, e) == number)
+          elements.push_back({number / rowsABlock * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
+    SmallVector<Type> types(elements.size(), type.getElementType());
+    auto read = b.create<scf::IfOp>(loc, types, exists, /*withElseRegion=*/true);
+    OpBuilder ib = read.getThenBodyBuilder();
+    ThreadBuilder inner(ib, loc, block);
+    SmallVector<Value> indices = inner.rowIndices(op.getSource(), op.getOffsets(), row, op.getGrouped(), matrix);
+    SmallVector<Value> values;
+    for (const Element &element : elements) {
+      if (!matrix) {
+        values.push_back(convertFloat(ib, loc, ib.create<memref::LoadOp>(loc, op.getSource(), indices), type.getElementType()));
+        continue;
+      }
+      Value column = inner.index.add(firstColumn(layout), element.column);
+      Value base = op.getOffsets().back();
+      auto readAt = [&](OpBuilder &rb) {
+        SmallVector<Value> at(indices);
+        at.back() = IndexMath(rb, loc).add(column, base);
+        return convertFloat(rb, loc, rb.create<memref::LoadOp>(loc, op.getSource(), at), type.getElementType());
+      };
+      if (allExist(columns, across * layout.getBlock()[1])) {
+        values.push_back(readAt(ib));
+        continue;
+      }
+      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
+      auto one = ib.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, there, /*withElseRegion=*/true);
+      OpBuilder tb = one.getThenBodyBuilder(), eb = one.getElseBodyBuilder();
+      tb.create<scf::YieldOp>(loc, readAt(tb));
+      eb.create<scf::YieldOp>(loc, zero);
+      values.push_back(one.getResult(0));
+    }
+    ib.create<scf::YieldOp>(loc, values);
+    read.getElseBodyBuilder().create<scf::YieldOp>(loc, SmallVector<Value>(elements.size(), zero));
+    for (auto [element, value] : llvm::zip_equal(elements, read.getResults())) {
+      Value &part = result.parts[element.part];
+      if (matrix)
+        part = b.create<vector::InsertOp>(loc, value, part, element.element);
+      else
+        part = value;
+    }
+  }
+  return result;
+}
+
+void ThreadBuilder::loadShared(tile::LoadOp op, Value memory) {
+  auto type = cast<tile::TileType>(op.getResult().getType());
+  Type element = type.getElementType();
+  auto source = cast<MemRefType>(op.getSource().getType());
+  int64_t bytes = bytesOf(element);
+  Value columns = extents(b, loc, op.getValid(), type.getShape()).second;
+  std::optional<int64_t> known = getConstantIntValue(columns);
+  // Whole pieces of sixteen bytes where rows consist of them and begin at them.
+  if (source.getElementType() != element || !known || *known * bytes % kPieceBytes != 0)
+    return copyElements(op, memory);
+  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, op.getSource());
+  Value offset = metadata.getOffset();
+  SmallVector<Value> strides;
+  for (auto [first, stride] : llvm::zip_equal(op.getOffsets(), metadata.getConstifiedMixedStrides())) {
+    strides.push_back(getValueOrCreateConstantIndexOp(b, loc, stride));
+    offset = index.add(offset, index.mul(first, strides.back()));
+  }
+  Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, metadata.getBaseBuffer());
+  address = index.add(address, index.mul(offset, constant(bytes)));
+  for (Value stride : ArrayRef(strides).drop_back().take_back(op.getGrouped() ? 2 : 1))
+    address = b.create<arith::OrIOp>(loc, address, index.mul(stride, constant(bytes)));
+  Value low = b.create<arith::AndIOp>(loc, address, constant(kPieceBytes - 1));
+  Value aligned = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, low, constant(0));
+  Value dense = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, strides.back(), constant(1));
+  auto branch = b.create<scf::IfOp>(loc, b.create<arith::AndIOp>(loc, aligned, dense), /*withElseRegion=*/true);
+  {
+    OpBuilder ib = branch.getThenBodyBuilder();
+    auto flat = MemRefType::get({ShapedType::kDynamic}, element, MemRefLayoutAttrInterface{}, source.getMemorySpace());
+    Value whole = ib.create<memref::ReinterpretCastOp>(
+        loc, flat, metadata.getBaseBuffer(), OpFoldResult(ib.getIndexAttr(0)),
+        ArrayRef<OpFoldResult>{IndexMath(ib, loc).add(offset, 1)}, ArrayRef<OpFoldResult>{ib.getIndexAttr(1)});
+    ThreadBuilder(ib, loc, block).copyPieces(op, memory, whole, offset, strides);
+  }
+  OpBuilder eb = branch.getElseBodyBuilder();
+  ThreadBuilder(eb, loc, block).copyElements(op, memory);
+}
+
+/// Emits `body(row, column)` for each of `rows` x `columns`, divided among the threads.
+static void forEachOfThread(OpBuilder &b, Location loc, const ThreadBlock &block, int64_t rows, int64_t columns,
+                            function_ref<void(OpBuilder &, Value, Value)> body) {
+  IndexMath index(b, loc);
+  auto loop = b.create<scf::ForOp>(loc, block.thread, index.constant(rows * columns), index.constant(block.threads));
+  OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
+  Value width = IndexMath(lb, loc).constant(columns);
+  Value row = lb.create<arith::DivUIOp>(loc, loop.getInductionVar(), width);
+  Value column = lb.create<arith::RemUIOp>(loc, loop.getInductionVar(), width);
+  body(lb, row, column);
+}
+
+void ThreadBuilder::copyPieces(tile::LoadOp op, Value memory, Value source, Value offset, ValueRange strides) {
+  auto type = cast<tile::TileType>(op.getResult().getType());
+  int64_t bytes = bytesOf(type.getElementType()), piece = kPieceBytes / bytes;
+  int64_t panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
+  int64_t pieces = llvm::alignTo(type.getShape()[1] * bytes, panel) / kPieceBytes;
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, op.getValid(), type.getShape());
+  forEachOfThread(b, loc, block, type.getShape()[0], pieces, [&](OpBuilder &lb, Value row, Value number) {
+    ThreadBuilder inner(lb, loc, block);
+    IndexMath lm(lb, loc);
+    Value column = lm.mul(number, lm.constant(piece));
+    Value exists = lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
+    if (!allExist(columns, pieces * piece))
+      exists = lb.create<arith::AndIOp>(loc, exists, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
+    Value at = lm.add(offset, column);
+    if (op.getGrouped()) {
+      Value size = lm.max(lm.dim(op.getSource(), strides.size() - 2), lm.constant(1));
+      Value group = lm.div(row, size);
+      at = lm.add(at, lm.mul(group, strides[strides.size() - 3]));
+      at = lm.add(at, lm.mul(lm.sub(row, lm.mul(group, size)), strides[strides.size() - 2]));
+    } else {
+      at = lm.add(at, lm.mul(row, strides[strides.size() - 2]));
+    }
+    Value to = inner.sharedIndex(type, row, column);
+    if (block.gpu.asyncCopy) {
+      lb.create<tile::CopyAsyncOp>(loc, source, at, memory, to, exists);
+      return;
+    }
+    auto vector = VectorType::get({piece}, type.getElementType());
+    auto read = lb.create<scf::IfOp>(loc, TypeRange{vector}, exists, /*withElseRegion=*/true);
+    OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
+    tb.create<scf::YieldOp>(loc, tb.create<tile::VectorLoadOp>(loc, vector, source, at).getResult());
+    eb.create<scf::YieldOp>(loc, eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(vector)).getResult());
+    lb.create<tile::VectorStoreOp>(loc, read.getResult(0), memory, to);
+  });
+  if (block.gpu.asyncCopy) {
+    b.create<tile::CopyCommitOp>(loc);
+    b.create<tile::CopyWaitOp>(loc, 0);
+  }
+}
+
+void ThreadBuilder::copyElements(tile::LoadOp op, Value memory) {
+  auto type = cast<tile::TileType>(op.getResult().getType());
+  int64_t width = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel() / bytesOf(type.getElementType());
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, op.getValid(), type.getShape());
+  forEachOfThread(b, loc, block, type.getShape()[0], llvm::alignTo(type.getShape()[1], width),
+                  [&](OpBuilder &lb, Value row, Value column) {
+                    ThreadBuilder inner(lb, loc, block);
+                    Value exists = lb.create<arith::AndIOp>(
+                        loc, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows),
+                        lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
+                    auto read = lb.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, exists, true);
+                    OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
+                    SmallVector<Value> at = ThreadBuilder(tb, loc, block).rowIndices(op.getSource(), op.getOffsets(), row,
+                                                                                     op.getGrouped(), true);
+                    at.back() = IndexMath(tb, loc).add(column, at.back());
+                    Value value = tb.create<memref::LoadOp>(loc, op.getSource(), at);
+                    tb.create<scf::YieldOp>(loc, convertFloat(tb, loc, value, type.getElementType()));
+                    Value zero = eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(type.getElementType()));
+                    eb.create<scf::YieldOp>(loc, zero);
+                    lb.create<memref::StoreOp>(loc, read.getResult(0), memory, inner.sharedIndex(type, row, column));
+                  });
+}
+
+//===----------------------------------------------------------------------===//
+// Stores
+//===----------------------------------------------------------------------===//
+
+void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value) {
+  auto type = cast<tile::TileType>(op.getValue().getType());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  ArrayRef<int64_t> shape = type.getShape();
+  bool matrix = shape.size() == 2;
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, op.getValid(), shape);
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(shape);
+  Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
+  SmallVector<int64_t> held = threadRows(layout, shape[0]);
+  int64_t rowsABlock = held.size() / down;
+  // Of lanes that hold the same, one writes: of a row, the one at the first column.
+  int64_t same = 0;
+  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
+    if (layout.getLanes()[2 * bit] == 0 && (!matrix || layout.getLanes()[2 * bit + 1] == 0))
+      same |= int64_t(1) << bit;
+  Value writes;
+  if (same) {
+    Value differs = b.create<arith::AndIOp>(loc, block.lane, constant(same));
+    writes = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, differs, constant(0));
+  }
+  Value first = firstRow(layout, shape[0]);
+  for (int64_t number = 0, count = held.size(); number < count; ++number) {
+    Value row = index.add(first, held[number]);
+    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
+    if (writes)
+      exists = b.create<arith::AndIOp>(loc, exists, writes);
+    auto branch = b.create<scf::IfOp>(loc, exists, /*withElseRegion=*/false);
+    OpBuilder ib = branch.getThenBodyBuilder();
+    ThreadBuilder inner(ib, loc, block);
+    SmallVector<Value> indices = inner.rowIndices(op.getDestination(), op.getOffsets(), row, op.getGrouped(), matrix);
+    if (!matrix) {
+      ib.create<memref::StoreOp>(loc, convertFloat(ib, loc, value.parts[number], element), op.getDestination(), indices);
+      continue;
+    }
+    for (int64_t n = 0; n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+        if (rowIndex(layout, number / rowsABlock, e) != number)
+          continue;
+        Value column = inner.index.add(firstColumn(layout), n * layout.getBlock()[1] + layout.getOffset(e).second);
+        auto write = [&](OpBuilder &wb) {
+          Value part = wb.create<vector::ExtractOp>(loc, value.parts[number / rowsABlock * across + n], e);
+          SmallVector<Value> at(indices);
+          at.back() = IndexMath(wb, loc).add(column, op.getOffsets().back());
+          wb.create<memref::StoreOp>(loc, convertFloat(wb, loc, part, element), op.getDestination(), at);
+        };
+        if (allExist(columns, across * layout.getBlock()[1])) {
+          write(ib);
+          continue;
+        }
+        Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
+        auto one = ib.create<scf::IfOp>(loc, there, /*withElseRegion=*/false);
+        OpBuilder tb = one.getThenBodyBuilder();
+        write(tb);
+      }
+  }
+}
+
+void ThreadBuilder::writeShared(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value,
+                                Value memory) {
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(type.getShape());
+  int64_t rows = type.getShape()[0], columns = type.getShape()[1];
+  // Blocks at the edges reach beyond the tile.
+  bool padded = layout.getWarpRows(rows) * layout.getWarps() > rows || across * layout.getBlock()[1] > columns;
+  Value firstR = firstRow(layout, rows), firstC = firstColumn(layout);
+  for (int64_t m = 0; m < down; ++m)
+    for (int64_t n = 0; n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+        auto [row, column] = layout.getOffset(e);
+        Value part = b.create<vector::ExtractOp>(loc, value.parts[m * across + n], e);
+        Value r = index.add(firstR, m * layout.getBlock()[0] + row), c = index.add(firstC, n * layout.getBlock()[1] + column);
+        if (!padded) {
+          b.create<memref::StoreOp>(loc, part, memory, sharedIndex(type, r, c));
+          continue;
+        }
+        Value exists =
+            b.create<arith::AndIOp>(loc, b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, r, constant(rows)),
+                                    b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, c, constant(columns)));
+        auto branch = b.create<scf::IfOp>(loc, exists, /*withElseRegion=*/false);
+        OpBuilder ib = branch.getThenBodyBuilder();
+        ib.create<memref::StoreOp>(loc, part, memory, ThreadBuilder(ib, loc, block).sharedIndex(type, r, c));
+      }
+}

@@ -1,0 +1,154 @@
+//===- LowerThreadsRows.cpp - Maps and reductions, by threads -------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/LowerThreads.h"
+
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::threads;
+
+static tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()); }
+static bool isMatrix(Value value) { return typeOf(value).getShape().size() == 2; }
+
+ThreadTile ThreadBuilder::splat(tile::TileType type, Value scalar) {
+  ThreadTile result;
+  for (Type part : getPartTypes(type)) {
+    if (auto vector = dyn_cast<VectorType>(part))
+      result.parts.push_back(b.create<vector::BroadcastOp>(loc, vector, scalar));
+    else
+      result.parts.push_back(scalar);
+  }
+  return result;
+}
+
+/// The body of `map` on one element.
+static Value evaluate(OpBuilder &b, tile::MapOp map, ValueRange arguments) {
+  IRMapping mapping;
+  Block &body = map.getBody().front();
+  mapping.map(body.getArguments(), arguments);
+  for (Operation &op : body.without_terminator())
+    b.clone(op, mapping);
+  return mapping.lookupOrDefault(cast<tile::YieldOp>(body.getTerminator()).getValue());
+}
+
+/// Whether `map` does nothing but round one tile's elements.
+static bool isRounding(tile::MapOp map) {
+  Block &body = map.getBody().front();
+  if (body.getNumArguments() != 1 || body.getOperations().size() != 2)
+    return false;
+  auto truncation = dyn_cast<arith::TruncFOp>(body.front());
+  return truncation && truncation.getIn() == body.getArgument(0) &&
+         cast<tile::YieldOp>(body.getTerminator()).getValue() == truncation.getOut();
+}
+
+ThreadTile ThreadBuilder::map(tile::MapOp op, ArrayRef<ThreadTile> inputs) {
+  tile::TileType type = typeOf(op.getResult());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  ArrayRef<int64_t> shape = type.getShape();
+  ThreadTile result;
+  Value firstR, firstC;
+  if (!op.getOrigin().empty()) {
+    firstR = index.add(op.getOrigin()[0], firstRow(layout, shape[0]));
+    if (shape.size() == 2)
+      firstC = index.add(op.getOrigin()[1], firstColumn(layout));
+  }
+  if (shape.size() == 1) {
+    for (auto [number, offset] : llvm::enumerate(threadRows(layout, shape[0]))) {
+      SmallVector<Value> arguments;
+      for (const ThreadTile &input : inputs)
+        arguments.push_back(input.parts[number]);
+      if (firstR)
+        arguments.push_back(index.add(firstR, offset));
+      result.parts.push_back(evaluate(b, op, arguments));
+    }
+    return result;
+  }
+  SmallVector<Type> types = getPartTypes(type);
+  // Neighbours are rounded together, in pairs where there is an instruction for it.
+  if (isRounding(op)) {
+    for (auto [part, rounded] : llvm::zip_equal(inputs[0].parts, types))
+      result.parts.push_back(b.create<arith::TruncFOp>(loc, rounded, part));
+    return result;
+  }
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(shape);
+  for (int64_t m = 0; m < down; ++m)
+    for (int64_t n = 0; n < across; ++n) {
+      Value part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(types[m * across + n]));
+      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+        auto [row, column] = layout.getOffset(e);
+        SmallVector<Value> arguments;
+        for (auto [value, input] : llvm::zip_equal(op.getInputs(), inputs))
+          arguments.push_back(isMatrix(value)
+                                  ? b.create<vector::ExtractOp>(loc, input.parts[m * across + n], e).getResult()
+                                  : input.parts[rowIndex(layout, m, e)]);
+        if (firstR) {
+          arguments.push_back(index.add(firstR, m * layout.getBlock()[0] + row));
+          arguments.push_back(index.add(firstC, n * layout.getBlock()[1] + column));
+        }
+        part = b.create<vector::InsertOp>(loc, evaluate(b, op, arguments), part, e);
+      }
+      result.parts.push_back(part);
+    }
+  return result;
+}
+
+Value ThreadBuilder::shuffleXor(Value x, int64_t mask) {
+  auto shuffle = [&](Value word) -> Value {
+    return b.create<gpu::ShuffleOp>(loc, word, mask, block.gpu.subgroupSize, gpu::ShuffleMode::XOR)
+        .getShuffleResult();
+  };
+  unsigned bits = x.getType().getIntOrFloatBitWidth();
+  if (bits == 32)
+    return shuffle(x);
+  // Lanes exchange words of 32 bits.
+  Type i32 = b.getI32Type();
+  if (bits == 64) {
+    auto pair = VectorType::get({2}, i32);
+    Value words = b.create<vector::BitCastOp>(
+        loc, pair, b.create<vector::BroadcastOp>(loc, VectorType::get({1}, x.getType()), x));
+    Value moved = words;
+    for (int64_t word = 0; word < 2; ++word)
+      moved = b.create<vector::InsertOp>(loc, shuffle(b.create<vector::ExtractOp>(loc, words, word)), moved, word);
+    Value back = b.create<vector::BitCastOp>(loc, VectorType::get({1}, x.getType()), moved);
+    return b.create<vector::ExtractOp>(loc, back, 0);
+  }
+  Type half = b.getIntegerType(bits);
+  Value word = b.create<arith::ExtUIOp>(loc, i32, b.create<arith::BitcastOp>(loc, half, x));
+  return b.create<arith::BitcastOp>(loc, x.getType(), b.create<arith::TruncIOp>(loc, half, shuffle(word)));
+}
+
+ThreadTile ThreadBuilder::reduce(tile::ReduceOp op, const ThreadTile &input, const ThreadTile &init) {
+  tile::TileType type = typeOf(op.getInput());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  auto combine = [&](Value x, Value y) -> Value {
+    if (op.getKind() == tile::ReductionKind::max)
+      return b.create<arith::MaxNumFOp>(loc, x, y);
+    return b.create<arith::AddFOp>(loc, x, y);
+  };
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(type.getShape());
+  ThreadTile result;
+  result.parts.resize(init.parts.size());
+  // What a thread has of a row, then what the lanes of the row have.
+  for (int64_t m = 0; m < down; ++m)
+    for (int64_t n = 0; n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+        Value &row = result.parts[rowIndex(layout, m, e)];
+        Value x = b.create<vector::ExtractOp>(loc, input.parts[m * across + n], e);
+        row = row ? combine(row, x) : x;
+      }
+  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
+    if (layout.getLanes()[2 * bit + 1] != 0)
+      for (Value &row : result.parts)
+        row = combine(row, shuffleXor(row, int64_t(1) << bit));
+  for (auto [row, start] : llvm::zip_equal(result.parts, init.parts))
+    row = combine(start, row);
+  return result;
+}

@@ -1,0 +1,270 @@
+//===- LowerTilesToThreads.cpp - lower-tiles-to-threads -------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Replaces tile values by what one thread holds of them, through loops and branches, and tile operations by that thread's
+/// code.
+///
+//===----------------------------------------------------------------------===//
+
+#include "passes/GpuUnits.h"
+#include "passes/LowerThreads.h"
+#include "passes/Passes.h"
+#include "passes/TaskLoops.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_LOWERTILESTOTHREADS
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::threads;
+
+static bool isTile(Value value) { return isa<tile::TileType>(value.getType()); }
+static tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()); }
+static int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
+
+namespace {
+
+class BlockLowering {
+public:
+  BlockLowering(scf::ForallOp loop, const GpuCapabilities &gpu) : loop(loop) { block.gpu = gpu; }
+  LogicalResult run();
+
+private:
+  LogicalResult lowerBlock(Block &code);
+  LogicalResult lowerOp(Operation *op);
+  LogicalResult lowerFor(scf::ForOp op);
+  LogicalResult lowerIf(scf::IfOp op);
+  LogicalResult lowerDot(tile::DotOp op);
+  /// A shared tile's memory of one type: that of an earlier tile in a loop that has ended may serve again.
+  Value sharedFor(ThreadBuilder &at, tile::TileType type);
+
+  SmallVector<Value> flatten(ValueRange values);
+  SmallVector<Type> flattenTypes(TypeRange types);
+  /// Hands out `values` to `old`, tiles as parts; what is no tile is replaced.
+  void distribute(ValueRange old, ValueRange values);
+
+  scf::ForallOp loop;
+  ThreadBlock block;
+  DenseMap<Value, ThreadTile> tiles;
+  SmallVector<Operation *> lowered;
+};
+
+SmallVector<Type> BlockLowering::flattenTypes(TypeRange types) {
+  SmallVector<Type> flat;
+  for (Type type : types) {
+    if (auto tile = dyn_cast<tile::TileType>(type))
+      llvm::append_range(flat, getPartTypes(tile));
+    else
+      flat.push_back(type);
+  }
+  return flat;
+}
+
+SmallVector<Value> BlockLowering::flatten(ValueRange values) {
+  SmallVector<Value> flat;
+  for (Value value : values) {
+    if (isTile(value))
+      llvm::append_range(flat, tiles.at(value).parts);
+    else
+      flat.push_back(value);
+  }
+  return flat;
+}
+
+void BlockLowering::distribute(ValueRange old, ValueRange values) {
+  for (Value value : old) {
+    if (!isTile(value)) {
+      value.replaceAllUsesWith(values.front());
+      values = values.drop_front();
+      continue;
+    }
+    size_t count = getPartTypes(typeOf(value)).size();
+    tiles[value].parts.assign(values.begin(), values.begin() + count);
+    values = values.drop_front(count);
+  }
+}
+
+LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
+  OpBuilder b(op);
+  // Erased in reverse: after its users and after its body's operations, which lie in the new loop by then.
+  lowered.push_back(op);
+  auto loop = b.create<scf::ForOp>(op.getLoc(), op.getLowerBound(), op.getUpperBound(), op.getStep(),
+                                   flatten(op.getInitArgs()));
+  Block *body = loop.getBody(), *old = op.getBody();
+  // A loop without results comes with its terminator.
+  if (!body->empty())
+    body->getTerminator()->erase();
+  body->getOperations().splice(body->end(), old->getOperations());
+  old->getArgument(0).replaceAllUsesWith(loop.getInductionVar());
+  distribute(op.getRegionIterArgs(), loop.getRegionIterArgs());
+  int64_t used = block.used;
+  if (failed(lowerBlock(*body)))
+    return failure();
+  block.used = used;
+  auto yield = cast<scf::YieldOp>(body->getTerminator());
+  OpBuilder yb(yield);
+  yb.create<scf::YieldOp>(yield.getLoc(), flatten(yield.getOperands()));
+  yield.erase();
+  distribute(op.getResults(), loop.getResults());
+  // What the emptied loop's block is checked for is that it ends.
+  OpBuilder::atBlockEnd(old).create<scf::YieldOp>(op.getLoc(), op.getInitArgs());
+  return success();
+}
+
+LogicalResult BlockLowering::lowerIf(scf::IfOp op) {
+  OpBuilder b(op);
+  lowered.push_back(op);
+  auto branch = b.create<scf::IfOp>(op.getLoc(), flattenTypes(op.getResultTypes()), op.getCondition(),
+                                    /*addThenBlock=*/false, /*addElseBlock=*/false);
+  for (auto [to, from] : llvm::zip(branch->getRegions(), op->getRegions())) {
+    to.takeBody(from);
+    if (to.empty())
+      continue;
+    int64_t used = block.used;
+    if (failed(lowerBlock(to.front())))
+      return failure();
+    block.used = used;
+    auto yield = cast<scf::YieldOp>(to.front().getTerminator());
+    OpBuilder yb(yield);
+    yb.create<scf::YieldOp>(yield.getLoc(), flatten(yield.getOperands()));
+    yield.erase();
+  }
+  distribute(op.getResults(), branch.getResults());
+  return success();
+}
+
+Value BlockLowering::sharedFor(ThreadBuilder &at, tile::TileType type) {
+  auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
+  int64_t bytes = bytesOf(type.getElementType());
+  return at.allocateShared(layout.getBytes(type.getShape(), bytes) / bytes, type.getElementType());
+}
+
+LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
+  OpBuilder b(op);
+  ThreadBuilder at(b, op.getLoc(), block);
+  int64_t used = block.used;
+  Value scratch, flag;
+  // Single multiply-adds skip zeros themselves; a matrix unit needs to know whether it matters.
+  tile::TileType lhs = typeOf(op.getLhs());
+  if (op.getSkipZeros() && isa<tile::FragmentLayoutAttr>(lhs.getLayout())) {
+    scratch = sharedFor(at, lhs.withLayout(getSharedLayout(b.getContext(), lhs.getShape(), bytesOf(lhs.getElementType()))));
+    flag = at.allocateShared(1, b.getI32Type());
+  }
+  tiles[op.getResult()] = at.dot(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), tiles.at(op.getAccumulator()),
+                                 scratch, flag);
+  block.used = used;
+  return success();
+}
+
+LogicalResult BlockLowering::lowerOp(Operation *op) {
+  OpBuilder b(op);
+  ThreadBuilder at(b, op->getLoc(), block);
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return lowerFor(loop);
+  if (auto branch = dyn_cast<scf::IfOp>(op))
+    return lowerIf(branch);
+  if (op->getNumRegions() == 0 && llvm::none_of(op->getOperands(), isTile) && llvm::none_of(op->getResults(), isTile))
+    return success();
+  // Operands that are tiles have been lowered: the order is that of execution.
+  if (auto load = dyn_cast<tile::LoadOp>(op)) {
+    tile::TileType type = typeOf(load.getResult());
+    Value memory = isa<tile::SharedLayoutAttr>(type.getLayout()) ? sharedFor(at, type) : Value();
+    tiles[load.getResult()] = at.load(load, memory);
+  } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
+    at.store(store, tiles.at(store.getValue()));
+  } else if (auto splat = dyn_cast<tile::SplatOp>(op)) {
+    tiles[splat.getResult()] = at.splat(typeOf(splat.getResult()), splat.getValue());
+  } else if (auto map = dyn_cast<tile::MapOp>(op)) {
+    SmallVector<ThreadTile> inputs;
+    for (Value input : map.getInputs())
+      inputs.push_back(tiles.at(input));
+    tiles[map.getResult()] = at.map(map, inputs);
+  } else if (auto reduce = dyn_cast<tile::ReduceOp>(op)) {
+    tiles[reduce.getResult()] = at.reduce(reduce, tiles.at(reduce.getInput()), tiles.at(reduce.getInit()));
+  } else if (auto convert = dyn_cast<tile::ConvertOp>(op)) {
+    tile::TileType type = typeOf(convert.getResult());
+    Value memory = isa<tile::SharedLayoutAttr>(type.getLayout()) ? sharedFor(at, type) : Value();
+    tiles[convert.getResult()] = at.convert(convert, tiles.at(convert.getInput()), memory);
+  } else if (auto dot = dyn_cast<tile::DotOp>(op)) {
+    if (failed(lowerDot(dot)))
+      return failure();
+  } else {
+    return op->emitOpError("has no form on a GPU's threads");
+  }
+  lowered.push_back(op);
+  return success();
+}
+
+LogicalResult BlockLowering::lowerBlock(Block &code) {
+  SmallVector<Operation *> operations;
+  for (Operation &op : code.without_terminator())
+    operations.push_back(&op);
+  for (Operation *op : operations)
+    if (failed(lowerOp(op)))
+      return failure();
+  return success();
+}
+
+LogicalResult BlockLowering::run() {
+  Location loc = loop.getLoc();
+  auto threads = loop->getAttrOfType<IntegerAttr>("flashc.threads");
+  if (!threads)
+    return loop.emitOpError("has no number of threads; run assign-fragments first");
+  block.threads = threads.getInt();
+  block.entry = loop.getBody();
+  OpBuilder b = OpBuilder::atBlockBegin(block.entry);
+  IndexMath index(b, loc);
+  block.thread = b.create<gpu::ThreadIdOp>(loc, b.getIndexType(), gpu::Dimension::x);
+  Value size = index.constant(block.gpu.subgroupSize);
+  block.lane = b.create<arith::RemUIOp>(loc, block.thread, size);
+  block.warp = b.create<arith::DivUIOp>(loc, block.thread, size);
+  auto space = gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup);
+  auto memory = b.create<gpu::DynamicSharedMemoryOp>(
+      loc, MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface{}, space));
+  block.shared = memory;
+  // Tiles are looked up by value, so references stay while others are added.
+  tiles.reserve(256);
+  if (failed(lowerBlock(*block.entry)))
+    return failure();
+  for (Operation *op : llvm::reverse(lowered))
+    op->erase();
+  if (block.most == 0)
+    memory->erase();
+  loop->setAttr("flashc.shared_bytes", b.getI64IntegerAttr(block.most));
+  if (block.most > block.gpu.sharedBytes)
+    return loop.emitOpError("needs ") << block.most << " bytes of shared memory for its tiles, and the target has "
+                                      << block.gpu.sharedBytes << "; expected smaller tiles";
+  return success();
+}
+
+struct LowerTilesToThreads : flashc::impl::LowerTilesToThreadsBase<LowerTilesToThreads> {
+  using LowerTilesToThreadsBase::LowerTilesToThreadsBase;
+
+  void runOnOperation() override {
+    std::optional<MatrixUnit> unit = parseMatrixUnit(matrixUnit);
+    if (!unit) {
+      getOperation()->emitError() << "expected matrix-unit to be none, mma, wgmma, mfma or wmma, got '" << matrixUnit
+                                  << "'";
+      return signalPassFailure();
+    }
+    GpuCapabilities gpu;
+    gpu.subgroupSize = subgroupSize;
+    gpu.sharedBytes = sharedBytes;
+    gpu.matrixUnit = *unit;
+    gpu.asyncCopy = asyncCopy;
+    for (scf::ForallOp loop : getTaskLoops(getOperation()))
+      if (failed(BlockLowering(loop, gpu).run()))
+        return signalPassFailure();
+  }
+};
+} // namespace
