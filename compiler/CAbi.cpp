@@ -80,6 +80,12 @@ private:
   LLVM::LLVMFuncOp emitWorkspaceSize(LLVM::LLVMFuncOp check);
   void emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size);
 
+  /// Whether the kernel is launched on a device: it has a stream, and returns a status.
+  bool launches() {
+    return llvm::any_of(llvm::seq(kernel.getNumArguments()),
+                        [&](unsigned i) { return !!kernel.getArgAttr(i, flashc::kStreamAttr); });
+  }
+
   MemRefType operandType(unsigned index) { return cast<MemRefType>(kernel.getArgument(index).getType()); }
 
   func::FuncOp kernel;
@@ -190,6 +196,10 @@ LLVM::LLVMFuncOp Emitter::emitCheck() {
   returnIf(compare(P::eq, host, null()), [&] { return constant(i32, FLASHC_OK); });
   failIf(compare(P::ne, load(i32, host, offsetof(flashc_host, abi_version)), constant(i32, FLASHC_ABI_VERSION)),
          FLASHC_ERROR_ABI);
+  if (launches()) {
+    b.create<LLVM::ReturnOp>(loc, constant(i32, FLASHC_OK));
+    return function;
+  }
   Value several = compare(P::sgt, load(i32, host, offsetof(flashc_host, num_workers)), constant(i32, 1));
   Value missing = compare(P::eq, load(ptr, host, offsetof(flashc_host, parallel_for)), null());
   failIf(bothOf(several, missing), FLASHC_ERROR_NULL);
@@ -279,6 +289,11 @@ void Emitter::emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size) {
   Value status = b.create<LLVM::CallOp>(loc, check, args).getResult();
   returnIf(compare(P::ne, status, constant(i32, FLASHC_OK)), [&] { return status; });
 
+  if (launches()) {
+    Value host = load(ptr, args, offsetof(flashc_args, host));
+    failIf(compare(P::eq, host, null()), FLASHC_ERROR_TARGET);
+    failIf(compare(P::eq, load(ptr, host, offsetof(flashc_host, launch)), null()), FLASHC_ERROR_TARGET);
+  }
   SmallVector<Value> operands = memrefs(args);
   Value workers = numWorkers(args), needed = workspaceBytes(operands, workers);
   failIf(compare(P::ult, given, needed), FLASHC_ERROR_WORKSPACE);
@@ -290,6 +305,10 @@ void Emitter::emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size) {
   for (unsigned i = interface.operands.size(); i < kernel.getNumArguments(); ++i) {
     if (kernel.getArgAttr(i, flashc::kHostAttr)) {
       operands.push_back(load(ptr, args, offsetof(flashc_args, host)));
+      continue;
+    }
+    if (kernel.getArgAttr(i, flashc::kStreamAttr)) {
+      operands.push_back(function.getArgument(1));
       continue;
     }
     if (kernel.getArgAttr(i, flashc::kWorkersAttr)) {
@@ -305,8 +324,8 @@ void Emitter::emitRun(LLVM::LLVMFuncOp check, LLVM::LLVMFuncOp size) {
     operands.push_back(
         b.create<UnrealizedConversionCastOp>(loc, kernel.getArgument(i).getType(), Value(descriptor)).getResult(0));
   }
-  b.create<func::CallOp>(loc, kernel, operands);
-  b.create<LLVM::ReturnOp>(loc, constant(i32, FLASHC_OK));
+  auto call = b.create<func::CallOp>(loc, kernel, operands);
+  b.create<LLVM::ReturnOp>(loc, call.getNumResults() ? call.getResult(0) : constant(i32, FLASHC_OK));
 }
 
 struct EmitCAbiPass : public PassWrapper<EmitCAbiPass, OperationPass<ModuleOp>> {

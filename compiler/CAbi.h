@@ -9,8 +9,9 @@
 namespace flashc {
 
 /// Adds `@NAME_workspace_size` and `@NAME_run` for the kernel `func`, which plan-workspace and
-/// outline-parallel-tasks have given a workspace and a host. They check every argument and return a flashc_status;
-/// `func` becomes private. NAME_query is data and is added to the LLVM module (compiler/Dispatch.h).
+/// outline-parallel-tasks or outline-gpu-kernels have given a workspace and a host, and the latter a stream and a
+/// status to return. They check every argument and return a flashc_status; `func` becomes private. NAME_query is data
+/// and is added to the LLVM module (compiler/Dispatch.h).
 mlir::LogicalResult emitCAbi(mlir::func::FuncOp func);
 
 /// `--emit-c-abi`: emitCAbi for every public function.

@@ -1,5 +1,7 @@
 #include "compiler/CachedCompile.h"
 
+#include "compiler/DeviceCode.h"
+
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -17,6 +19,8 @@ std::string getCacheKey(ModuleOp module, const Target &target, const CompileOpti
        << cpu.vectorRegisters << ' ' << cpu.l1Bytes << ' ' << cpu.l2Bytes << ' ' << cpu.l3Bytes << ' ' << cpu.bf16Dot
        << ' ' << cpu.amxBf16 << '\n';
   }
+  if (const DeviceTarget *device = target.getDevice())
+    os << options.deviceBinary << ' ' << device->describeTools(options.deviceBinary) << '\n';
   os << options.entry << '\n'
      << options.name << '\n'
      << options.tiles.rows << ' ' << options.tiles.keys << ' ' << options.tiles.split << ' ' << options.tilesSource

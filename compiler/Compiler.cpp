@@ -1,5 +1,6 @@
 #include "compiler/Compiler.h"
 
+#include "compiler/DeviceCode.h"
 #include "compiler/Dispatch.h"
 #include "compiler/KernelInterface.h"
 #include "compiler/LlvmBackend.h"
@@ -80,6 +81,8 @@ private:
   llvm::LLVMContext context;
   /// Of each variant.
   SmallVector<TileSizes> variantTiles;
+  /// Of a GPU's target, which has one variant.
+  std::optional<DeviceCode> deviceCode;
 };
 
 LogicalResult Compilation::runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline,
@@ -161,6 +164,13 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   pipeline.tiles = options.tiles;
   pipeline.cpu = variant.capabilities;
   pipeline.bf16Operands = variant.capabilities.bf16Dot || variant.capabilities.amxBf16;
+  const DeviceTarget *device = target.getDevice();
+  if (device) {
+    pipeline.gpu = device->getCapabilities();
+    pipeline.chip = device->getChip().str();
+    pipeline.maskBounds = true;
+    pipeline.bf16Operands = true;
+  }
   // Once is enough: what is raised does not depend on the variant.
   pipeline.remarks = options.remarks && shown;
   if (isWholeModule(*module) && failed(lowerWholeModule(*module, pipeline, shown)))
@@ -172,7 +182,7 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   if (failed(read))
     return failure();
   interface = std::move(*read);
-  for (const Stage &stage : getCpuStages()) {
+  for (const Stage &stage : target.getStages()) {
     if (failed(runStage(stage, *module, pipeline, shown)))
       return failure();
     if (stage.name == "tiled")
@@ -180,10 +190,24 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
   }
 
   Location loc = prepared.getLoc();
+  if (device) {
+    auto wanted = [&](StringRef stage) { return isWanted(stage); };
+    auto show = [&](StringRef stage, StringRef text) { options.onStage(stage, text); };
+    FailureOr<DeviceCode> code = timed("device", [&] {
+      return compileDeviceCode(*module, *device, options.optLevel, options.deviceBinary, wanted, show);
+    });
+    if (failed(code))
+      return failure();
+    deviceCode = std::move(*code);
+    if (options.onStage && llvm::is_contained(options.stages, "image"))
+      options.onStage("image", deviceCode->image.bytes);
+  }
   auto llvmModule =
       timed("translate", [&] { return translateForVariant(*module, context, target, variant, options.optLevel); });
   if (!llvmModule)
     return fail(loc, llvmModule.takeError());
+  if (deviceCode)
+    embedDeviceCode(**llvmModule, *deviceCode, target.getName());
   // The kernel itself could bear the name of a function of the C library.
   (*llvmModule)->getFunction(interface.name)->setName(interface.name + ".kernel");
   SmallVector<std::string> exported;
@@ -215,6 +239,8 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   object["instruction_sets"] = std::move(sets);
   if (target.isHost())
     object["native"] = true;
+  if (deviceCode)
+    object["device"] = deviceCode->toJson(target.getDevice()->getChip());
   if (llvm::json::Value described = describeTiles(); described.getAsObject())
     object["tiles"] = std::move(described);
   object["operands"] = interface.toJson();
@@ -271,13 +297,13 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
     if (!value.isDeclaration() && !llvm::is_contained(exported, value.getName()))
       value.setLinkage(llvm::GlobalValue::InternalLinkage);
 
-  if (isWanted("llvm-ir")) {
+  if (!deviceCode && isWanted("llvm-ir")) {
     std::string text;
     llvm::raw_string_ostream os(text);
     all->print(os, nullptr);
     options.onStage("llvm-ir", text);
   }
-  if (isWanted("asm")) {
+  if (!deviceCode && isWanted("asm")) {
     auto text = emitCode(*llvm::CloneModule(*all), target, options.optLevel, /*assembly=*/true);
     if (!text)
       return fail(source.getLoc(), text.takeError());

@@ -41,6 +41,9 @@ struct CompileOptions {
   LowPrecision lowPrecision = LowPrecision::Auto;
   /// LLVM's level, 0 to 3.
   int optLevel = 3;
+  /// Whether a GPU's kernel holds what the chip executes where it would hold a text that the driver assembles: a cubin
+  /// instead of PTX, made by ptxas. AMD's kernels always hold binaries.
+  bool deviceBinary = false;
   /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.
   bool vectorizeLoops = false;
   /// Whether each near miss of a whole module, a softmax between two products that is not raised, is remarked on the
@@ -49,10 +52,12 @@ struct CompileOptions {
   /// More members of kernel.json: dtype, head dims, mask.
   llvm::json::Object metadata;
 
-  /// Called with the text of the module at "input", at each stage of getCpuStages(), and at "llvm-ir" and "asm", for
-  /// the most demanding variant. Null when nobody looks: printing costs more than compiling.
+  /// Called with the text of the module at "input", at each stage of the target, and at "llvm-ir" and "asm", for the
+  /// most demanding variant; these two are the device's for a GPU's target, which also has "image": the image's bytes.
+  /// Null when nobody looks: printing costs more than compiling.
   std::function<void(llvm::StringRef stage, llvm::StringRef text)> onStage;
-  /// The stages onStage is called for; empty for all.
+  /// The stages onStage is called for; empty for all. A GPU's target also has "image", the image's bytes, for those who
+  /// name it.
   llvm::SmallVector<std::string> stages;
 
   /// Called after each phase of each variant - the stages of getCpuStages(), then "translate", "optimise" and "emit" -
@@ -62,8 +67,8 @@ struct CompileOptions {
 
 /// Compiles one function of `module` for `target`: a relocatable ELF object (ArtifactKind::Object) that exports the
 /// three functions of the C ABI and needs at most memcpy, memmove and memset, with the text of kernel.json without
-/// `files`. The module is not changed. Errors are emitted on the module's context. May be called from several threads
-/// when each has a context of its own.
+/// `files`. For a GPU it is an object of the host's that holds the image of the device code. The module is not changed.
+/// Errors are emitted on the module's context. May be called from several threads when each has a context of its own.
 mlir::FailureOr<Artifact> compile(mlir::ModuleOp module, const Target &target, const CompileOptions &options = {});
 
 /// The variants of `target` that an object for `module` holds, each with what it computes products of bf16 by: its

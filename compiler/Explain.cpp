@@ -61,9 +61,10 @@ border-radius:6px;padding:12px;overflow:auto;max-height:75vh}i{font-style:normal
 StringRef describeStage(StringRef stage) {
   if (stage == getModuleStage().name)
     return getModuleStage().description;
-  for (const Stage &known : getCpuStages())
-    if (known.name == stage)
-      return known.description;
+  for (ArrayRef<Stage> stages : {getCpuStages(), getNvptxStages(), getAmdgpuStages()})
+    for (const Stage &known : stages)
+      if (known.name == stage)
+        return known.description;
   if (stage == "input")
     return "what was asked for";
   if (stage == "llvm-ir")

@@ -71,11 +71,15 @@ llvm::json::Array KernelInterface::toJson() const {
 FailureOr<KernelInterface> getKernelInterface(func::FuncOp func) {
   KernelInterface interface;
   interface.name = func.getName().str();
-  if (func.getNumResults() != 0)
+  // outline-gpu-kernels makes a function return the status of its launches.
+  bool launches =
+      llvm::any_of(llvm::seq(func.getNumArguments()), [&](unsigned i) { return !!func.getArgAttr(i, kStreamAttr); });
+  if (func.getNumResults() != (launches ? 1u : 0u))
     return func.emitOpError("returns ") << func.getNumResults()
                                         << " values; a kernel writes its results to operands and returns nothing";
   for (unsigned i = 0, e = func.getNumArguments(); i != e; ++i) {
-    if (func.getArgAttr(i, kWorkspaceAttr) || func.getArgAttr(i, kWorkersAttr) || func.getArgAttr(i, kHostAttr))
+    if (func.getArgAttr(i, kWorkspaceAttr) || func.getArgAttr(i, kWorkersAttr) || func.getArgAttr(i, kHostAttr) ||
+        func.getArgAttr(i, kStreamAttr))
       continue;
     auto type = dyn_cast<MemRefType>(func.getArgument(i).getType());
     if (!type)

@@ -17,10 +17,11 @@ namespace flashc {
 inline constexpr llvm::StringLiteral kNameAttr = "flashc.name";
 inline constexpr llvm::StringLiteral kSizesAttr = "flashc.sizes";
 inline constexpr llvm::StringLiteral kOutputAttr = "flashc.output";
-/// Marks of the arguments that plan-workspace and outline-parallel-tasks add.
+/// Marks of the arguments that plan-workspace and the outlining passes add.
 inline constexpr llvm::StringLiteral kWorkspaceAttr = "flashc.workspace";
 inline constexpr llvm::StringLiteral kWorkersAttr = "flashc.workers";
 inline constexpr llvm::StringLiteral kHostAttr = "flashc.host";
+inline constexpr llvm::StringLiteral kStreamAttr = "flashc.stream";
 
 struct KernelOperand {
   std::string name;

@@ -57,23 +57,32 @@ static constexpr StringLiteral kKernelPasses =
     "instcombine<max-iterations=1;no-verify-fixpoint>,loop-mssa(licm<allowspeculation>),simplifycfg),"
     "globaldce";
 
+void internalize(Module &module, ArrayRef<std::string> exported) {
+  internalizeModule(module, [&](const GlobalValue &value) { return is_contained(exported, value.getName()); });
+}
+
 llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Target &target, const CpuVariant &variant,
                      int optLevel, bool vectorizeLoops) {
-  internalizeModule(module, [&](const GlobalValue &value) { return is_contained(exported, value.getName()); });
+  internalize(module, exported);
   for (const std::string &name : exported)
     if (GlobalValue *value = module.getNamedValue(name))
       value->setDSOLocal(true);
-
   Expected<std::unique_ptr<TargetMachine>> machine = target.createTargetMachine(variant, optLevel);
   if (!machine)
     return machine.takeError();
+  return runPasses(module, **machine, optLevel, vectorizeLoops ? PassList::Vectorize : PassList::Kernel);
+}
+
+llvm::Error runPasses(Module &module, TargetMachine &machine, int optLevel, PassList list) {
   PipelineTuningOptions tuning;
-  tuning.SLPVectorization = vectorizeLoops;
+  tuning.SLPVectorization = list == PassList::Vectorize;
+  if (list == PassList::Device)
+    tuning.LoopVectorization = tuning.LoopInterleaving = tuning.LoopUnrolling = false;
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager components;
   ModuleAnalysisManager modules;
-  PassBuilder builder(machine->get(), tuning);
+  PassBuilder builder(&machine, tuning);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(components);
   builder.registerFunctionAnalyses(functions);
@@ -82,7 +91,7 @@ llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Targe
   ModulePassManager passes;
   if (optLevel <= 0)
     passes = builder.buildO0DefaultPipeline(OptimizationLevel::O0);
-  else if (vectorizeLoops)
+  else if (list != PassList::Kernel)
     passes = builder.buildPerModuleDefaultPipeline(optLevel == 1   ? OptimizationLevel::O1
                                                    : optLevel == 2 ? OptimizationLevel::O2
                                                                    : OptimizationLevel::O3);
@@ -109,12 +118,16 @@ Expected<std::string> emitCode(Module &module, const Target &target, int optLeve
   Expected<std::unique_ptr<TargetMachine>> machine = target.createTargetMachine(target.getVariants().front(), optLevel);
   if (!machine)
     return machine.takeError();
+  return emitCode(module, **machine, assembly);
+}
+
+Expected<std::string> emitCode(Module &module, TargetMachine &machine, bool assembly) {
   SmallVector<char, 0> bytes;
   raw_svector_ostream os(bytes);
   legacy::PassManager passes;
   CodeGenFileType type = assembly ? CodeGenFileType::AssemblyFile : CodeGenFileType::ObjectFile;
-  if ((*machine)->addPassesToEmitFile(passes, os, nullptr, type, /*DisableVerify=*/true))
-    return createStringError("LLVM cannot emit this kind of file for " + target.getTriple());
+  if (machine.addPassesToEmitFile(passes, os, nullptr, type, /*DisableVerify=*/true))
+    return createStringError("LLVM cannot emit this kind of file for " + machine.getTargetTriple().str());
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
 }

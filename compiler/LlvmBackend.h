@@ -21,11 +21,25 @@ llvm::Expected<std::unique_ptr<llvm::Module>> translateForVariant(mlir::ModuleOp
 llvm::Error optimize(llvm::Module &module, llvm::ArrayRef<std::string> exported, const Target &target,
                      const CpuVariant &variant, int optLevel, bool vectorizeLoops);
 
+/// Makes everything but `exported` internal.
+void internalize(llvm::Module &module, llvm::ArrayRef<std::string> exported);
+
+/// Which of LLVM's passes run.
+enum class PassList {
+  Kernel,    ///< a short list for a CPU's vector code
+  Vectorize, ///< the default pipeline, for loops that are still scalar
+  Device,    ///< the default pipeline without vectors and without loops unrolled by guess, for a GPU's threads
+};
+llvm::Error runPasses(llvm::Module &module, llvm::TargetMachine &machine, int optLevel, PassList list);
+
 /// Parses LLVM assembly and links it into `module`.
 llvm::Error linkText(llvm::Module &module, llvm::StringRef text);
 
 /// Emits an object, or assembly, for the whole module; functions carry their own CPU. The module is consumed.
 llvm::Expected<std::string> emitCode(llvm::Module &module, const Target &target, int optLevel, bool assembly);
+
+/// The same for one machine.
+llvm::Expected<std::string> emitCode(llvm::Module &module, llvm::TargetMachine &machine, bool assembly);
 
 } // namespace flashc
 

@@ -1,6 +1,7 @@
 #include "compiler/Pipelines.h"
 
 #include "compiler/CAbi.h"
+#include "compiler/PipelineParts.h"
 #include "dialects/Attention/Attention.h"
 #include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
@@ -17,6 +18,57 @@
 using namespace mlir;
 
 namespace flashc {
+void populateOnline(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createConvertToOnline());
+  TileKeysOptions keys;
+  keys.maskBounds = options.maskBounds;
+  functions.addPass(createTileKeys(keys));
+  functions.addPass(createSplitMaskedTiles());
+}
+
+void populateTiles(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  // What merging ends with is the end of an online softmax, which is decomposed with the others.
+  functions.addPass(createDecomposeMergeSplits());
+  functions.addPass(createDecomposeOnline());
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+}
+
+void populateWorkspace(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addNestedPass<func::FuncOp>(createHoistBranchAllocations());
+  // Sizes of views are folded to the arguments' before the workspace is planned from them.
+  pm.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createPlanWorkspace());
+}
+
+void populateLlvm(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  // A loop over tasks that could not become tasks runs on its thread.
+  functions.addPass(createForallToForLoopPass());
+  functions.addPass(memref::createExpandStridedMetadataPass());
+  functions.addPass(createLowerAffinePass());
+  functions.addPass(createConvertVectorToSCFPass());
+  functions.addPass(createConvertSCFToCFPass());
+  arith::ArithExpandOpsPassOptions expand;
+  // Where there are instructions for bf16, LLVM rounds whole vectors with one.
+  expand.includeBf16 = !options.cpu.bf16Dot;
+  functions.addPass(arith::createArithExpandOpsPass(expand));
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
 namespace {
 
 void populateModule(OpPassManager &pm, const PipelineOptions &options) {
@@ -47,24 +99,6 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   functions.addPass(createTileQueries());
 }
 
-void populateOnline(OpPassManager &pm, const PipelineOptions &options) {
-  OpPassManager &functions = pm.nest<func::FuncOp>();
-  functions.addPass(createConvertToOnline());
-  TileKeysOptions keys;
-  keys.maskBounds = false;
-  functions.addPass(createTileKeys(keys));
-  functions.addPass(createSplitMaskedTiles());
-}
-
-void populateTiles(OpPassManager &pm, const PipelineOptions &options) {
-  OpPassManager &functions = pm.nest<func::FuncOp>();
-  // What merging ends with is the end of an online softmax, which is decomposed with the others.
-  functions.addPass(createDecomposeMergeSplits());
-  functions.addPass(createDecomposeOnline());
-  functions.addPass(createCanonicalizerPass());
-  functions.addPass(createCSEPass());
-}
-
 void populateVector(OpPassManager &pm, const PipelineOptions &options) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
   AssignTileLayoutsOptions layouts;
@@ -91,47 +125,17 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
 
 /// A kernel with a workspace, tasks and its C functions, still in func, scf, memref, vector and arith.
 void populateCallable(OpPassManager &pm, const PipelineOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createHoistBranchAllocations());
-  // Sizes of views are folded to the arguments' before the workspace is planned from them.
-  pm.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createPlanWorkspace());
+  populateWorkspace(pm, options);
   pm.addPass(createOutlineParallelTasks());
   pm.addPass(createEmitCAbiPass());
-}
-
-void populateLlvm(OpPassManager &pm, const PipelineOptions &options) {
-  OpPassManager &functions = pm.nest<func::FuncOp>();
-  // A loop over tasks that could not become tasks runs on its thread.
-  functions.addPass(createForallToForLoopPass());
-  functions.addPass(memref::createExpandStridedMetadataPass());
-  functions.addPass(createLowerAffinePass());
-  functions.addPass(createConvertVectorToSCFPass());
-  functions.addPass(createConvertSCFToCFPass());
-  arith::ArithExpandOpsPassOptions expand;
-  // Where there are instructions for bf16, LLVM rounds whole vectors with one.
-  expand.includeBf16 = !options.cpu.bf16Dot;
-  functions.addPass(arith::createArithExpandOpsPass(expand));
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
 }
 
 constexpr Stage kModuleStage = {"module", "attention raised, everything else in loops on buffers", populateModule};
 
 constexpr Stage kCpuStages[] = {
     {"tiled", "attention as a parallel loop over batches, heads and query blocks", populateTiled},
-    {"online", "a loop over key tiles that carries the running maximum and sum, split by what the masks know",
-     populateOnline},
-    {"tiles", "the recurrence in operations on tiles", populateTiles},
+    kOnlineStage,
+    kTilesStage,
     {"vector", "vector code for the target", populateVector},
     {"callable", "tasks, a workspace and the C functions", populateCallable},
     {"llvm", "the LLVM dialect", populateLlvm},
@@ -193,5 +197,6 @@ void registerPipelines() {
                                                populateAll<getTileStages>);
   PassPipelineRegistration<CommandLineOptions>("attention-to-cpu", "From attn.sdpa on memrefs to the LLVM dialect",
                                                populateAll<getCpuStages>);
+  registerGpuPipelines();
 }
 } // namespace flashc

@@ -3,11 +3,14 @@
 #define FLASHC_COMPILER_PIPELINES_H
 
 #include "passes/CpuCapabilities.h"
+#include "passes/GpuCapabilities.h"
 #include "runtime/TileSizes.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/ArrayRef.h"
+
+#include <string>
 
 namespace flashc {
 
@@ -16,6 +19,11 @@ struct PipelineOptions {
   /// Chosen by assign-tile-sizes where 0.
   TileSizes tiles;
   CpuCapabilities cpu;
+  /// Of a GPU's target: the device, and LLVM's name of its chip.
+  GpuCapabilities gpu;
+  std::string chip;
+  /// Whether the last key is an edge of the mask, as it has to be where reductions do not respect a tile's extent.
+  bool maskBounds = false;
   /// Whether products take bf16 as it is; else it is widened while packing.
   bool bf16Operands = false;
   /// Whether raise-to-attention says, for each near miss, what broke the match.
@@ -44,7 +52,11 @@ llvm::ArrayRef<Stage> getCpuStages();
 /// The stages that end in tile operations, the same for every target; a prefix of every target's stages.
 llvm::ArrayRef<Stage> getTileStages();
 
-/// `--attention-to-cpu` and `--attention-to-tiles`.
+/// The stages of NVIDIA's and of AMD's GPUs: the host's part in the LLVM dialect, the device's in a gpu.module.
+llvm::ArrayRef<Stage> getNvptxStages();
+llvm::ArrayRef<Stage> getAmdgpuStages();
+
+/// `--attention-to-tiles`, `--attention-to-cpu`, `--attention-to-nvptx` and `--attention-to-amdgpu`.
 void registerPipelines();
 
 } // namespace flashc

@@ -19,6 +19,9 @@ class TargetMachine;
 
 namespace flashc {
 
+class DeviceTarget;
+struct Stage;
+
 /// One instruction set that a kernel is compiled for: an argument list of llc, and what the passes know of it.
 struct CpuVariant {
   /// How the variant is named in metadata, for example "x86-64-v3".
@@ -34,7 +37,8 @@ struct CpuVariant {
   bool onlyForPairs = false;
 };
 
-/// A target: what `--target` names. Immutable; one value may serve many threads.
+/// A target: what `--target` names: a host and, for a GPU's target, the device that the host launches on. Immutable;
+/// one value may serve many threads.
 class Target {
 public:
   virtual ~Target() = default;
@@ -44,12 +48,18 @@ public:
   llvm::StringRef getName() const { return name; }
   /// LLVM's triple.
   llvm::StringRef getTriple() const { return triple; }
-  /// The machine in a pack's description: "x86_64" or "aarch64".
+  /// The host's machine in a pack's description: "x86_64" or "aarch64".
   llvm::StringRef getArchitecture() const { return architecture; }
   /// Whether this is `host`: all that the machine at hand has.
   bool isHost() const { return host; }
-  /// The instruction sets, from the least to the most demanding; never empty. A kernel holds one version for each.
+  /// The host's instruction sets, from the least to the most demanding; never empty. A kernel holds one version for
+  /// each.
   llvm::ArrayRef<CpuVariant> getVariants() const { return variants; }
+
+  /// The stages that bring a module with attention to the LLVM dialect, in order.
+  virtual llvm::ArrayRef<Stage> getStages() const = 0;
+  /// The GPU that runs the loops of a kernel; null where the host does.
+  virtual const DeviceTarget *getDevice() const { return nullptr; }
 
   /// A target machine that emits position-independent code for `variant`.
   virtual llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CpuVariant &variant,

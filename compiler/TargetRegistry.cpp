@@ -8,13 +8,20 @@ namespace flashc {
 // One declaration and one line of the table for each family; its file in targets/ does the rest.
 Expected<std::shared_ptr<const Target>> parseCpuTarget(StringRef detail);
 Expected<std::shared_ptr<const Target>> parseHostTarget(StringRef detail);
+Expected<std::shared_ptr<const Target>> parseNvptxTarget(StringRef detail);
+Expected<std::shared_ptr<const Target>> parseAmdgpuTarget(StringRef detail);
+Expected<std::shared_ptr<const Target>> parseEmulatedTarget(StringRef detail);
 
 namespace {
 struct Family {
   StringRef name;
   Expected<std::shared_ptr<const Target>> (*parse)(StringRef detail);
 };
-constexpr Family kFamilies[] = {{"cpu", parseCpuTarget}, {"host", parseHostTarget}};
+constexpr Family kFamilies[] = {{"cpu", parseCpuTarget},
+                                {"host", parseHostTarget},
+                                {"nvptx", parseNvptxTarget},
+                                {"amdgpu", parseAmdgpuTarget},
+                                {"emulated", parseEmulatedTarget}};
 } // namespace
 
 SmallVector<StringRef> getTargetFamilies() {
@@ -30,6 +37,6 @@ Expected<std::shared_ptr<const Target>> parseTarget(StringRef text) {
     if (family.name == name)
       return family.parse(detail);
   return createStringError("unknown target '" + text + "': expected one of " + join(getTargetFamilies(), ", ") +
-                           ", for example cpu, cpu:x86-64-v3 or host");
+                           ", for example cpu, cpu:x86-64-v3, host, nvptx:sm_80 or amdgpu:gfx942");
 }
 } // namespace flashc

@@ -247,7 +247,8 @@ def ExpandMath : Pass<"expand-math"> {
     exp2 is a minimax polynomial on [-1/2, 1/2] with relative error below 2^-24 (f32) and 2^-52 (f64); results below the
     smallest normal number are 0. With `scale-instruction` its scaling uses AVX-512's `vscalef`. Where `tile.precision`
     says that 8 bits of an exp2 matter, its degree is 3 and its relative error below 2^-13. `tile.group_dot` becomes one
-    instruction with `bf16-dot`, else it multiplies widened elements.
+    instruction with `bf16-dot`, else it multiplies widened elements. With `exp2-intrinsic`, a GPU's instruction takes
+    the polynomial's place for f32, one element at a time.
 
     Before, with `scale-instruction=true`:
     ```mlir
@@ -271,7 +272,9 @@ def ExpandMath : Pass<"expand-math"> {
     Option<"scaleInstruction", "scale-instruction", "bool", "false", "The target has AVX-512's vscalef">,
     Option<"f16Convert", "f16-convert", "bool", "false", "The target converts vectors between f32 and f16">,
     Option<"bf16Dot", "bf16-dot", "bool", "false",
-           "The target multiplies and adds pairs of bf16 and rounds vectors to it (AVX512-BF16, NEON's bf16)">];
+           "The target multiplies and adds pairs of bf16 and rounds vectors to it (AVX512-BF16, NEON's bf16)">,
+    Option<"exp2Intrinsic", "exp2-intrinsic", "std::string", "\"\"",
+           "LLVM's intrinsic that computes exp2 of one f32; none = a polynomial">];
   let statistics = [Statistic<"numExpanded", "num-expanded", "Operations that were expanded">];
 }
 

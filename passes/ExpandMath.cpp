@@ -85,10 +85,41 @@ constexpr double kExp2FloatUp[] = {0.99999992506358777, 0.69315307320262605,   0
                                    0.0558263181162335,  0.0089893400235819068, 0.001877576700019989};
 constexpr double kExp2ShortUp[] = {0.99992521856591426, 0.69583354047929179, 0.22606715539709055, 0.078024522689531923};
 
-/// 2^x; `bits` of the result's significand matter.
-Value buildExp2(const Math &m, Value x, bool nonPositive, bool scaleInstruction, int64_t bits = 53) {
+/// What a target has for exponentials beside arithmetic.
+struct Exp2Instruction {
+  /// AVX-512's vscalef.
+  bool scale = false;
+  /// The intrinsic of one f32, "" for none.
+  StringRef intrinsic;
+};
+
+/// The intrinsic of one number, on each element of `x`.
+Value buildEach(const Math &m, Value x, StringRef intrinsic) {
   OpBuilder &b = m.b;
-  bool isDouble = m.isDouble();
+  auto call = [&](Value element) -> Value {
+    return b
+        .create<LLVM::CallIntrinsicOp>(m.loc, m.element(), b.getStringAttr(intrinsic), ValueRange{element},
+                                       LLVM::FastmathFlagsAttr{})
+        .getResult(0);
+  };
+  auto vector = dyn_cast<VectorType>(m.type);
+  if (!vector)
+    return call(x);
+  if (vector.getRank() != 1 || vector.isScalable())
+    return {};
+  Value result = m.constant(0);
+  for (int64_t i = 0; i < vector.getNumElements(); ++i)
+    result = b.create<vector::InsertOp>(m.loc, call(b.create<vector::ExtractOp>(m.loc, x, i)), result, i);
+  return result;
+}
+
+/// 2^x; `bits` of the result's significand matter.
+Value buildExp2(const Math &m, Value x, bool nonPositive, Exp2Instruction instruction, int64_t bits = 53) {
+  OpBuilder &b = m.b;
+  bool isDouble = m.isDouble(), scaleInstruction = instruction.scale;
+  if (!isDouble && !instruction.intrinsic.empty())
+    if (Value result = buildEach(m, x, instruction.intrinsic))
+      return result;
   // Below this the result is not a normal number and becomes 0.
   Value least = m.constant(isDouble ? -1022 : -126);
   if (!nonPositive) {
@@ -166,12 +197,12 @@ Value buildLog(const Math &m, Value x) {
 
 /// tanh(x) = sign(x) (1 - t) / (1 + t), t = e^(-2|x|): the error is relative to 1, not to a small result, which is what
 /// a score capped by it needs.
-Value buildTanh(const Math &m, Value x, bool scaleInstruction) {
+Value buildTanh(const Math &m, Value x, Exp2Instruction instruction) {
   Value zero = m.constant(0);
   Value negative = m.compare(arith::CmpFPredicate::OLT, x, zero);
   Value minus = m.b.create<arith::NegFOp>(m.loc, x);
   Value magnitude = m.select(negative, minus, x);
-  Value t = buildExp2(m, m.mul(magnitude, m.constant(-2 * kLog2e)), /*nonPositive=*/true, scaleInstruction);
+  Value t = buildExp2(m, m.mul(magnitude, m.constant(-2 * kLog2e)), /*nonPositive=*/true, instruction);
   Value one = m.constant(1);
   Value r = m.div(m.sub(one, t), m.add(one, t));
   return m.select(negative, m.b.create<arith::NegFOp>(m.loc, r), r);
@@ -296,18 +327,19 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    add<math::Exp2Op>(patterns, [this](const Math &m, math::Exp2Op op) {
+    Exp2Instruction instruction{scaleInstruction, StringRef(exp2Intrinsic.getValue())};
+    add<math::Exp2Op>(patterns, [instruction](const Math &m, math::Exp2Op op) {
       auto precision = op->getAttrOfType<IntegerAttr>(tile::kPrecisionAttrName);
-      return buildExp2(m, op.getOperand(), op->hasAttr(tile::kNonPositiveAttrName), scaleInstruction,
+      return buildExp2(m, op.getOperand(), op->hasAttr(tile::kNonPositiveAttrName), instruction,
                        precision ? precision.getInt() : 53);
     });
-    add<math::ExpOp>(patterns, [this](const Math &m, math::ExpOp op) {
+    add<math::ExpOp>(patterns, [instruction](const Math &m, math::ExpOp op) {
       return buildExp2(m, m.mul(op.getOperand(), m.constant(kLog2e)), op->hasAttr(tile::kNonPositiveAttrName),
-                       scaleInstruction);
+                       instruction);
     });
     add<math::LogOp>(patterns, [](const Math &m, math::LogOp op) { return buildLog(m, op.getOperand()); });
     add<math::TanhOp>(
-        patterns, [this](const Math &m, math::TanhOp op) { return buildTanh(m, op.getOperand(), scaleInstruction); });
+        patterns, [instruction](const Math &m, math::TanhOp op) { return buildTanh(m, op.getOperand(), instruction); });
     add<math::FmaOp>(patterns, [](const Math &m, math::FmaOp op) { return m.fma(op.getA(), op.getB(), op.getC()); });
     patterns.add<Expand<arith::TruncFOp>>(&getContext(), [this](const Math &m, arith::TruncFOp op) -> Value {
       Type narrow = m.element();

@@ -245,4 +245,28 @@ def LowerGpuMemory : Pass<"lower-gpu-memory", "mlir::gpu::GPUModuleOp"> {
   let statistics = [Statistic<"numReplaced", "num-replaced", "Uses of dynamic shared memory that were replaced">];
 }
 
+def CheckGpuMath : Pass<"check-gpu-math", "mlir::gpu::GPUModuleOp"> {
+  let summary = "Refuse mathematical functions that no GPU has an instruction for and no pass expanded";
+  let description = [{
+    There is no library to call on a device. What is left after approximate-math and expand-math has to be one of the
+    functions that both vendors' code generators know: absolute values, rounding, square roots, copying a sign, fused
+    multiply-add and counting bits. Anything else is an error at its place. The module is not changed.
+
+    Before:
+    ```mlir
+    gpu.module @f_device {
+      gpu.func @f_kernel0(%x: f64) kernel {
+        %y = math.sqrt %x : f64
+        gpu.return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    %y = math.sqrt %x : f64
+    ```
+  }];
+  let statistics = [Statistic<"numChecked", "num-checked", "Mathematical functions that were looked at">];
+}
+
 #endif // FLASHC_GPUPASSES_TD

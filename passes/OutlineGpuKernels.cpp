@@ -198,6 +198,12 @@ LogicalResult Outliner::check(scf::ForallOp loop) {
                                         << "', the number of threads of a block, whose code its body is";
   if (threads.getInt() < 1 || threads.getInt() > kMostThreads)
     return loop.emitOpError("asks for ") << threads.getInt() << " threads a block; expected 1 to " << kMostThreads;
+  WalkResult calls = loop.walk([](CallOpInterface call) {
+    call.emitOpError("calls a function of the host in a kernel; inline it first");
+    return WalkResult::interrupt();
+  });
+  if (calls.wasInterrupted())
+    return failure();
   auto shared = loop->getAttrOfType<IntegerAttr>(kSharedBytesAttr);
   if (!shared)
     return success();

@@ -1,4 +1,5 @@
 /// CPU targets: `cpu` (every level in one object), `cpu:NAME[,+feature,-feature]` and `host`.
+#include "compiler/Pipelines.h"
 #include "compiler/Target.h"
 #include "compiler/targets/X86.h"
 
@@ -141,6 +142,8 @@ public:
     variants.push_back({variantName.str(), cpu.str(), features.str(), caps});
     return Error::success();
   }
+
+  ArrayRef<flashc::Stage> getStages() const override { return flashc::getCpuStages(); }
 
   /// The last variant counts only for kernels of bf16.
   void setOnlyForPairs() { variants.back().onlyForPairs = true; }

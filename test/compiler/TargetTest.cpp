@@ -1,4 +1,5 @@
 /// The grammar of targets and what each says of its machine.
+#include "compiler/DeviceCode.h"
 #include "compiler/TargetRegistry.h"
 
 #include <gmock/gmock.h>
@@ -68,8 +69,40 @@ TEST(Target, NamesParseToThemselves) {
   EXPECT_EQ((*again)->getVariants()[0].features, host->getVariants()[0].features);
 }
 
+TEST(Target, GpusHaveAHostAndADevice) {
+  for (llvm::StringRef text : {"nvptx:sm_80", "nvptx:sm_90a", "amdgpu:gfx90a", "amdgpu:gfx942", "amdgpu:gfx1100",
+                               "emulated:sm_80", "emulated:gfx942"}) {
+    auto target = llvm::cantFail(parseTarget(text));
+    EXPECT_EQ(target->getName(), text);
+    EXPECT_EQ(target->getArchitecture(), "x86_64");
+    ASSERT_EQ(target->getVariants().size(), 1u);
+    EXPECT_EQ(target->getVariants()[0].name, "x86-64");
+    ASSERT_NE(target->getDevice(), nullptr);
+    EXPECT_EQ(target->getDevice()->getChip(), text.split(':').second);
+  }
+  EXPECT_EQ(llvm::cantFail(parseTarget("cpu"))->getDevice(), nullptr);
+  auto capabilities = [](llvm::StringRef text) {
+    return llvm::cantFail(parseTarget(text))->getDevice()->getCapabilities();
+  };
+  EXPECT_EQ(capabilities("nvptx:sm_80").matrixUnit, MatrixUnit::Mma);
+  EXPECT_EQ(capabilities("nvptx:sm_90a").matrixUnit, MatrixUnit::Wgmma);
+  EXPECT_EQ(capabilities("nvptx:sm_90a").sharedBytes, 227 << 10);
+  EXPECT_EQ(capabilities("amdgpu:gfx942").subgroupSize, 64u);
+  EXPECT_EQ(capabilities("emulated:gfx1100").matrixUnit, MatrixUnit::Wmma);
+}
+
 TEST(Target, ErrorsListWhatIsKnown) {
-  EXPECT_EQ(errorOf("gpu"), "unknown target 'gpu': expected one of cpu, host, for example cpu, cpu:x86-64-v3 or host");
+  EXPECT_EQ(errorOf("gpu"),
+            "unknown target 'gpu': expected one of cpu, host, nvptx, amdgpu, emulated, for example cpu, "
+            "cpu:x86-64-v3, host, nvptx:sm_80 or amdgpu:gfx942");
+  EXPECT_EQ(errorOf("nvptx:sm_70"),
+            "unknown chip 'sm_70' in target 'nvptx:sm_70': expected one of sm_80, sm_86, sm_87, sm_89, sm_90, sm_90a; "
+            "code for sm_80 runs on everything newer");
+  EXPECT_THAT(errorOf("nvptx"), HasSubstr("unknown chip '' in target 'nvptx': expected one of sm_80"));
+  EXPECT_EQ(errorOf("amdgpu:gfx906"),
+            "unknown chip 'gfx906' in target 'amdgpu:gfx906': expected one of gfx90a, gfx942, gfx1100");
+  EXPECT_EQ(errorOf("emulated:znver5"), "unknown chip 'znver5' in target 'emulated:znver5': expected one of sm_80, "
+                                        "sm_86, sm_87, sm_89, sm_90, sm_90a, gfx90a, gfx942, gfx1100");
   EXPECT_THAT(errorOf(""), HasSubstr("unknown target ''"));
   EXPECT_THAT(errorOf("cpu:znver99"), HasSubstr("unknown CPU 'znver99' in target 'cpu:znver99': expected x86-64, "
                                                 "x86-64-v2, x86-64-v3, x86-64-v4, aarch64, or a CPU that LLVM knows"));

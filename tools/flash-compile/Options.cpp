@@ -30,8 +30,12 @@ struct Flags {
   cl::opt<std::string> score{"score", cl::desc("a file with the body of a score function over %s, %b, %h, %i, %j"),
                              cl::cat(category)};
   cl::opt<bool> lse{"lse", cl::desc("also write the logarithm of the denominator"), cl::cat(category)};
-  cl::opt<std::string> target{"target", cl::desc("cpu (default), cpu:NAME or host"), cl::init("cpu"),
-                              cl::cat(category)};
+  cl::opt<std::string> target{"target",
+                              cl::desc("cpu (default), cpu:NAME, host, nvptx:CHIP, amdgpu:CHIP, emulated:CHIP"),
+                              cl::init("cpu"), cl::cat(category)};
+  cl::opt<bool> deviceBinary{"device-binary",
+                             cl::desc("put a cubin, made by ptxas, into a kernel for NVIDIA instead of PTX"),
+                             cl::cat(category)};
   cl::opt<std::string> name{"name", cl::desc("prefix of the C functions"), cl::cat(category)};
   cl::opt<std::string> entry{"entry", cl::desc("the module's function to compile"), cl::cat(category)};
   cl::opt<std::string> output{"o", cl::desc("folder of the pack, or the file to write (- for standard output)"),
@@ -60,8 +64,9 @@ struct Flags {
   cl::opt<Emit> emit{"emit", cl::desc("what to write:"), cl::init(Emit::Pack),
                      cl::values(clEnumValN(Emit::Pack, "pack", "a folder to build against and to load (default)"),
                                 clEnumValN(Emit::Object, "object", "one object file"),
-                                clEnumValN(Emit::Assembly, "asm", "assembly"),
-                                clEnumValN(Emit::LlvmIr, "llvm", "LLVM IR"),
+                                clEnumValN(Emit::Binary, "binary", "what a GPU loads: a cubin or a code object"),
+                                clEnumValN(Emit::Assembly, "asm", "assembly; of a GPU's target the device's"),
+                                clEnumValN(Emit::LlvmIr, "llvm", "LLVM IR; of a GPU's target the device's"),
                                 clEnumValN(Emit::Mlir, "mlir", "the module before any pass")),
                      cl::cat(category)};
 };
@@ -142,17 +147,20 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   options.target = flags.target;
   options.output = flags.output;
   if (options.output.empty() && options.explain.empty() && flags.explain.empty()) {
-    if (options.emit == Emit::Pack || options.emit == Emit::Object)
+    if (options.emit == Emit::Pack || options.emit == Emit::Object || options.emit == Emit::Binary)
       return createStringError("expected -o, the place to write to, found none");
     options.output = "-";
   }
   options.explain = flags.explain;
   options.time = flags.time;
+  if (options.emit == Emit::Binary && !options.explain.empty())
+    return createStringError("--explain shows texts and cannot be given beside --emit binary");
   options.compile.name = flags.name;
   options.compile.entry = flags.entry;
   options.compile.lowPrecision = flags.lowPrecision;
   options.compile.optLevel = flags.optLevel;
   options.compile.remarks = flags.remarks;
+  options.compile.deviceBinary = flags.deviceBinary || options.emit == Emit::Binary;
   // What a model holds beside attention is loops that LLVM can still widen.
   options.compile.vectorizeLoops = !options.input.empty();
   if (flags.tileRows < 0 || flags.tileKeys < 0)

@@ -14,7 +14,7 @@
 namespace flashc {
 
 /// What is written.
-enum class Emit { Pack, Object, Assembly, LlvmIr, Mlir };
+enum class Emit { Pack, Object, Binary, Assembly, LlvmIr, Mlir };
 
 struct ToolOptions {
   /// A module to compile; "" when `spec` says what to compile.

@@ -25,7 +25,11 @@ static int fail(llvm::Error error) {
 
 /// The text that --emit asks for when it is not the object.
 static llvm::StringRef getEmittedStage(Emit emit) {
-  return emit == Emit::Assembly ? "asm" : emit == Emit::LlvmIr ? "llvm-ir" : emit == Emit::Mlir ? "input" : "";
+  return emit == Emit::Binary     ? "image"
+         : emit == Emit::Assembly ? "asm"
+         : emit == Emit::LlvmIr   ? "llvm-ir"
+         : emit == Emit::Mlir     ? "input"
+                                  : "";
 }
 
 using PhaseTimes = llvm::MapVector<llvm::StringRef, llvm::TimeRecord>;
@@ -50,6 +54,10 @@ int main(int argc, char **argv) {
   auto target = parseTarget(options->target);
   if (!target)
     return fail(target.takeError());
+
+  if (options->emit == Emit::Binary && !(*target)->getDevice())
+    return fail(llvm::createStringError("--emit binary: target '" + (*target)->getName() +
+                                        "' has no device code; expected a GPU's target, or --emit object"));
 
   mlir::DialectRegistry registry;
   registerAllDialects(registry);

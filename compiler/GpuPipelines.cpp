@@ -1,0 +1,143 @@
+/// The order of passes on the GPU targets.
+#include "compiler/CAbi.h"
+#include "compiler/PipelineParts.h"
+#include "passes/Passes.h"
+
+#include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
+#include "mlir/Conversion/GPUToROCDL/GPUToROCDLPass.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace flashc {
+namespace {
+constexpr StringLiteral kNvidiaExp2 = "llvm.nvvm.ex2.approx.ftz.f", kAmdExp2 = "llvm.amdgcn.exp2.f32";
+
+void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  // Masks that attend everything and windows that meet go away before they cost a loop.
+  functions.addPass(createCanonicalizerPass());
+  AssignTileSizesOptions sizes;
+  sizes.queries = options.tiles.rows ? options.tiles.rows : 64;
+  sizes.keys = options.tiles.keys ? options.tiles.keys : 64;
+  sizes.split = options.tiles.split;
+  sizes.bf16Operands = true;
+  functions.addPass(createAssignTileSizes(sizes));
+  functions.addPass(createTileQueries());
+}
+
+/// The code of one thread: layouts, copies and the expansion of tile operations.
+void populateThreads(OpPassManager &, const PipelineOptions &) {}
+
+void populateKernels(OpPassManager &pm, const PipelineOptions &options) {
+  populateWorkspace(pm, options);
+  OutlineGpuKernelsOptions outline;
+  outline.sharedBytes = options.gpu.sharedBytes;
+  pm.addPass(createOutlineGpuKernels(outline));
+  pm.addPass(createEmitCAbiPass());
+}
+
+/// What is the same for all vendors, up to their dialects; then the vendor's conversion.
+template <typename Convert> void populateDevice(OpPassManager &pm, StringRef exp2, Convert convert) {
+  OpPassManager &device = pm.nest<gpu::GPUModuleOp>();
+  device.addPass(createLowerGpuMemory());
+  device.addPass(createForallToForLoopPass());
+  device.addPass(memref::createExpandStridedMetadataPass());
+  device.addPass(createLowerAffinePass());
+  device.addPass(createConvertVectorToSCFPass());
+  device.addPass(createConvertSCFToCFPass());
+  device.addPass(arith::createArithExpandOpsPass());
+  device.addPass(createApproximateMath());
+  ExpandMathOptions math;
+  math.exp2Intrinsic = exp2.str();
+  // Both vendors round and widen 16-bit floats in hardware or in their code generators.
+  math.f16Convert = true;
+  math.bf16Dot = true;
+  device.addPass(createExpandMath(math));
+  device.addPass(createCheckGpuMath());
+  device.addPass(createCanonicalizerPass());
+  device.addPass(createCSEPass());
+  device.addPass(createConvertVectorToLLVMPass());
+  device.addPass(createConvertMathToLLVMPass());
+  convert(device);
+  device.addPass(createConvertIndexToLLVMPass());
+  device.addPass(createReconcileUnrealizedCastsPass());
+  device.addPass(createCanonicalizerPass());
+  device.addPass(createCSEPass());
+}
+
+void populateNvptxLlvm(OpPassManager &pm, const PipelineOptions &options) {
+  populateDevice(pm, kNvidiaExp2, [](OpPassManager &device) {
+    ConvertGpuOpsToNVVMOpsOptions nvvm;
+    nvvm.indexBitwidth = 64;
+    nvvm.hasRedux = true;
+    device.addPass(createConvertGpuOpsToNVVMOps(nvvm));
+  });
+  populateLlvm(pm, options);
+}
+
+void populateAmdgpuLlvm(OpPassManager &pm, const PipelineOptions &options) {
+  populateDevice(pm, kAmdExp2, [&](OpPassManager &device) {
+    device.addPass(createLowerGpuOpsToROCDLOpsPass(options.chip, /*indexBitwidth=*/64));
+  });
+  populateLlvm(pm, options);
+}
+
+constexpr Stage kTiledStage = {"tiled", "attention as a parallel loop over batches, heads and query blocks",
+                               populateTiled};
+constexpr Stage kThreadsStage = {"threads", "the code of one thread of a block, blocks in parallel loops",
+                                 populateThreads};
+constexpr Stage kKernelsStage = {"kernels", "kernels in a module of their own, the C functions that launch them",
+                                 populateKernels};
+constexpr StringLiteral kLlvmDescription = "the LLVM dialect, the device's code in the vendor's";
+
+constexpr Stage kNvptxStages[] = {kTiledStage,   kOnlineStage,  kTilesStage,
+                                  kThreadsStage, kKernelsStage, {"llvm", kLlvmDescription, populateNvptxLlvm}};
+constexpr Stage kAmdgpuStages[] = {kTiledStage,   kOnlineStage,  kTilesStage,
+                                   kThreadsStage, kKernelsStage, {"llvm", kLlvmDescription, populateAmdgpuLlvm}};
+
+/// The pipelines' options on the command line.
+struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
+  Option<int64_t> rows{*this, "rows", llvm::cl::desc("Query rows of a tile; 0 = choose"), llvm::cl::init(0)};
+  Option<int64_t> keys{*this, "keys", llvm::cl::desc("Keys of a tile; 0 = choose"), llvm::cl::init(0)};
+  Option<std::string> chip{*this, "chip", llvm::cl::desc("LLVM's name of the chip"), llvm::cl::init("")};
+  Option<unsigned> subgroupSize{*this, "subgroup-size", llvm::cl::desc("Threads of a warp or wave"),
+                                llvm::cl::init(32)};
+  Option<int64_t> sharedBytes{*this, "shared-bytes", llvm::cl::desc("Shared memory of a block"),
+                              llvm::cl::init(99 << 10)};
+
+  PipelineOptions get(StringRef defaultChip) const {
+    PipelineOptions options;
+    options.tiles = {rows, keys};
+    options.chip = chip.empty() ? defaultChip.str() : std::string(chip);
+    options.gpu.subgroupSize = subgroupSize;
+    options.gpu.sharedBytes = sharedBytes;
+    options.maskBounds = true;
+    return options;
+  }
+};
+} // namespace
+
+llvm::ArrayRef<Stage> getNvptxStages() { return kNvptxStages; }
+llvm::ArrayRef<Stage> getAmdgpuStages() { return kAmdgpuStages; }
+
+void registerGpuPipelines() {
+  PassPipelineRegistration<CommandLineOptions>("attention-to-nvptx", "From attn.sdpa on memrefs to the NVVM dialect",
+                                               [](OpPassManager &pm, const CommandLineOptions &options) {
+                                                 for (const Stage &stage : kNvptxStages)
+                                                   stage.populate(pm, options.get("sm_80"));
+                                               });
+  PassPipelineRegistration<CommandLineOptions>("attention-to-amdgpu", "From attn.sdpa on memrefs to the ROCDL dialect",
+                                               [](OpPassManager &pm, const CommandLineOptions &options) {
+                                                 for (const Stage &stage : kAmdgpuStages)
+                                                   stage.populate(pm, options.get("gfx942"));
+                                               });
+}
+} // namespace flashc

@@ -1,0 +1,132 @@
+/// NVIDIA's GPUs: `nvptx:sm_80` and newer.
+#include "compiler/LlvmBackend.h"
+#include "compiler/targets/Gpu.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace llvm;
+
+namespace flashc {
+Expected<std::shared_ptr<const Target>> parseNvptxTarget(StringRef detail);
+
+namespace {
+/// PTX ISA 8.0: the oldest that has all of sm_90a's instructions; drivers since CUDA 12.0 read it.
+constexpr StringLiteral kFeatures = "+ptx80";
+constexpr StringLiteral kTriple = "nvptx64-nvidia-cuda";
+
+struct Chip {
+  StringLiteral name;
+  /// Shared memory of a block on every device that runs code for the chip. Code for sm_80 runs on everything newer, of
+  /// which some have 99 KiB; only code for an `a` chip stays on that chip.
+  int64_t sharedBytes;
+  MatrixUnit matrixUnit;
+  bool tma;
+};
+constexpr Chip kChips[] = {
+    {"sm_80", 99 << 10, MatrixUnit::Mma, false}, {"sm_86", 99 << 10, MatrixUnit::Mma, false},
+    {"sm_87", 99 << 10, MatrixUnit::Mma, false}, {"sm_89", 99 << 10, MatrixUnit::Mma, false},
+    {"sm_90", 99 << 10, MatrixUnit::Mma, false}, {"sm_90a", 227 << 10, MatrixUnit::Wgmma, true},
+};
+
+/// Where an assembler may be beside the PATH: a toolkit, or the package of the environment that Python runs in.
+SmallVector<std::string> getToolFolders() {
+  SmallVector<std::string> folders;
+  for (const char *variable : {"CUDA_HOME", "CUDA_PATH"})
+    if (auto root = sys::Process::GetEnv(variable); root && !root->empty())
+      folders.push_back(*root + "/bin");
+  folders.push_back("/usr/local/cuda/bin");
+  if (auto root = sys::Process::GetEnv("VIRTUAL_ENV"); root && !root->empty()) {
+    std::error_code code;
+    for (sys::fs::directory_iterator it(*root + "/lib", code), end; !code && it != end; it.increment(code))
+      for (const char *package : {"cuda_nvcc", "cu13", "cu12"})
+        folders.push_back(it->path() + "/site-packages/nvidia/" + package + "/bin");
+  }
+  return folders;
+}
+
+class NvptxDevice : public DeviceTarget {
+public:
+  explicit NvptxDevice(const Chip &description) {
+    chip = description.name.str();
+    capabilities.subgroupSize = 32;
+    capabilities.sharedBytes = description.sharedBytes;
+    capabilities.matrixUnit = description.matrixUnit;
+    capabilities.asyncCopy = true;
+    capabilities.tma = description.tma;
+  }
+
+  ArrayRef<Stage> getStages() const override { return getNvptxStages(); }
+
+  Expected<std::unique_ptr<TargetMachine>> createDeviceMachine(int optLevel) const override {
+    return createGpuMachine(kTriple, chip, kFeatures, optLevel);
+  }
+
+  void finishDevice(Module &module, ArrayRef<DeviceFunction>) const override {
+    // Kernels on every target take numbers below the smallest normal one as zero.
+    for (Function &function : module)
+      if (!function.isDeclaration())
+        function.addFnAttr("denormal-fp-math-f32", "preserve-sign,preserve-sign");
+  }
+
+  Expected<DeviceImage> createImage(Module &module, int optLevel, bool binary) const override {
+    auto machine = createDeviceMachine(optLevel);
+    if (!machine)
+      return machine.takeError();
+    Expected<std::string> text = emitCode(module, **machine, /*assembly=*/true);
+    if (!text)
+      return text.takeError();
+    if (!binary)
+      return DeviceImage{"ptx", std::move(*text)};
+    std::string ptxas = findAssembler();
+    if (ptxas.empty())
+      return createStringError("cannot make a binary for " + chip +
+                               ": looked for ptxas on the PATH, in CUDA_HOME/bin, CUDA_PATH/bin, /usr/local/cuda/bin "
+                               "and the environment's package nvidia-cuda-nvcc, found none; without --emit binary and "
+                               "--device-binary a kernel holds PTX, which the driver assembles");
+    auto arguments = [&](StringRef input, StringRef output) -> SmallVector<std::string> {
+      return {"-arch=" + chip, "-O" + utostr(optLevel), "-o", output.str(), input.str()};
+    };
+    Expected<std::string> bytes = runTool(ptxas, *text, "ptx", arguments);
+    if (!bytes)
+      return bytes.takeError();
+    return DeviceImage{"cubin", std::move(*bytes)};
+  }
+
+  std::string describeTools(bool binary) const override {
+    if (!binary)
+      return "";
+    std::string ptxas = findAssembler();
+    sys::fs::file_status status;
+    if (ptxas.empty() || sys::fs::status(ptxas, status))
+      return ptxas;
+    return ptxas + " " + utostr(status.getSize()) + " " +
+           itostr(status.getLastModificationTime().time_since_epoch().count());
+  }
+
+private:
+  static std::string findAssembler() { return findTool({"ptxas"}, getToolFolders()); }
+};
+} // namespace
+
+std::unique_ptr<DeviceTarget> createNvptxDevice(StringRef name) {
+  for (const Chip &chip : kChips)
+    if (chip.name == name)
+      return std::make_unique<NvptxDevice>(chip);
+  return nullptr;
+}
+
+std::string getNvptxChips() {
+  return join(map_range(kChips, [](const Chip &chip) { return chip.name.str(); }), ", ");
+}
+
+Expected<std::shared_ptr<const Target>> parseNvptxTarget(StringRef detail) {
+  if (std::unique_ptr<DeviceTarget> device = createNvptxDevice(detail))
+    return createGpuTarget(("nvptx:" + detail).str(), std::move(device));
+  return createStringError("unknown chip '" + detail + "' in target 'nvptx" + (detail.empty() ? "" : ":") + detail +
+                           "': expected one of " + getNvptxChips() + "; code for sm_80 runs on everything newer");
+}
+} // namespace flashc
