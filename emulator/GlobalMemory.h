@@ -25,14 +25,13 @@ public:
   GlobalMemory(std::vector<MemoryRegion> regions, bool permissive)
       : regions(std::move(regions)), permissive(permissive) {}
 
-  /// The number of the region that holds all of an access, or -1. `hint` is tried first.
-  int find(uint64_t address, uint64_t bytes, unsigned hint = 0) const {
-    if (hint < regions.size() && holds(regions[hint], address, bytes))
-      return static_cast<int>(hint);
+  /// The number of a region that holds all of an access, or -1; one that may be written where there are several.
+  int find(uint64_t address, uint64_t bytes) const {
+    int found = -1;
     for (unsigned i = 0, end = static_cast<unsigned>(regions.size()); i != end; ++i)
-      if (holds(regions[i], address, bytes))
-        return static_cast<int>(i);
-    return -1;
+      if (holds(regions[i], address, bytes) && (found < 0 || regions[i].writable))
+        found = static_cast<int>(i);
+    return found;
   }
   /// Whether region `i` is there, holds all of an access and allows it.
   bool holds(unsigned i, uint64_t address, uint64_t bytes, bool write) const {
