@@ -1,6 +1,7 @@
 //===- HostModule.cpp - from address spaces of a GPU to the host's memory ------===//
 
 #include "emulator/HostModule.h"
+#include "emulator/instructions/WgmmaResults.h"
 
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/DebugInfo.h"
@@ -72,6 +73,7 @@ Result<std::vector<Function *>> prepareModule(Module &module, ImageParts &parts)
   for (Function *kernel : kernels)
     kernel->setLinkage(GlobalValue::ExternalLinkage);
   runPasses(module);
+  deliverWgmmaResults(module);
   for (Function &function : module)
     if (!function.isDeclaration() && !is_contained(kernels, &function))
       return Error{FLASHC_ERROR_TARGET,

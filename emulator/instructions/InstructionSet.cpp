@@ -25,7 +25,7 @@ const InstructionSet &flashc::emulator::instructionSet(Vendor vendor) {
   static const InstructionSet *const nvidia = [] {
     auto *set = new InstructionSet();
     for (auto *family : {addThreadIds, addBarriers, addShuffles, addMma, addLdmatrix, addAsyncCopies, addMath,
-                         addConversions, addPtxMoves})
+                         addConversions, addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl})
       family(*set);
     return set;
   }();

@@ -6,15 +6,19 @@
 #ifndef FLASHC_TEST_EMULATOR_MICROTEST_H
 #define FLASHC_TEST_EMULATOR_MICROTEST_H
 
+#include "runtime/include/flashc/runtime.h"
+
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
 
 namespace flashc::test {
 
-/// One launch of one block of the kernel `micro(ptr in, ptr out)`.
+/// One launch of one block of the kernel `micro(ptr in, ptr out)`; with a tensor map `micro(ptr in, ptr out, map by
+/// value)`.
 struct MicroTest {
   enum class Compare { Bits, F32, F64 };
 
@@ -24,6 +28,9 @@ struct MicroTest {
   unsigned threads = 0;
   unsigned sharedBytes = 0; ///< dynamic shared memory
   std::vector<uint8_t> input, expected;
+  /// Its address is filled in: the begin of the input, or of the output.
+  std::optional<flashc_tensor_map> map;
+  bool mapsOutput = false;
   Compare compare = Compare::Bits;
   double tolerance = 0; ///< absolute, for F32 and F64
 
@@ -53,8 +60,10 @@ std::string describeDifference(const MicroTest &test, const std::vector<uint8_t>
 std::vector<MicroTest> amdMatrixTests();
 /// Cross-lane and odd scalar instructions of AMD's chips, buffer accesses.
 std::vector<MicroTest> amdLaneTests();
-/// wgmma, mbarriers, TMA and what goes with them.
-std::vector<MicroTest> hopperTests();
+/// wgmma of sm_90a.
+std::vector<MicroTest> wgmmaTests();
+/// Tensor copies, mbarriers and what goes with them, of sm_90a.
+std::vector<MicroTest> tensorCopyTests();
 
 } // namespace flashc::test
 

@@ -1,0 +1,271 @@
+// wgmma.mma_async. The tables are those of the PTX ISA 9.0, 9.7.15.5.1: register fragments of m64nNk16 (figures 148,
+// 149) and canonical layouts of matrices in shared memory, which the manual writes as CuTe layouts.
+
+#include "runtime/LowPrecision.h"
+#include "test/emulator/MicroTest.h"
+#include "test/emulator/NvptxText.h"
+
+#include <algorithm>
+#include <random>
+
+namespace flashc::test {
+
+namespace {
+constexpr unsigned threads = 128, rows = 64, depth = 16, elementBytes = 2;
+constexpr unsigned T = 16 / elementBytes;
+
+struct Place {
+  unsigned row, column;
+};
+/// Figures 148 and 149: thread % 32 = 4 * group + member; both fragments are blocks of 8 rows x 8 columns, two columns
+/// a member, the rows of a warp's upper and lower half first.
+Place fragment(unsigned thread, unsigned element) {
+  unsigned warp = thread / 32, group = thread % 32 / 4, member = thread % 4;
+  unsigned half = element / 2 % 2, block = element / 4;
+  return {16 * warp + 8 * half + group, 8 * block + 2 * member + element % 2};
+}
+
+/// A CuTe layout of two modes: shapes and strides in elements, innermost first.
+struct Mode {
+  std::vector<std::pair<unsigned, unsigned>> parts; ///< shape, stride; the last shape is unbounded
+  unsigned operator()(unsigned index) const {
+    unsigned offset = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      bool last = i + 1 == parts.size();
+      offset += (last ? index : index % parts[i].first) * parts[i].second;
+      index /= last ? 1 : parts[i].first;
+    }
+    return offset;
+  }
+};
+struct Canonical {
+  Mode outer, depth;
+  unsigned swizzleBits;     ///< Swizzle<bits, 4, 3>
+  unsigned leading, stride; ///< LBO and SBO in bytes
+
+  /// The byte of an element, from the begin of the matrix, which is aligned to the pattern.
+  unsigned byteOf(unsigned o, unsigned k) const {
+    unsigned address = (outer(o) + depth(k)) * elementBytes;
+    unsigned mask = (1u << swizzleBits) - 1;
+    return address ^ ((address >> 7 & mask) << 4);
+  }
+};
+
+/// Table "canonical layouts", with offsets that leave no holes for `outer` rows or columns and 16 of depth.
+Canonical canonical(unsigned swizzle, bool depthMajor, unsigned outer) {
+  unsigned units = swizzle / 16, bits = swizzle == 128 ? 3 : swizzle == 64 ? 2 : swizzle == 32 ? 1 : 0;
+  if (depthMajor && !swizzle) { // ((8,m),(T,2k)) : ((1T,SBO),(1,LBO))
+    unsigned lbo = 8 * T, sbo = 2 * lbo;
+    return {{{{8, T}, {0, sbo}}}, {{{T, 1}, {0, lbo}}}, 0, lbo * elementBytes, sbo * elementBytes};
+  }
+  if (depthMajor) { // ((8,m),(T,2k)) : ((uT,SBO),(1,T))
+    unsigned sbo = 8 * units * T;
+    return {{{{8, units * T}, {0, sbo}}}, {{{T, 1}, {0, T}}}, bits, 16, sbo * elementBytes};
+  }
+  if (!swizzle) { // ((T,1,m),(8,k)) : ((1,T,SBO),(1T,LBO))
+    unsigned sbo = 8 * T, lbo = outer / T * sbo;
+    return {{{{T, 1}, {0, sbo}}}, {{{8, T}, {0, lbo}}}, 0, lbo * elementBytes, sbo * elementBytes};
+  }
+  // ((T,u,m),(8,k)) : ((1,T,LBO),(uT,SBO))
+  unsigned row = units * T, sbo = 8 * row, lbo = 2 * sbo;
+  return {{{{T, 1}, {units, T}, {0, lbo}}}, {{{8, row}, {0, sbo}}}, bits, lbo * elementBytes, sbo * elementBytes};
+}
+
+struct Case {
+  std::string name;
+  unsigned columns;
+  int32_t dtype = FLASHC_BF16;
+  unsigned swizzleA = 128, swizzleB = 128;
+  bool depthMajorA = true, depthMajorB = true;
+  bool registersA = false;
+  int scaleA = 1, scaleB = 1;
+  bool accumulate = true;
+  unsigned products = 1;  ///< how many times the same product is added
+  unsigned stepBytes = 0; ///< where in the swizzled rows the depth begins: the second, third ... step of 16
+  // What is left out, and the finding that follows.
+  bool fence = true, proxyFence = true, barrier = true, wait = true;
+  std::string finding{};
+};
+
+std::string descriptor(const std::string &name, unsigned offset, const Canonical &layout, unsigned swizzle) {
+  uint64_t mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
+  uint64_t bits = uint64_t(layout.leading >> 4) << 16 | uint64_t(layout.stride >> 4) << 32 | mode << 62;
+  return "  %" + name + ".at = add i32 %base, " + number(offset) + "\n  %" + name + ".low = and i32 %" + name +
+         ".at, 262143\n  %" + name + ".shift = lshr i32 %" + name + ".low, 4\n  %" + name + ".wide = zext i32 %" +
+         name + ".shift to i64\n  %" + name + " = or i64 %" + name + ".wide, " + std::to_string(int64_t(bits)) + "\n";
+}
+
+std::string repeat(unsigned count, const std::string &separator, const std::string &prefix, unsigned from = 0,
+                   const std::string &suffix = "") {
+  std::string text;
+  for (unsigned i = 0; i < count; ++i)
+    text += (i ? separator : "") + prefix + number(from + i) + suffix;
+  return text;
+}
+std::string same(unsigned count, const std::string &what) {
+  std::string text;
+  for (unsigned i = 0; i < count; ++i)
+    text += (i ? ", " : "") + what;
+  return text;
+}
+
+/// The statement as MLIR's NVVM dialect writes it; its result is %p<index>, its accumulators %<in>0 ...
+std::string product(const Case &c, unsigned index, const std::string &in) {
+  unsigned n = c.columns / 2;
+  std::string type = c.dtype == FLASHC_BF16 ? "bf16" : "f16";
+  unsigned next = 2 * n, a = next;
+  next += c.registersA ? 4 : 1;
+  unsigned b = next, scale = next + 1, immediate = next + 2;
+  std::string text =
+      "{\\0A.reg .pred p;\\0Asetp.ne.b32 p, $" + number(scale) + ", 0;\\0Awgmma.mma_async.sync.aligned.m64n" +
+      number(c.columns) + "k16.f32." + type + "." + type + " {" + repeat(n, ", ", "$") + "}, " +
+      (c.registersA ? "{" + repeat(4, ", ", "$", a) + "}" : "$" + number(a)) + ", $" + number(b) + ", p, $" +
+      number(immediate) + ", $" + number(immediate + 1) + (c.registersA ? "" : ", $" + number(immediate + 2)) + ", $" +
+      number(immediate + (c.registersA ? 2 : 3)) + ";\\0A}\\0A";
+  std::string constraints = same(n, "=f"), arguments;
+  for (unsigned i = 0; i < n; ++i) {
+    constraints += "," + number(i);
+    arguments += (i ? ", float %" : "float %") + in + number(i);
+  }
+  constraints.erase(std::remove(constraints.begin(), constraints.end(), ' '), constraints.end());
+  constraints += c.registersA ? ",r,r,r,r,l,n,n,n,n" : ",l,l,n,n,n,n,n";
+  arguments += c.registersA ? ", i32 %a0, i32 %a1, i32 %a2, i32 %a3, i64 %db" : ", i64 %da, i64 %db";
+  arguments += ", i32 " + number(c.accumulate) + ", i32 " + number(c.scaleA) + ", i32 " + number(c.scaleB);
+  if (!c.registersA)
+    arguments += ", i32 " + number(!c.depthMajorA);
+  arguments += ", i32 " + number(!c.depthMajorB);
+  std::string result = "%p" + number(index);
+  std::string out = "  " + result + " = call { " + same(n, "float") + " } asm sideeffect \"" + text + "\", \"" +
+                    constraints + "\"(" + arguments + ")\n";
+  for (unsigned i = 0; i < n; ++i)
+    out += "  " + result + "." + number(i) + " = extractvalue { " + same(n, "float") + " } " + result + ", " +
+           number(i) + "\n";
+  return out;
+}
+
+MicroTest make(const Case &c, unsigned seed) {
+  unsigned n = c.columns / 2;
+  Canonical layoutA = canonical(c.swizzleA, c.depthMajorA, rows),
+            layoutB = canonical(c.swizzleB, c.depthMajorB, c.columns);
+  std::mt19937 random(seed);
+  std::uniform_int_distribution<int> draw(-32, 32);
+  std::vector<double> a(rows * depth), b(c.columns * depth), d(rows * c.columns);
+  for (std::vector<double> *matrix : {&a, &b, &d})
+    for (double &value : *matrix)
+      value = draw(random) / 16.0;
+
+  MicroTest test;
+  test.name = c.name;
+  test.chip = "sm_90a";
+  test.threads = threads;
+  test.compare = MicroTest::Compare::F32;
+  test.finding = c.finding;
+
+  // The input: an image of shared memory (A, then B), the accumulators, A's registers.
+  auto sizeOf = [&](const Canonical &layout, unsigned outer) {
+    unsigned bytes = 0;
+    for (unsigned o = 0; o < outer; ++o)
+      for (unsigned k = 0; k < depth; ++k)
+        bytes = std::max(bytes, layout.byteOf(o, k + c.stepBytes / elementBytes) + elementBytes);
+    return (bytes + 1023) / 1024 * 1024;
+  };
+  unsigned beginB = sizeOf(layoutA, rows), shared = beginB + sizeOf(layoutB, c.columns);
+  unsigned beginC = shared, beginA = beginC + threads * n * 4;
+  test.sharedBytes = shared;
+  test.input.resize(beginA + threads * 16);
+  unsigned step = c.stepBytes / elementBytes;
+  for (unsigned k = 0; k < depth; ++k) {
+    for (unsigned row = 0; row < rows; ++row)
+      writeElement(&test.input[layoutA.byteOf(row, k + step)], c.dtype, a[row * depth + k]);
+    for (unsigned column = 0; column < c.columns; ++column)
+      writeElement(&test.input[beginB + layoutB.byteOf(column, k + step)], c.dtype, b[column * depth + k]);
+  }
+  test.expected.resize(threads * n * 4);
+  for (unsigned thread = 0; thread < threads; ++thread) {
+    for (unsigned i = 0; i < n; ++i) {
+      Place at = fragment(thread, i);
+      double sum = 0, before = d[at.row * c.columns + at.column];
+      for (unsigned k = 0; k < depth; ++k)
+        sum += a[at.row * depth + k] * b[at.column * depth + k];
+      sum *= c.scaleA * c.scaleB;
+      put<float>(test.input, beginC + (thread * n + i) * 4, float(before));
+      put<float>(test.expected, (thread * n + i) * 4, float(c.accumulate ? before + c.products * sum : sum));
+    }
+    for (unsigned i = 0; i < 8; ++i) {
+      Place at = fragment(thread, i);
+      writeElement(&test.input[beginA + thread * 16 + i * elementBytes], c.dtype, a[at.row * depth + at.column]);
+    }
+  }
+
+  std::string ir = kernelBegin() + copyToShared("filled", "entry", 0, 0, shared, threads);
+  ir += "  %atc = mul i32 %tid, " + number(n * 4) + "\n  %atc2 = add i32 %atc, " + number(beginC) +
+        "\n  %pc = getelementptr i8, ptr addrspace(1) %in, i32 %atc2\n";
+  for (unsigned i = 0; i < n; ++i)
+    ir += "  %pc" + number(i) + " = getelementptr float, ptr addrspace(1) %pc, i32 " + number(i) + "\n  %c" +
+          number(i) + " = load float, ptr addrspace(1) %pc" + number(i) + ", align 4\n";
+  ir += "  %ata = mul i32 %tid, 16\n  %ata2 = add i32 %ata, " + number(beginA) +
+        "\n  %pa = getelementptr i8, ptr addrspace(1) %in, i32 %ata2\n";
+  for (unsigned i = 0; i < 4; ++i)
+    ir += "  %pa" + number(i) + " = getelementptr i32, ptr addrspace(1) %pa, i32 " + number(i) + "\n  %a" + number(i) +
+          " = load i32, ptr addrspace(1) %pa" + number(i) + ", align 4\n";
+  ir += descriptor("da", c.depthMajorA ? c.stepBytes : 0, layoutA, c.swizzleA) +
+        descriptor("db", beginB + (c.depthMajorB ? c.stepBytes : 0), layoutB, c.swizzleB);
+  if (c.proxyFence)
+    ir += fenceProxy();
+  if (c.barrier)
+    ir += barrier();
+  if (c.fence)
+    ir += statement("wgmma.fence.sync.aligned;");
+  for (unsigned i = 0; i < c.products; ++i)
+    ir += product(c, i, i ? "p" + number(i - 1) + "." : "c");
+  ir += statement("wgmma.commit_group.sync.aligned;");
+  ir += "  call void asm sideeffect \"wgmma.wait_group.sync.aligned $0;\", \"n\"(i32 " + number(c.wait ? 0 : 1) + ")\n";
+  ir += "  %pd = getelementptr i8, ptr addrspace(1) %out, i32 %atc\n";
+  for (unsigned i = 0; i < n; ++i)
+    ir += "  %pd" + number(i) + " = getelementptr float, ptr addrspace(1) %pd, i32 " + number(i) +
+          "\n  store float %p" + number(c.products - 1) + "." + number(i) + ", ptr addrspace(1) %pd" + number(i) +
+          ", align 4\n";
+  test.ir = ir + kernelEnd();
+  return test;
+}
+} // namespace
+
+std::vector<MicroTest> wgmmaTests() {
+  std::vector<Case> cases;
+  for (unsigned swizzle : {0u, 32u, 64u, 128u})
+    for (bool depthMajorA : {true, false})
+      for (bool depthMajorB : {true, false}) {
+        Case c{"wgmma_swizzle" + number(swizzle) + (depthMajorA ? "_k" : "_m") + (depthMajorB ? "_k" : "_n"), 64};
+        c.swizzleA = c.swizzleB = swizzle;
+        c.depthMajorA = depthMajorA;
+        c.depthMajorB = depthMajorB;
+        cases.push_back(c);
+      }
+  for (unsigned columns : {8u, 24u, 128u, 176u, 256u})
+    cases.push_back({"wgmma_n" + number(columns), columns});
+  auto add = [&](const std::string &name, auto change) {
+    Case c{"wgmma_" + name, 64};
+    change(c);
+    cases.push_back(c);
+  };
+  for (unsigned step : {32u, 64u, 96u})
+    add("step" + number(step), [&](Case &c) { c.stepBytes = step; });
+  add("f16", [](Case &c) { c.dtype = FLASHC_F16; });
+  add("registers", [](Case &c) { c.registersA = true; });
+  add("registers_f16_n", [](Case &c) { c.registersA = true, c.dtype = FLASHC_F16, c.depthMajorB = false; });
+  add("negated", [](Case &c) { c.scaleA = -1; });
+  add("negated_twice", [](Case &c) { c.scaleA = c.scaleB = -1; });
+  add("no_accumulator", [](Case &c) { c.accumulate = false; });
+  add("chain", [](Case &c) { c.products = 3; });
+  add("chain_registers", [](Case &c) { c.products = 2, c.registersA = true; });
+  add("without_fence", [](Case &c) { c.fence = false, c.finding = "wgmma.fence has to stand"; });
+  add("without_proxy_fence", [](Case &c) { c.proxyFence = false, c.finding = "fence"; });
+  add("without_barrier", [](Case &c) { c.barrier = false, c.finding = "race"; });
+  add("without_wait", [](Case &c) { c.wait = false, c.finding = "is read before a wgmma.wait_group"; });
+  std::vector<MicroTest> tests;
+  for (const Case &c : cases)
+    tests.push_back(make(c, unsigned(tests.size()) + 1));
+  return tests;
+}
+
+} // namespace flashc::test
