@@ -64,6 +64,8 @@ std::vector<MicroTest> amdLaneTests();
 std::vector<MicroTest> wgmmaTests();
 /// Tensor copies, mbarriers and what goes with them, of sm_90a.
 std::vector<MicroTest> tensorCopyTests();
+/// Both together, as a kernel uses them.
+std::vector<MicroTest> pipelineTests();
 
 } // namespace flashc::test
 

@@ -65,6 +65,7 @@ INSTANTIATE_TEST_SUITE_P(AmdMatrix, Micro, testing::ValuesIn(amdMatrixTests()), 
 INSTANTIATE_TEST_SUITE_P(AmdLanes, Micro, testing::ValuesIn(amdLaneTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(Wgmma, Micro, testing::ValuesIn(wgmmaTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(TensorCopies, Micro, testing::ValuesIn(tensorCopyTests()), nameOf);
+INSTANTIATE_TEST_SUITE_P(Pipeline, Micro, testing::ValuesIn(pipelineTests()), nameOf);
 
 } // namespace
 } // namespace flashc::test

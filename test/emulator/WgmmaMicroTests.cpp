@@ -3,7 +3,7 @@
 
 #include "runtime/LowPrecision.h"
 #include "test/emulator/MicroTest.h"
-#include "test/emulator/NvptxText.h"
+#include "test/emulator/WgmmaText.h"
 
 #include <algorithm>
 #include <random>
@@ -87,62 +87,6 @@ struct Case {
   std::string finding{};
 };
 
-std::string descriptor(const std::string &name, unsigned offset, const Canonical &layout, unsigned swizzle) {
-  uint64_t mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
-  uint64_t bits = uint64_t(layout.leading >> 4) << 16 | uint64_t(layout.stride >> 4) << 32 | mode << 62;
-  return "  %" + name + ".at = add i32 %base, " + number(offset) + "\n  %" + name + ".low = and i32 %" + name +
-         ".at, 262143\n  %" + name + ".shift = lshr i32 %" + name + ".low, 4\n  %" + name + ".wide = zext i32 %" +
-         name + ".shift to i64\n  %" + name + " = or i64 %" + name + ".wide, " + std::to_string(int64_t(bits)) + "\n";
-}
-
-std::string repeat(unsigned count, const std::string &separator, const std::string &prefix, unsigned from = 0,
-                   const std::string &suffix = "") {
-  std::string text;
-  for (unsigned i = 0; i < count; ++i)
-    text += (i ? separator : "") + prefix + number(from + i) + suffix;
-  return text;
-}
-std::string same(unsigned count, const std::string &what) {
-  std::string text;
-  for (unsigned i = 0; i < count; ++i)
-    text += (i ? ", " : "") + what;
-  return text;
-}
-
-/// The statement as MLIR's NVVM dialect writes it; its result is %p<index>, its accumulators %<in>0 ...
-std::string product(const Case &c, unsigned index, const std::string &in) {
-  unsigned n = c.columns / 2;
-  std::string type = c.dtype == FLASHC_BF16 ? "bf16" : "f16";
-  unsigned next = 2 * n, a = next;
-  next += c.registersA ? 4 : 1;
-  unsigned b = next, scale = next + 1, immediate = next + 2;
-  std::string text =
-      "{\\0A.reg .pred p;\\0Asetp.ne.b32 p, $" + number(scale) + ", 0;\\0Awgmma.mma_async.sync.aligned.m64n" +
-      number(c.columns) + "k16.f32." + type + "." + type + " {" + repeat(n, ", ", "$") + "}, " +
-      (c.registersA ? "{" + repeat(4, ", ", "$", a) + "}" : "$" + number(a)) + ", $" + number(b) + ", p, $" +
-      number(immediate) + ", $" + number(immediate + 1) + (c.registersA ? "" : ", $" + number(immediate + 2)) + ", $" +
-      number(immediate + (c.registersA ? 2 : 3)) + ";\\0A}\\0A";
-  std::string constraints = same(n, "=f"), arguments;
-  for (unsigned i = 0; i < n; ++i) {
-    constraints += "," + number(i);
-    arguments += (i ? ", float %" : "float %") + in + number(i);
-  }
-  constraints.erase(std::remove(constraints.begin(), constraints.end(), ' '), constraints.end());
-  constraints += c.registersA ? ",r,r,r,r,l,n,n,n,n" : ",l,l,n,n,n,n,n";
-  arguments += c.registersA ? ", i32 %a0, i32 %a1, i32 %a2, i32 %a3, i64 %db" : ", i64 %da, i64 %db";
-  arguments += ", i32 " + number(c.accumulate) + ", i32 " + number(c.scaleA) + ", i32 " + number(c.scaleB);
-  if (!c.registersA)
-    arguments += ", i32 " + number(!c.depthMajorA);
-  arguments += ", i32 " + number(!c.depthMajorB);
-  std::string result = "%p" + number(index);
-  std::string out = "  " + result + " = call { " + same(n, "float") + " } asm sideeffect \"" + text + "\", \"" +
-                    constraints + "\"(" + arguments + ")\n";
-  for (unsigned i = 0; i < n; ++i)
-    out += "  " + result + "." + number(i) + " = extractvalue { " + same(n, "float") + " } " + result + ", " +
-           number(i) + "\n";
-  return out;
-}
-
 MicroTest make(const Case &c, unsigned seed) {
   unsigned n = c.columns / 2;
   Canonical layoutA = canonical(c.swizzleA, c.depthMajorA, rows),
@@ -208,8 +152,10 @@ MicroTest make(const Case &c, unsigned seed) {
   for (unsigned i = 0; i < 4; ++i)
     ir += "  %pa" + number(i) + " = getelementptr i32, ptr addrspace(1) %pa, i32 " + number(i) + "\n  %a" + number(i) +
           " = load i32, ptr addrspace(1) %pa" + number(i) + ", align 4\n";
-  ir += descriptor("da", c.depthMajorA ? c.stepBytes : 0, layoutA, c.swizzleA) +
-        descriptor("db", beginB + (c.depthMajorB ? c.stepBytes : 0), layoutB, c.swizzleB);
+  ir += "  %ba = add i32 %base, " + number(c.depthMajorA ? c.stepBytes : 0) + "\n  %bb = add i32 %base, " +
+        number(beginB + (c.depthMajorB ? c.stepBytes : 0)) + "\n" +
+        wgmmaDescriptor("da", "%ba", layoutA.leading, layoutA.stride, c.swizzleA) +
+        wgmmaDescriptor("db", "%bb", layoutB.leading, layoutB.stride, c.swizzleB);
   if (c.proxyFence)
     ir += fenceProxy();
   if (c.barrier)
@@ -217,7 +163,9 @@ MicroTest make(const Case &c, unsigned seed) {
   if (c.fence)
     ir += statement("wgmma.fence.sync.aligned;");
   for (unsigned i = 0; i < c.products; ++i)
-    ir += product(c, i, i ? "p" + number(i - 1) + "." : "c");
+    ir += wgmmaStatement({c.columns, c.dtype == FLASHC_F16, c.registersA, c.accumulate, c.scaleA, c.scaleB,
+                          !c.depthMajorA, !c.depthMajorB},
+                         "p" + number(i), i ? "p" + number(i - 1) + "." : "c", c.registersA ? "a" : "da", "db");
   ir += statement("wgmma.commit_group.sync.aligned;");
   ir += "  call void asm sideeffect \"wgmma.wait_group.sync.aligned $0;\", \"n\"(i32 " + number(c.wait ? 0 : 1) + ")\n";
   ir += "  %pd = getelementptr i8, ptr addrspace(1) %out, i32 %atc\n";
