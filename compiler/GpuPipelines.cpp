@@ -1,6 +1,7 @@
 /// The order of passes on the GPU targets.
 #include "compiler/CAbi.h"
 #include "compiler/PipelineParts.h"
+#include "passes/GpuUnits.h"
 #include "passes/Passes.h"
 
 #include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
@@ -24,17 +25,33 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
   // Masks that attend everything and windows that meet go away before they cost a loop.
   functions.addPass(createCanonicalizerPass());
-  AssignTileSizesOptions sizes;
-  sizes.queries = options.tiles.rows ? options.tiles.rows : 64;
-  sizes.keys = options.tiles.keys ? options.tiles.keys : 64;
+  AssignGpuTileSizesOptions sizes;
+  sizes.matrixUnit = toString(options.gpu.matrixUnit).str();
+  sizes.subgroupSize = options.gpu.subgroupSize;
+  sizes.sharedBytes = options.gpu.sharedBytes;
+  sizes.queries = options.tiles.rows;
+  sizes.keys = options.tiles.keys;
   sizes.split = options.tiles.split;
-  sizes.bf16Operands = true;
-  functions.addPass(createAssignTileSizes(sizes));
+  functions.addPass(createAssignGpuTileSizes(sizes));
   functions.addPass(createTileQueries());
 }
 
 /// The code of one thread: layouts, copies and the expansion of tile operations.
-void populateThreads(OpPassManager &, const PipelineOptions &) {}
+void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  AssignFragmentsOptions fragments;
+  fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
+  fragments.subgroupSize = options.gpu.subgroupSize;
+  functions.addPass(createAssignFragments(fragments));
+  LowerTilesToThreadsOptions threads;
+  threads.matrixUnit = fragments.matrixUnit;
+  threads.subgroupSize = options.gpu.subgroupSize;
+  threads.sharedBytes = options.gpu.sharedBytes;
+  threads.asyncCopy = options.gpu.asyncCopy;
+  functions.addPass(createLowerTilesToThreads(threads));
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+}
 
 void populateKernels(OpPassManager &pm, const PipelineOptions &options) {
   populateWorkspace(pm, options);
@@ -45,9 +62,11 @@ void populateKernels(OpPassManager &pm, const PipelineOptions &options) {
 }
 
 /// What is the same for all vendors, up to their dialects; then the vendor's conversion.
-template <typename Convert> void populateDevice(OpPassManager &pm, StringRef exp2, Convert convert) {
+template <typename Convert>
+void populateDevice(OpPassManager &pm, StringRef exp2, std::unique_ptr<Pass> convertTile, Convert convert) {
   OpPassManager &device = pm.nest<gpu::GPUModuleOp>();
   device.addPass(createLowerGpuMemory());
+  device.addPass(std::move(convertTile));
   device.addPass(createForallToForLoopPass());
   device.addPass(memref::createExpandStridedMetadataPass());
   device.addPass(createLowerAffinePass());
@@ -74,7 +93,7 @@ template <typename Convert> void populateDevice(OpPassManager &pm, StringRef exp
 }
 
 void populateNvptxLlvm(OpPassManager &pm, const PipelineOptions &options) {
-  populateDevice(pm, kNvidiaExp2, [](OpPassManager &device) {
+  populateDevice(pm, kNvidiaExp2, createConvertTileToNvvm(), [](OpPassManager &device) {
     ConvertGpuOpsToNVVMOpsOptions nvvm;
     nvvm.indexBitwidth = 64;
     nvvm.hasRedux = true;
@@ -84,7 +103,7 @@ void populateNvptxLlvm(OpPassManager &pm, const PipelineOptions &options) {
 }
 
 void populateAmdgpuLlvm(OpPassManager &pm, const PipelineOptions &options) {
-  populateDevice(pm, kAmdExp2, [&](OpPassManager &device) {
+  populateDevice(pm, kAmdExp2, createConvertTileToRocdl(), [&](OpPassManager &device) {
     device.addPass(createLowerGpuOpsToROCDLOpsPass(options.chip, /*indexBitwidth=*/64));
   });
   populateLlvm(pm, options);
@@ -108,6 +127,8 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
   Option<int64_t> rows{*this, "rows", llvm::cl::desc("Query rows of a tile; 0 = choose"), llvm::cl::init(0)};
   Option<int64_t> keys{*this, "keys", llvm::cl::desc("Keys of a tile; 0 = choose"), llvm::cl::init(0)};
   Option<std::string> chip{*this, "chip", llvm::cl::desc("LLVM's name of the chip"), llvm::cl::init("")};
+  Option<std::string> matrixUnit{*this, "matrix-unit", llvm::cl::desc("none, mma, wgmma, mfma or wmma"),
+                                 llvm::cl::init("none")};
   Option<unsigned> subgroupSize{*this, "subgroup-size", llvm::cl::desc("Threads of a warp or wave"),
                                 llvm::cl::init(32)};
   Option<int64_t> sharedBytes{*this, "shared-bytes", llvm::cl::desc("Shared memory of a block"),
@@ -118,6 +139,7 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
     options.tiles = {rows, keys};
     options.chip = chip.empty() ? defaultChip.str() : std::string(chip);
     options.gpu.subgroupSize = subgroupSize;
+    options.gpu.matrixUnit = parseMatrixUnit(matrixUnit).value_or(MatrixUnit::None);
     options.gpu.sharedBytes = sharedBytes;
     options.maskBounds = true;
     return options;
