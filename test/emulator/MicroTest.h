@@ -56,6 +56,8 @@ template <typename T> T at(const std::vector<uint8_t> &bytes, size_t offset) {
 /// Where `actual` is not what the test expects, or nothing.
 std::string describeDifference(const MicroTest &test, const std::vector<uint8_t> &actual);
 
+/// mma.sync, ldmatrix, shuffles, votes and conversions of an NVIDIA warp.
+std::vector<MicroTest> warpTests();
 /// Matrix instructions of AMD's chips.
 std::vector<MicroTest> amdMatrixTests();
 /// Cross-lane and odd scalar instructions of AMD's chips, buffer accesses.
