@@ -196,8 +196,8 @@ void Block::synchronise(Thread *const *members, unsigned count) {
 /// Lanes of a subgroup that a block has, and of these the ones that have not ended.
 static uint64_t existingLanes(const Block &block, unsigned subgroup) {
   const unsigned size = block.chip->subgroupSize;
-  const unsigned left = block.numThreads() - subgroup * size;
-  return left >= 64 ? ~uint64_t{0} : (uint64_t{1} << std::min(left, size)) - 1;
+  const unsigned lanes = std::min(block.numThreads() - subgroup * size, size);
+  return lanes == 64 ? ~uint64_t{0} : (uint64_t{1} << lanes) - 1;
 }
 static uint64_t livingLanes(const Block &block, unsigned subgroup) {
   uint64_t lanes = existingLanes(block, subgroup);

@@ -234,6 +234,18 @@ join:
 }
 )";
 
+TEST(EmulatorFindings, EachWarpShufflesByItself) {
+  const std::string all = replaced(shuffling, "icmp ult i32 %t, 24", "icmp ult i32 %t, 1024");
+  std::vector<float> in(224), out(224);
+  KernelRun run(all);
+  run.buffer("in", in, false);
+  run.buffer("out", out);
+  run.launch.threads = 224;
+  EXPECT_EQ(run.run(), "");
+  for (size_t i = 0; i != out.size(); ++i)
+    EXPECT_EQ(out[i], static_cast<float>(i ^ 1));
+}
+
 TEST(EmulatorFindings, DivergentShuffle) {
   EXPECT_THAT(runReversing(shuffling), AllOf(HasSubstr("divergence"), HasSubstr("shfl.sync.bfly"), HasSubstr("ended")));
 }
