@@ -91,6 +91,13 @@ void clearBeyondVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs, 
 std::pair<mlir::Value, mlir::Value> placeInPanel(mlir::OpBuilder &b, mlir::Location loc, tile::PanelLayoutAttr layout,
                                                  mlir::Value group, mlir::Value position);
 
+/// The tile's memory as `memref<?x?xT, strided<[?, 1], offset: ?>>`, so that vectors can be read from its rows: the
+/// memory itself, or a copy where its columns are not contiguous, where a row is shorter than a vector, or where there
+/// are fewer rows than `least`. A copy is padded with zeros to whole vectors and to `least` rows.
+mlir::Value emitReadableRows(mlir::OpBuilder &b, mlir::Location loc, const TileBuffer &tile,
+                             llvm::ArrayRef<int64_t> shape, int64_t lanes, int64_t least,
+                             llvm::function_ref<mlir::Value(mlir::MemRefType)> allocate);
+
 /// The same where `rhs` is a tile that lies in memory (tile.in_place) and is read there, in vectors of `lanes`. Few
 /// rows and any strides; `allocate` gives scratch for the time of the product.
 void emitDotInPlace(mlir::OpBuilder &b, tile::DotOp op, int64_t lanes, const TileBuffer &lhs, const TileBuffer &rhs,

@@ -14,6 +14,9 @@
 /// operations a pair where a sum of each on its own would cost 4 rounds. p * v: the operand's rows are added up with
 /// broadcast weights.
 ///
+/// Arithmetic and memory overlap only if lines are asked for evenly and in an order that the hardware's prefetchers
+/// follow: keys in a few long streams, values from their start to their end.
+///
 //===----------------------------------------------------------------------===//
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -46,8 +49,8 @@ struct InPlaceEmitter {
   /// What products ask memory for beforehand. The hardware's own prefetchers lose a stream at every page and wherever
   /// keys end and values begin, and find little time where several rows are computed from each key.
   struct Prefetching {
-    /// How many keys ahead.
-    Value keys;
+    /// How many keys ahead blocks of rows and single rows ask.
+    Value keys, keysOfRow;
     /// The block of rows that asks for the lines of part i, of as many parts as a block has: each asks for its share,
     /// so that memory is not idle while keys in a cache are multiplied with the next rows.
     SmallVector<Value> blocks;
@@ -70,9 +73,9 @@ struct InPlaceEmitter {
   int64_t blockRows() const { return lanes >= 16 ? 4 : lanes >= 4 ? 2 : 1; }
 
   /// How many rows are taken in blocks. Three of four rows are, too: scratch has room for the fourth.
-  Value rowsInBlocks(OpBuilder &b) const {
+  Value rowsInBlocks(OpBuilder &b) const { return rowsInBlocks(b, blockRows()); }
+  Value rowsInBlocks(OpBuilder &b, int64_t rows) const {
     IndexBuilder index{b, loc};
-    int64_t rows = blockRows();
     if (rows == 1)
       return index.constant(0);
     Value up = rows == 4 ? index.add(numRows, index.constant(1)) : numRows;
@@ -136,13 +139,14 @@ struct InPlaceEmitter {
     b.create<vector::StoreOp>(loc, scores, result, ValueRange{row, key});
   }
 
-  Prefetching preparePrefetching(OpBuilder &b, Value inBlocks, int64_t leastKeys) const {
+  /// Blocks of rows ask for what lies `bytesAhead` in their stream.
+  Prefetching preparePrefetching(OpBuilder &b, Value inBlocks, int64_t rows, int64_t bytesAhead) const {
     IndexBuilder index{b, loc};
-    constexpr int64_t bytesAhead = 4096;
+    constexpr int64_t bytesAheadOfRow = 4096;
     auto type = cast<MemRefType>(source.getType());
     int64_t keyBytes = (chunks.back().column + chunks.back().count) * type.getElementTypeBitWidth() / 8;
-    Prefetching result{index.constant(std::max(bytesAhead / keyBytes, leastKeys)), {}};
-    int64_t rows = blockRows();
+    auto keysIn = [&](int64_t bytes) { return index.constant(std::max<int64_t>(bytes / keyBytes, 1)); };
+    Prefetching result{keysIn(bytesAhead), keysIn(bytesAheadOfRow), {}};
     Value blocks = b.create<arith::DivUIOp>(loc, inBlocks, index.constant(rows));
     blocks = b.create<arith::MaxSIOp>(loc, blocks, index.constant(1));
     for (int64_t part = 0; part < 4; ++part)
@@ -162,7 +166,7 @@ struct InPlaceEmitter {
   Value keysAhead(OpBuilder &b, Value row) const {
     IndexBuilder index{b, loc};
     Value isFirst = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, row, index.constant(0));
-    return b.create<arith::SelectOp>(loc, isFirst, prefetching.keys, index.constant(0));
+    return b.create<arith::SelectOp>(loc, isFirst, prefetching.keysOfRow, index.constant(0));
   }
 
   /// Asks for the cache line of one vector; in the second-level cache, as the first one has too few lines in flight.
@@ -177,17 +181,16 @@ struct InPlaceEmitter {
     return chunk.column * cast<MemRefType>(source.getType()).getElementTypeBitWidth() / 8 % lineBytes == 0;
   }
 
-  /// The products of `rows` rows from `row` on with `lanes / rows` keys from `key` on.
-  void emitScoresOfBlock(OpBuilder &b, int64_t rows, Value row, Value key) {
+  /// The products of `rows` rows from `row` on with as many keys as there are lanes for each of them: lane r * keys + k
+  /// is row r's product with key `keyIndices[k]`.
+  Value emitScoresOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Value> keyIndices) {
     IndexBuilder index{b, loc};
-    int64_t keys = lanes / rows;
-    SmallVector<Value> rowIndices, keyIndices, ahead, sums(lanes, zero(b));
+    int64_t keys = keyIndices.size();
+    SmallVector<Value> rowIndices, ahead, sums(lanes, zero(b));
     for (int64_t r = 0; r < rows; ++r)
       rowIndices.push_back(index.add(row, index.constant(r)));
-    for (int64_t k = 0; k < keys; ++k) {
-      keyIndices.push_back(index.add(key, index.constant(k)));
+    for (int64_t k = 0; k < keys; ++k)
       ahead.push_back(keysAhead(b, row, k));
-    }
     using Reader = function_ref<Value(Value memory, Value row)>;
     auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, Reader read, Value column) {
       SmallVector<Value> left;
@@ -215,12 +218,84 @@ struct InPlaceEmitter {
       accumulate(
           b, sums, [&](Value memory, Value row) { return read(b, memory, row, chunks.back()); },
           index.constant(chunks.back().column));
-    Value scores = sumEach(b, sums);
-    for (int64_t r = 0; r < rows; ++r) {
-      Value ofRow =
-          rows == 1 ? scores : b.create<vector::ExtractStridedSliceOp>(loc, scores, r * keys, keys, 1).getResult();
-      storeScores(b, ofRow, rowIndices[r], key);
+    return sumEach(b, sums);
+  }
+
+  /// The part of a block's products that is row r's.
+  Value partOf(OpBuilder &b, Value products, int64_t r, int64_t keys) const {
+    if (keys == lanes)
+      return products;
+    return b.create<vector::ExtractStridedSliceOp>(loc, products, r * keys, keys, 1);
+  }
+
+  /// Of as many vectors as a row of a block has keys: vector t's lane r * n + s becomes vector s's lane r * n + t.
+  SmallVector<Value> transposeParts(OpBuilder &b, SmallVector<Value> vectors) const {
+    auto n = static_cast<int64_t>(vectors.size());
+    for (int64_t bit = 1; bit < n; bit *= 2) {
+      SmallVector<int64_t> low, high;
+      for (int64_t lane = 0; lane < lanes; ++lane) {
+        low.push_back(lane & bit ? lanes + lane - bit : lane);
+        high.push_back(lane & bit ? lanes + lane : lane + bit);
+      }
+      for (int64_t t = 0; t < n; ++t) {
+        if (t & bit)
+          continue;
+        Value x = vectors[t], y = vectors[t + bit];
+        vectors[t] = b.create<vector::ShuffleOp>(loc, x, y, low);
+        vectors[t + bit] = b.create<vector::ShuffleOp>(loc, x, y, high);
+      }
     }
+    return vectors;
+  }
+
+  /// The products of the rows in blocks with the first keys, in as many streams as a block has keys: key k of a block
+  /// is of part k of the keys, each of which is read from its start to its end. Neighbouring keys, read column by
+  /// column, would look to the hardware's prefetchers like steps of a row's length, at half the speed. Returns how many
+  /// keys were done.
+  Value emitScoresInStreams(OpBuilder &b, int64_t rows, int64_t mostRows, Value inBlocks) {
+    IndexBuilder index{b, loc};
+    int64_t streams = lanes / rows, blocks = llvm::divideCeil(mostRows, rows);
+    Value partial = allocate(MemRefType::get({blocks * streams, lanes}, element));
+    // Vectors of `streams` keys' scores are stored, so each stream is a multiple of that long.
+    Value length = b.create<arith::DivUIOp>(loc, numKeys, index.constant(streams * streams));
+    length = index.mul(length, streams);
+    Value anyBlock = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, inBlocks, index.constant(0));
+    length = b.create<arith::SelectOp>(loc, anyBlock, length, index.constant(0));
+    SmallVector<Value> starts;
+    for (int64_t s = 0; s < streams; ++s)
+      starts.push_back(index.mul(length, s));
+    auto placeOf = [&](OpBuilder &b, Value row, Value t) -> Value {
+      IndexBuilder index{b, loc};
+      Value block = b.create<arith::DivUIOp>(loc, row, index.constant(rows));
+      return b.create<arith::AddIOp>(loc, index.mul(block, streams), t);
+    };
+    buildLoop(b, loc, index.constant(0), length, streams, [&](OpBuilder &b, Value first) {
+      IndexBuilder index{b, loc};
+      buildLoop(b, loc, index.constant(0), index.constant(streams), 1, [&](OpBuilder &b, Value t) {
+        Value key = b.create<arith::AddIOp>(loc, first, t);
+        SmallVector<Value> keys;
+        for (Value start : starts)
+          keys.push_back(b.create<arith::AddIOp>(loc, start, key));
+        buildLoop(b, loc, IndexBuilder{b, loc}.constant(0), inBlocks, rows, [&](OpBuilder &b, Value row) {
+          Value products = emitScoresOfBlock(b, rows, row, keys);
+          b.create<vector::StoreOp>(loc, products, partial,
+                                    ValueRange{placeOf(b, row, t), IndexBuilder{b, loc}.constant(0)});
+        });
+      });
+      buildLoop(b, loc, index.constant(0), inBlocks, rows, [&](OpBuilder &b, Value row) {
+        IndexBuilder index{b, loc};
+        SmallVector<Value> vectors;
+        for (int64_t t = 0; t < streams; ++t)
+          vectors.push_back(b.create<vector::LoadOp>(
+              loc, type(), partial, ValueRange{placeOf(b, row, index.constant(t)), index.constant(0)}));
+        vectors = transposeParts(b, std::move(vectors));
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t s = 0; s < streams; ++s)
+            storeScores(b, partOf(b, vectors[s], r, streams), index.add(row, index.constant(r)),
+                        b.create<arith::AddIOp>(loc, starts[s], first));
+      });
+    });
+    return index.mul(length, streams);
   }
 
   /// The products of one row with `lanes` keys from `key` on. Keys are read one after the other, as memory likes it
@@ -249,31 +324,45 @@ struct InPlaceEmitter {
     storeScores(b, sumEach(b, sums), row, key);
   }
 
-  /// result = accumulator + lhs * source^T, keys in groups of `lanes`. The last group begins early enough to end with
-  /// the last key, and some keys are done twice; there are at least `lanes` keys in memory.
-  void emitScores(OpBuilder &b) {
+  /// result = accumulator + lhs * source^T. What is not done in streams is done in groups of `lanes` keys. The last
+  /// group begins early enough to end with the last key, and some keys are done twice; there are at least `lanes` keys
+  /// in memory.
+  void emitScores(OpBuilder &b, int64_t mostRows) {
     IndexBuilder index{b, loc};
     Value partial = allocate(MemRefType::get({lanes, lanes}, element));
     Value inBlocks = rowsInBlocks(b), end = b.create<arith::MaxSIOp>(loc, numKeys, index.constant(lanes));
     Value last = b.create<arith::SubIOp>(loc, end, index.constant(lanes));
-    int64_t rows = blockRows();
-    prefetching = preparePrefetching(b, inBlocks, lanes / rows);
-    buildLoop(b, loc, index.constant(0), numKeys, lanes, [&](OpBuilder &b, Value group) {
-      IndexBuilder index{b, loc};
-      Value key = index.min(group, last);
-      if (rows > 1)
-        buildLoop(b, loc, index.constant(0), index.constant(lanes), lanes / rows, [&](OpBuilder &b, Value k) {
-          Value first = b.create<arith::AddIOp>(loc, key, k);
-          buildLoop(b, loc, index.constant(0), inBlocks, rows,
-                    [&](OpBuilder &b, Value row) { emitScoresOfBlock(b, rows, row, first); });
+    int64_t rows = blockRows(), keys = lanes / rows;
+    prefetching = preparePrefetching(b, inBlocks, rows, /*bytesAhead=*/2048);
+    if (rows > 1) {
+      Value done = emitScoresInStreams(b, rows, mostRows, inBlocks);
+      buildLoop(b, loc, done, numKeys, lanes, [&](OpBuilder &b, Value group) {
+        IndexBuilder index{b, loc};
+        Value key = index.min(group, last);
+        buildLoop(b, loc, index.constant(0), index.constant(lanes), keys, [&](OpBuilder &b, Value k) {
+          IndexBuilder index{b, loc};
+          SmallVector<Value> keyIndices;
+          for (int64_t i = 0; i < keys; ++i)
+            keyIndices.push_back(index.add(b.create<arith::AddIOp>(loc, key, k), index.constant(i)));
+          buildLoop(b, loc, index.constant(0), inBlocks, rows, [&](OpBuilder &b, Value row) {
+            Value products = emitScoresOfBlock(b, rows, row, keyIndices);
+            for (int64_t r = 0; r < rows; ++r)
+              storeScores(b, partOf(b, products, r, keys), IndexBuilder{b, loc}.add(row, index.constant(r)),
+                          keyIndices[0]);
+          });
         });
+      });
+    }
+    buildLoop(b, loc, index.constant(0), numKeys, lanes, [&](OpBuilder &b, Value group) {
+      Value key = IndexBuilder{b, loc}.min(group, last);
       buildLoop(b, loc, inBlocks, numRows, 1,
                 [&](OpBuilder &b, Value row) { emitScoresOfRow(b, partial, row, key, end); });
     });
   }
 
   /// The weighted sum of the keys `[begin, end)`, for `rows` rows of weights and the chunks of `block` moved right by
-  /// `shift` columns.
+  /// `shift` columns. Memory is read as it lies there; a block of rows, which has much to compute, only helps the
+  /// hardware's prefetchers to the next pages, by a key's first line.
   void emitValuesOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Chunk> block, Value shift, Value begin,
                          Value end, bool skipZeros) {
     IndexBuilder index{b, loc};
@@ -294,7 +383,7 @@ struct InPlaceEmitter {
         loc, begin, end, index.constant(1), sums, [&](OpBuilder &b, Location loc, Value key, ValueRange carried) {
           SmallVector<Value> next(carried), right;
           for (auto [chunk, column, keys] : llvm::zip(block, columns, ahead)) {
-            if (beginsLine(chunk))
+            if (rows == 1 ? beginsLine(chunk) : chunk.column == 0)
               prefetch(b, key, keys, column);
             right.push_back(isWhole(chunk) ? readVector(b, key, column) : read(b, key, chunk));
           }
@@ -362,12 +451,15 @@ struct InPlaceEmitter {
           Value column = index.add(index.constant(start), shift);
           Value ahead = rows == 1 ? keysAhead(b, row) : keysAhead(b, row, start / (2 * lanes));
           first = b.create<vector::LoadOp>(loc, stored, source, ValueRange{key, column});
-          prefetch(b, key, ahead, column);
+          bool asks = rows == 1 || start == 0;
+          if (asks)
+            prefetch(b, key, ahead, column);
           if (last) {
             second = b.create<arith::ConstantOp>(loc, stored, b.getZeroAttr(stored));
           } else {
             second = b.create<vector::LoadOp>(loc, stored, source, ValueRange{following, column});
-            prefetch(b, following, ahead, column);
+            if (asks)
+              prefetch(b, following, ahead, column);
           }
         }
         SmallVector<int64_t> interleaved;
@@ -415,100 +507,39 @@ struct InPlaceEmitter {
       emitValuesOfBlock(b, rows, row, rest.take_front(most), index.constant(0), begin, end, skipZeros);
   }
 
+  /// Rows of a block of p * v: as many as leave accumulators for all columns, so that rows of memory are read as they
+  /// lie there. Halves of them, one after the other, would be read at half the speed.
+  int64_t blockRowsOfValues() const {
+    int64_t rows = blockRows(), columns = valueChunks();
+    while (rows > 1 && rows * columns > mostSums())
+      rows /= 2;
+    return rows;
+  }
+  /// Accumulators of a block. Twice as many registers hold what they are multiplied with.
+  int64_t mostSums() const { return 4 * blockRows(); }
+  int64_t valueChunks() const { return chunks.size(); }
+
   /// result = accumulator + lhs * source, keys in groups that stay in the first-level cache for all rows; accumulator
   /// is result.
   void emitValues(OpBuilder &b, bool skipZeros) {
     IndexBuilder index{b, loc};
     constexpr int64_t groupKeys = 16;
-    Value inBlocks = rowsInBlocks(b);
-    prefetching = preparePrefetching(b, inBlocks, groupKeys);
-    int64_t rows = blockRows();
+    int64_t rows = blockRowsOfValues();
+    Value inBlocks = rowsInBlocks(b, rows);
+    prefetching = preparePrefetching(b, inBlocks, rows, /*bytesAhead=*/16384);
     buildLoop(b, loc, index.constant(0), numKeys, groupKeys, [&](OpBuilder &b, Value begin) {
       IndexBuilder index{b, loc};
       Value end = index.min(b.create<arith::AddIOp>(loc, begin, index.constant(groupKeys)), numKeys);
       if (rows > 1)
-        buildLoop(b, loc, index.constant(0), inBlocks, rows,
-                  [&](OpBuilder &b, Value row) { emitValuesOfRows(b, rows, row, /*most=*/4, begin, end, skipZeros); });
-      buildLoop(b, loc, inBlocks, numRows, 1,
-                [&](OpBuilder &b, Value row) { emitValuesOfRows(b, 1, row, /*most=*/8, begin, end, skipZeros); });
+        buildLoop(b, loc, index.constant(0), inBlocks, rows, [&](OpBuilder &b, Value row) {
+          emitValuesOfRows(b, rows, row, /*most=*/mostSums() / rows, begin, end, skipZeros);
+        });
+      buildLoop(b, loc, inBlocks, numRows, 1, [&](OpBuilder &b, Value row) {
+        emitValuesOfRows(b, 1, row, /*most=*/mostSums(), begin, end, skipZeros);
+      });
     });
   }
 };
-
-/// The tile's memory as `memref<?x?xT, strided<[?, 1], offset: ?>>`, so that vectors can be read from its rows: the
-/// memory itself, or a copy where its columns are not contiguous, where a row is shorter than a vector, or where there
-/// are fewer rows than `least`. A copy is padded with zeros to whole vectors and to `least` rows.
-Value emitReadableRows(OpBuilder &b, Location loc, const TileBuffer &tile, ArrayRef<int64_t> shape, int64_t lanes,
-                       int64_t least, function_ref<Value(MemRefType)> allocate) {
-  IndexBuilder index{b, loc};
-  auto type = cast<MemRefType>(tile.memory.getType());
-  int64_t columns = shape[1], dynamic = ShapedType::kDynamic;
-  auto readable = MemRefType::get({dynamic, dynamic}, type.getElementType(),
-                                  StridedLayoutAttr::get(b.getContext(), dynamic, {dynamic, 1}));
-  SmallVector<int64_t> strides;
-  int64_t offset;
-  bool strided = succeeded(getStridesAndOffset(type, strides, offset));
-  int64_t inner = strided ? strides.back() : dynamic;
-  SmallVector<Value> start(tile.indices);
-
-  auto copy = [&](OpBuilder &b) -> Value {
-    IndexBuilder index{b, loc};
-    int64_t padded = std::max(columns, lanes), rows = std::max(shape[0], least);
-    Value scratch = allocate(MemRefType::get({rows, padded}, type.getElementType()));
-    Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
-    auto fill = [&](OpBuilder &b, Value row, int64_t first) {
-      buildLoop(b, loc, index.constant(first), index.constant(padded), 1, [&](OpBuilder &b, Value column) {
-        b.create<memref::StoreOp>(loc, zero, scratch, ValueRange{row, column});
-      });
-    };
-    buildLoop(b, loc, index.constant(0), tile.rows, 1, [&](OpBuilder &b, Value row) {
-      buildLoop(b, loc, index.constant(0), index.constant(columns), 1, [&](OpBuilder &b, Value column) {
-        IndexBuilder index{b, loc};
-        SmallVector<Value> at(start);
-        at[at.size() - 2] = index.add(at[at.size() - 2], row);
-        at.back() = index.add(at.back(), column);
-        Value x = b.create<memref::LoadOp>(loc, tile.memory, at);
-        b.create<memref::StoreOp>(loc, x, scratch, ValueRange{row, column});
-      });
-      if (columns < padded)
-        fill(b, row, columns);
-    });
-    if (least > 0)
-      buildLoop(b, loc, tile.rows, index.constant(least), 1, [&](OpBuilder &b, Value row) { fill(b, row, 0); });
-    return b.create<memref::ReinterpretCastOp>(loc, readable, scratch, OpFoldResult(b.getIndexAttr(0)),
-                                               ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(padded)},
-                                               ArrayRef<OpFoldResult>{b.getIndexAttr(padded), b.getIndexAttr(1)});
-  };
-  if (columns < lanes || (inner != 1 && inner != dynamic))
-    return copy(b);
-
-  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, tile.memory);
-  auto inPlace = [&](OpBuilder &b) -> Value {
-    IndexBuilder index{b, loc};
-    Value first = metadata.getOffset();
-    for (auto [at, stride] : llvm::zip(start, metadata.getStrides()))
-      if (!isConstantIntValue(at, 0))
-        first = index.add(first, b.create<arith::MulIOp>(loc, at, stride));
-    Value step = metadata.getStrides()[type.getRank() - 2];
-    return b.create<memref::ReinterpretCastOp>(loc, readable, metadata.getBaseBuffer(), OpFoldResult(first),
-                                               ArrayRef<OpFoldResult>{tile.rows, b.getIndexAttr(columns)},
-                                               ArrayRef<OpFoldResult>{step, b.getIndexAttr(1)});
-  };
-  Value condition;
-  auto require = [&](Value fact) {
-    condition = condition ? b.create<arith::AndIOp>(loc, condition, fact).getResult() : fact;
-  };
-  if (inner == dynamic)
-    require(b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, metadata.getStrides().back(), index.constant(1)));
-  if (least > 0)
-    require(b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::sge, tile.rows, index.constant(least)));
-  if (!condition)
-    return inPlace(b);
-  auto choice = b.create<scf::IfOp>(
-      loc, condition, [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, inPlace(b)); },
-      [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, copy(b)); });
-  return choice.getResult(0);
-}
 
 } // namespace
 
@@ -535,7 +566,7 @@ void cpu::emitDotInPlace(OpBuilder &b, tile::DotOp op, int64_t lanes, const Tile
     emitter.chunks.push_back({column, std::min(emitter.width(), columns - column)});
   emitter.source = emitReadableRows(b, loc, rhs, rhsType.getShape(), lanes, transposed ? lanes : 0, allocate);
   if (transposed)
-    emitter.emitScores(b);
+    emitter.emitScores(b, rows);
   else
     emitter.emitValues(b, op.getSkipZeros());
 }

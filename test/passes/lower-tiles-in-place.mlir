@@ -19,18 +19,31 @@ func.func @scores(%q: memref<16x64xf32>, %k: memref<?x64xbf16, strided<[?, 1]>>,
   // CHECK:   memref.store {{.*}} : memref<256x64xbf16>
   %k_tile = tile.load %k[%zero, %zero] streamed valid(%n, %d) : memref<?x64xbf16, strided<[?, 1]>> -> !tile.tile<256x64xf32>
   %acc = tile.splat %none : f32 -> !tile.tile<16x256xf32>
-  // Blocks of 4 rows and 4 keys.
-  // CHECK: scf.for
-  // CHECK:   scf.for
+  // Blocks of 4 rows and 4 keys, one of each quarter of the keys: four streams of a multiple of 4 keys each.
+  // CHECK: %[[SIXTEENTHS:.*]] = arith.divui %[[N]], %c16
+  // CHECK: %[[LENGTH:.*]] = arith.muli %[[SIXTEENTHS]], %c4
+  // CHECK: scf.for %[[FIRST:.*]] =
+  // CHECK:   scf.for %[[T:.*]] =
+  // CHECK:     arith.addi %[[FIRST]], %[[T]]
   // CHECK:     scf.for
   // CHECK:       %{{.*}}:16 = scf.for
   // CHECK:         memref.prefetch %[[KEYS]]{{.*}}, read, locality<2>, data
   // CHECK:         %[[NARROW:.*]] = vector.load %[[KEYS]]{{.*}} vector<16xbf16>
   // CHECK:         %[[WIDE:.*]] = arith.extf %[[NARROW]] : vector<16xbf16> to vector<16xf32>
   // CHECK:         vector.fma %{{.*}}, %[[WIDE]], %{{.*}} : vector<16xf32>
+  // Four blocks' scores, transposed, are four neighbouring keys' of each row and stream.
+  // CHECK:   scf.for
+  // CHECK:     vector.shuffle %{{.*}}, %{{.*}} [0, 16, 2, 18, 4, 20, 6, 22,
+  // CHECK:     vector.extract_strided_slice {{.*}} sizes = [4]
+  // What 16 keys a time leave over: neighbours, the last ones twice.
+  // CHECK: scf.for
+  // CHECK:   scf.for
+  // CHECK:     scf.for
+  // CHECK:       %{{.*}}:16 = scf.for
   // CHECK:       vector.shuffle
   // CHECK:       vector.extract_strided_slice {{.*}} sizes = [4]
   // Single rows.
+  // CHECK: scf.for
   // CHECK:   scf.for
   // CHECK:     scf.for
   // CHECK:       vector.fma
