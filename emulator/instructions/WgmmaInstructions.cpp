@@ -145,9 +145,28 @@ void computeAll(Group &group, MatrixUnit &unit, const std::vector<uint32_t> &num
       compute(unit, product, *group.threads()[0], observer);
 }
 
+/// The product under way whose accumulator the operands are, register by register; 0 where they are anything else.
+uint32_t continuedProduct(const Group &group, const MatrixUnit &unit, unsigned columns) {
+  Token token;
+  if (!Token::decode(group[0].get<uint32_t>(0), token))
+    return 0;
+  auto found = unit.products.find(token.product);
+  if (found == unit.products.end() || found->second.delivered || found->second.overwritten ||
+      found->second.columns != columns)
+    return 0;
+  for (Lane lane : group)
+    for (unsigned i = 0; i < columns / 2; ++i)
+      if (lane.get<uint32_t>(i) != Token{token.product, i}.bits())
+        return 0;
+  return token.product;
+}
+
 /// The accumulator operands: numbers, or the tokens of one product under way in their own places.
 void takeAccumulator(Group &group, MatrixUnit &unit, Product &product) {
   const unsigned registers = product.columns / 2;
+  product.source = continuedProduct(group, unit, product.columns);
+  if (product.source)
+    return;
   product.accumulator.assign(rows * product.columns, 0);
   for (unsigned thread = 0; thread < warpgroupSize; ++thread) {
     Lane lane = group[thread];
@@ -157,9 +176,6 @@ void takeAccumulator(Group &group, MatrixUnit &unit, Product &product) {
       float &element = product.accumulator[place.row * product.columns + place.column];
       Token token;
       if (!Token::decode(bits, token)) {
-        if (product.source)
-          lane.fail(FindingKind::PendingResult,
-                    "register " + std::to_string(i) + " of the accumulator is not under way, others are");
         element = floatOfBits(bits);
         continue;
       }
@@ -174,17 +190,13 @@ void takeAccumulator(Group &group, MatrixUnit &unit, Product &product) {
         element = source.accumulator[from.row * source.columns + from.column];
         continue;
       }
-      const bool first = thread == 0 && i == 0;
-      if (token.index != i || source.columns != product.columns || !(first || product.source == token.product))
-        lane.fail(FindingKind::PendingResult,
-                  "the accumulator of a wgmma under way was moved to another register or shape (register " +
-                      std::to_string(token.index) + " of n" + std::to_string(source.columns) + " to " +
-                      std::to_string(i) + " of n" + std::to_string(product.columns) + ")");
-      product.source = token.product;
+      lane.fail(FindingKind::PendingResult,
+                "the accumulator of a wgmma under way was moved to another register or shape, or mixed with others "
+                "(register " +
+                    std::to_string(token.index) + " of n" + std::to_string(source.columns) + " to " +
+                    std::to_string(i) + " of n" + std::to_string(product.columns) + ")");
     }
   }
-  if (product.source)
-    product.accumulator.clear();
 }
 
 /// Which immediate each operand of the list is: 1 or -1.
