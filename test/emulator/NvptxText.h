@@ -9,7 +9,10 @@ namespace flashc::test {
 /// Before the kernel: dynamic shared memory @shared, %tid in the kernel's first block `entry`.
 inline std::string kernelBegin(bool withMap = false) {
   std::string map = withMap ? ", ptr byval([128 x i8]) align 64 %map" : "";
-  return "target triple = \"nvptx64-nvidia-cuda\"\n"
+  // The map stays in the parameter space, where the copy engine may read it.
+  std::string annotation =
+      withMap ? "!nvvm.annotations = !{!0}\n!0 = !{ptr @micro, !\"grid_constant\", !1}\n!1 = !{i32 3}\n" : "";
+  return "target triple = \"nvptx64-nvidia-cuda\"\n" + annotation +
          "@shared = external addrspace(3) global [0 x i8], align 1024\n"
          "declare i32 @llvm.nvvm.read.ptx.sreg.tid.x()\n"
          "declare void @llvm.nvvm.barrier0()\n"
