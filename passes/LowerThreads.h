@@ -75,9 +75,11 @@ public:
 
   //===--- operations ---===//
 
-  /// Reads a tile from global memory into fragments or into `memory`, which nobody reads any more when all threads are here;
-  /// with `waits` all threads see it on return.
+  /// Reads a tile from global memory into fragments or into `memory`. An asynchronous load may write memory at once; another
+  /// one waits for all threads to come, and for all to see it.
   ThreadTile load(tile::LoadOp op, mlir::Value memory);
+  /// Waits for what the thread has started to load, then for the other threads.
+  void await();
   void store(tile::StoreOp op, const ThreadTile &value);
   ThreadTile splat(tile::TileType type, mlir::Value scalar);
   ThreadTile map(tile::MapOp op, llvm::ArrayRef<ThreadTile> inputs);
@@ -114,7 +116,8 @@ private:
   IndexMath index;
 };
 
-/// What a thread holds of a tile in fragments: vectors of its blocks, or scalars of its rows.
+/// What a thread holds of a tile in fragments: vectors of its blocks, or scalars of its rows. Nothing of one in shared
+/// memory.
 llvm::SmallVector<mlir::Type> getPartTypes(tile::TileType type);
 
 } // namespace flashc::threads

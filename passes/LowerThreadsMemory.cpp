@@ -30,7 +30,9 @@ static Value convertFloat(OpBuilder &b, Location loc, Value value, Type to) {
 }
 
 SmallVector<Type> threads::getPartTypes(tile::TileType type) {
-  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
+  if (!layout)
+    return {};
   if (type.getShape().size() == 1)
     return SmallVector<Type>(ThreadBuilder::threadRows(layout, type.getShape()[0]).size(), type.getElementType());
   int64_t down, across;
@@ -181,9 +183,11 @@ static bool allExist(Value columns, int64_t most) {
 ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   auto type = cast<tile::TileType>(op.getResult().getType());
   if (memory) {
-    barrier();
+    if (!op.getAsync())
+      barrier();
     loadShared(op, memory);
-    barrier();
+    if (!op.getAsync())
+      await();
     return {{}, memory};
   }
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
@@ -258,6 +262,12 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   return result;
 }
 
+void ThreadBuilder::await() {
+  if (block.gpu.asyncCopy)
+    b.create<tile::CopyWaitOp>(loc, 0);
+  barrier();
+}
+
 void ThreadBuilder::loadShared(tile::LoadOp op, Value memory) {
   auto type = cast<tile::TileType>(op.getResult().getType());
   Type element = type.getElementType();
@@ -293,6 +303,8 @@ void ThreadBuilder::loadShared(tile::LoadOp op, Value memory) {
   }
   OpBuilder eb = branch.getElseBodyBuilder();
   ThreadBuilder(eb, loc, block).copyElements(op, memory);
+  if (block.gpu.asyncCopy)
+    b.create<tile::CopyCommitOp>(loc);
 }
 
 /// Emits `body(row, column)` for each of `rows` x `columns`, divided among the threads.
@@ -342,10 +354,6 @@ void ThreadBuilder::copyPieces(tile::LoadOp op, Value memory, Value source, Valu
     eb.create<scf::YieldOp>(loc, eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(vector)).getResult());
     lb.create<tile::VectorStoreOp>(loc, read.getResult(0), memory, to);
   });
-  if (block.gpu.asyncCopy) {
-    b.create<tile::CopyCommitOp>(loc);
-    b.create<tile::CopyWaitOp>(loc, 0);
-  }
 }
 
 void ThreadBuilder::copyElements(tile::LoadOp op, Value memory) {

@@ -45,17 +45,20 @@ private:
   LogicalResult lowerFor(scf::ForOp op);
   LogicalResult lowerIf(scf::IfOp op);
   LogicalResult lowerDot(tile::DotOp op);
-  /// A shared tile's memory of one type: that of an earlier tile in a loop that has ended may serve again.
-  Value sharedFor(ThreadBuilder &at, tile::TileType type);
+  /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
+  Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
 
   SmallVector<Value> flatten(ValueRange values);
   SmallVector<Type> flattenTypes(TypeRange types);
-  /// Hands out `values` to `old`, tiles as parts; what is no tile is replaced.
-  void distribute(ValueRange old, ValueRange values);
+  /// Hands out `values` to `old`, tiles as parts; what is no tile is replaced. `from` are the values that come in, whose
+  /// shared memory tiles keep.
+  void distribute(ValueRange old, ValueRange values, ValueRange from);
 
   scf::ForallOp loop;
   ThreadBlock block;
   DenseMap<Value, ThreadTile> tiles;
+  /// Of each loop that has been replaced, what its turns hand on to each other.
+  DenseMap<Operation *, SmallVector<Value>> carried;
   SmallVector<Operation *> lowered;
 };
 
@@ -81,15 +84,18 @@ SmallVector<Value> BlockLowering::flatten(ValueRange values) {
   return flat;
 }
 
-void BlockLowering::distribute(ValueRange old, ValueRange values) {
-  for (Value value : old) {
+void BlockLowering::distribute(ValueRange old, ValueRange values, ValueRange from) {
+  for (auto [value, source] : llvm::zip_equal(old, from)) {
     if (!isTile(value)) {
       value.replaceAllUsesWith(values.front());
       values = values.drop_front();
       continue;
     }
     size_t count = getPartTypes(typeOf(value)).size();
-    tiles[value].parts.assign(values.begin(), values.begin() + count);
+    Value memory = tiles.at(source).memory;
+    ThreadTile &tile = tiles[value];
+    tile.memory = memory;
+    tile.parts.assign(values.begin(), values.begin() + count);
     values = values.drop_front(count);
   }
 }
@@ -100,13 +106,14 @@ LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   lowered.push_back(op);
   auto loop = b.create<scf::ForOp>(op.getLoc(), op.getLowerBound(), op.getUpperBound(), op.getStep(),
                                    flatten(op.getInitArgs()));
+  carried[loop] = llvm::to_vector_of<Value>(op.getRegionIterArgs());
   Block *body = loop.getBody(), *old = op.getBody();
   // A loop without results comes with its terminator.
   if (!body->empty())
     body->getTerminator()->erase();
   body->getOperations().splice(body->end(), old->getOperations());
   old->getArgument(0).replaceAllUsesWith(loop.getInductionVar());
-  distribute(op.getRegionIterArgs(), loop.getRegionIterArgs());
+  distribute(op.getRegionIterArgs(), loop.getRegionIterArgs(), op.getInitArgs());
   int64_t used = block.used;
   if (failed(lowerBlock(*body)))
     return failure();
@@ -115,7 +122,7 @@ LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   OpBuilder yb(yield);
   yb.create<scf::YieldOp>(yield.getLoc(), flatten(yield.getOperands()));
   yield.erase();
-  distribute(op.getResults(), loop.getResults());
+  distribute(op.getResults(), loop.getResults(), op.getInitArgs());
   // What the emptied loop's block is checked for is that it ends.
   OpBuilder::atBlockEnd(old).create<scf::YieldOp>(op.getLoc(), op.getInitArgs());
   return success();
@@ -126,6 +133,7 @@ LogicalResult BlockLowering::lowerIf(scf::IfOp op) {
   lowered.push_back(op);
   auto branch = b.create<scf::IfOp>(op.getLoc(), flattenTypes(op.getResultTypes()), op.getCondition(),
                                     /*addThenBlock=*/false, /*addElseBlock=*/false);
+  SmallVector<Value> yielded;
   for (auto [to, from] : llvm::zip(branch->getRegions(), op->getRegions())) {
     to.takeBody(from);
     if (to.empty())
@@ -135,15 +143,20 @@ LogicalResult BlockLowering::lowerIf(scf::IfOp op) {
       return failure();
     block.used = used;
     auto yield = cast<scf::YieldOp>(to.front().getTerminator());
+    yielded.assign(yield.operand_begin(), yield.operand_end());
     OpBuilder yb(yield);
     yb.create<scf::YieldOp>(yield.getLoc(), flatten(yield.getOperands()));
     yield.erase();
   }
-  distribute(op.getResults(), branch.getResults());
+  distribute(op.getResults(), branch.getResults(), yielded);
   return success();
 }
 
-Value BlockLowering::sharedFor(ThreadBuilder &at, tile::TileType type) {
+Value BlockLowering::sharedFor(ThreadBuilder &at, tile::TileType type, Value tile) {
+  if (tile && tile.hasOneUse())
+    if (OpOperand &use = *tile.use_begin(); isa<scf::YieldOp>(use.getOwner()))
+      if (auto loop = dyn_cast<scf::ForOp>(use.getOwner()->getParentOp()))
+        return tiles.at(carried.lookup(loop)[use.getOperandNumber()]).memory;
   auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
   int64_t bytes = bytesOf(type.getElementType());
   return at.allocateShared(layout.getBytes(type.getShape(), bytes) / bytes, type.getElementType());
@@ -178,8 +191,12 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
   // Operands that are tiles have been lowered: the order is that of execution.
   if (auto load = dyn_cast<tile::LoadOp>(op)) {
     tile::TileType type = typeOf(load.getResult());
-    Value memory = isa<tile::SharedLayoutAttr>(type.getLayout()) ? sharedFor(at, type) : Value();
+    Value memory = isa<tile::SharedLayoutAttr>(type.getLayout()) ? sharedFor(at, type, load.getResult()) : Value();
     tiles[load.getResult()] = at.load(load, memory);
+  } else if (auto await = dyn_cast<tile::AwaitOp>(op)) {
+    at.await();
+    ThreadTile arrived = tiles.at(await.getInput());
+    tiles[await.getResult()] = arrived;
   } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
     at.store(store, tiles.at(store.getValue()));
   } else if (auto splat = dyn_cast<tile::SplatOp>(op)) {

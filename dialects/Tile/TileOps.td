@@ -40,19 +40,35 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments]> {
     With `grouped` the tile's rows run on over one dimension more, as the rows of several query heads do: with n the
     memory's size along the dimension that rows run along, row r lies at `r / n` along the dimension before it and
     `r % n` along it. `streamed` says that nothing else reads the memory again soon, so that a copy of it would not pay.
+    `async` starts the load: nobody reads the tile before a `tile.await` of it.
 
     ```mlir
     %q = tile.load %m[%i, %z] valid(%rows, %d) : memref<?x64xbf16, strided<[?, 1]>> -> !tile.tile<24x64xf32>
     ```
   }];
   let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$source, Variadic<Index>:$offsets, Variadic<Index>:$valid,
-                       UnitAttr:$grouped, UnitAttr:$streamed);
+                       UnitAttr:$grouped, UnitAttr:$streamed, UnitAttr:$async);
   let results = (outs Tile_AnyTile:$result);
   let assemblyFormat = [{
-    $source `[` $offsets `]` (`grouped` $grouped^)? (`streamed` $streamed^)? (`valid` `(` $valid^ `)`)? attr-dict
+    $source `[` $offsets `]` (`grouped` $grouped^)? (`streamed` $streamed^)? (`async` $async^)? (`valid` `(` $valid^ `)`)? attr-dict
     `:` type($source) `->` type($result)
   }];
   let hasVerifier = 1;
+}
+
+def Tile_AwaitOp : Tile_Op<"await", [AllTypesMatch<["input", "result"]>]> {
+  let summary = "Wait for a load that was started, and for all threads of the block";
+  let description = [{
+    The result is the loaded tile, which all threads see. What they have read before they came here may be overwritten by loads
+    that are started later.
+
+    ```mlir
+    %k = tile.await %pending : !tile.tile<64x64xbf16, #tile.shared<panel = 128>>
+    ```
+  }];
+  let arguments = (ins Tile_AnyTile:$input);
+  let results = (outs Tile_AnyTile:$result);
+  let assemblyFormat = "$input attr-dict `:` type($result)";
 }
 
 def Tile_StoreOp : Tile_Op<"store", [AttrSizedOperandSegments]> {

@@ -1,0 +1,134 @@
+//===- ScheduleCopies.cpp - schedule-copies -------------------------------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Attention/IndexMath.h"
+#include "dialects/Tile/Tile.h"
+#include "passes/Passes.h"
+#include "passes/TaskLoops.h"
+
+#include "mlir/Analysis/SliceAnalysis.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+
+namespace flashc {
+#define GEN_PASS_DEF_SCHEDULECOPIES
+#include "passes/Passes.h.inc"
+} // namespace flashc
+
+using namespace mlir;
+using namespace flashc;
+
+namespace {
+
+/// A loop over keys: two products, each with a right-hand side that is loaded to shared memory in the loop.
+struct KeyStep {
+  scf::ForOp loop;
+  tile::LoadOp keys, values;
+  tile::DotOp scores, sums;
+};
+
+std::optional<KeyStep> match(scf::ForOp loop) {
+  KeyStep step{loop, {}, {}, {}, {}};
+  for (auto dot : loop.getBody()->getOps<tile::DotOp>()) {
+    auto load = dot.getRhs().getDefiningOp<tile::LoadOp>();
+    if (!load || load->getBlock() != loop.getBody() || load.getAsync() ||
+        !isa_and_nonnull<tile::SharedLayoutAttr>(cast<tile::TileType>(load.getResult().getType()).getLayout()))
+      return std::nullopt;
+    if (!step.scores) {
+      step.scores = dot;
+      step.keys = load;
+    } else if (!step.sums) {
+      step.sums = dot;
+      step.values = load;
+    } else {
+      return std::nullopt;
+    }
+  }
+  // Where keys and values are one tile, there is nothing to overlap.
+  if (!step.sums || step.keys == step.values || !step.keys->hasOneUse() || !step.values->hasOneUse())
+    return std::nullopt;
+  return step;
+}
+
+/// The load again, of the turn at `position`, with what it is computed from; nothing where that is beyond the end.
+Value loadAt(OpBuilder &b, KeyStep &step, Value position) {
+  SetVector<Operation *> slice;
+  BackwardSliceOptions options;
+  options.filter = [&](Operation *op) { return op->getBlock() == step.loop.getBody(); };
+  getBackwardSlice(step.keys.getOperation(), &slice, options);
+  IRMapping map;
+  map.map(step.loop.getInductionVar(), position);
+  for (Operation *op : topologicalSort(slice))
+    b.clone(*op, map);
+  auto load = cast<tile::LoadOp>(b.clone(*step.keys, map));
+  load.setAsync(true);
+  IndexMath index(b, step.loop.getLoc());
+  OpBuilder before(load);
+  IndexMath early(before, step.loop.getLoc());
+  Value rows = load.getValid()[0];
+  load.getValidMutable()[0].set(early.max(rows, early.constant(0)));
+  return load.getResult();
+}
+
+void schedule(KeyStep step) {
+  scf::ForOp loop = step.loop;
+  Location loc = loop.getLoc();
+  IRRewriter b(loop.getContext());
+  // The first keys are on their way before the loop.
+  b.setInsertionPoint(loop);
+  Value first = loadAt(b, step, loop.getLowerBound());
+  auto result = loop.replaceWithAdditionalYields(
+      b, first, /*replaceInitOperandUsesInLoop=*/false,
+      [&](OpBuilder &nb, Location, ArrayRef<BlockArgument>) { return SmallVector<Value>{first}; });
+  auto pipelined = cast<scf::ForOp>(**result);
+  step.loop = pipelined;
+  Block *body = pipelined.getBody();
+  Type type = first.getType();
+  // Values are fetched while the scores are computed.
+  b.setInsertionPointToStart(body);
+  Value keys = b.create<tile::AwaitOp>(loc, type, pipelined.getRegionIterArgs().back());
+  SetVector<Operation *> slice;
+  BackwardSliceOptions options;
+  options.filter = [&](Operation *op) { return op->getBlock() == body; };
+  getBackwardSlice(step.values.getOperation(), &slice, options);
+  slice.insert(step.values);
+  Operation *last = keys.getDefiningOp();
+  for (Operation *op : topologicalSort(slice)) {
+    op->moveAfter(last);
+    last = op;
+  }
+  step.values.setAsync(true);
+  // The next keys are fetched while the values are multiplied: when all have come to wait for those, the keys have been
+  // read.
+  b.setInsertionPoint(step.sums);
+  Value values = b.create<tile::AwaitOp>(loc, step.values.getResult().getType(), step.values.getResult());
+  step.sums.getRhsMutable().set(values);
+  Value next = b.create<arith::AddIOp>(loc, pipelined.getInductionVar(), pipelined.getStep());
+  Value pending = loadAt(b, step, next);
+  body->getTerminator()->setOperand(body->getTerminator()->getNumOperands() - 1, pending);
+  step.scores.getRhsMutable().set(keys);
+  step.keys.erase();
+  // The last turn has started a load of nothing, which must end before the memory serves again.
+  b.setInsertionPointAfter(pipelined);
+  b.create<tile::AwaitOp>(loc, type, pipelined.getResults().back());
+}
+
+struct ScheduleCopies : flashc::impl::ScheduleCopiesBase<ScheduleCopies> {
+  void runOnOperation() override {
+    SmallVector<KeyStep> steps;
+    for (scf::ForallOp task : getTaskLoops(getOperation()))
+      task.walk([&](scf::ForOp loop) {
+        if (std::optional<KeyStep> step = match(loop))
+          steps.push_back(*step);
+      });
+    for (KeyStep &step : steps) {
+      schedule(step);
+      ++numScheduled;
+    }
+  }
+};
+} // namespace
