@@ -26,12 +26,12 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   // Masks that attend everything and windows that meet go away before they cost a loop.
   functions.addPass(createCanonicalizerPass());
   AssignGpuTileSizesOptions sizes;
-  sizes.matrixUnit = toString(options.gpu.matrixUnit).str();
-  sizes.subgroupSize = options.gpu.subgroupSize;
-  sizes.sharedBytes = options.gpu.sharedBytes;
   sizes.queries = options.tiles.rows;
   sizes.keys = options.tiles.keys;
   sizes.split = options.tiles.split;
+  sizes.matrixUnit = toString(options.gpu.matrixUnit).str();
+  sizes.subgroupSize = options.gpu.subgroupSize;
+  sizes.sharedBytes = options.gpu.sharedBytes;
   functions.addPass(createAssignGpuTileSizes(sizes));
   functions.addPass(createTileQueries());
 }
@@ -43,9 +43,10 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
   fragments.subgroupSize = options.gpu.subgroupSize;
   functions.addPass(createAssignFragments(fragments));
+  functions.addPass(createScheduleCopies());
   LowerTilesToThreadsOptions threads;
   threads.matrixUnit = fragments.matrixUnit;
-  threads.subgroupSize = options.gpu.subgroupSize;
+  threads.subgroupSize = fragments.subgroupSize;
   threads.sharedBytes = options.gpu.sharedBytes;
   threads.asyncCopy = options.gpu.asyncCopy;
   functions.addPass(createLowerTilesToThreads(threads));
@@ -63,10 +64,10 @@ void populateKernels(OpPassManager &pm, const PipelineOptions &options) {
 
 /// What is the same for all vendors, up to their dialects; then the vendor's conversion.
 template <typename Convert>
-void populateDevice(OpPassManager &pm, StringRef exp2, std::unique_ptr<Pass> convertTile, Convert convert) {
+void populateDevice(OpPassManager &pm, StringRef exp2, std::unique_ptr<Pass> instructions, Convert convert) {
   OpPassManager &device = pm.nest<gpu::GPUModuleOp>();
   device.addPass(createLowerGpuMemory());
-  device.addPass(std::move(convertTile));
+  device.addPass(std::move(instructions));
   device.addPass(createForallToForLoopPass());
   device.addPass(memref::createExpandStridedMetadataPass());
   device.addPass(createLowerAffinePass());
@@ -104,7 +105,10 @@ void populateNvptxLlvm(OpPassManager &pm, const PipelineOptions &options) {
 
 void populateAmdgpuLlvm(OpPassManager &pm, const PipelineOptions &options) {
   populateDevice(pm, kAmdExp2, createConvertTileToRocdl(), [&](OpPassManager &device) {
+    // Upstream's conversion takes bf16 for 16 bits; what is left for it are memory and the GPU's own operations.
+    device.addPass(createArithToLLVMConversionPass());
     device.addPass(createLowerGpuOpsToROCDLOpsPass(options.chip, /*indexBitwidth=*/64));
+    device.addPass(createResolveBitCasts());
   });
   populateLlvm(pm, options);
 }
@@ -127,20 +131,24 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
   Option<int64_t> rows{*this, "rows", llvm::cl::desc("Query rows of a tile; 0 = choose"), llvm::cl::init(0)};
   Option<int64_t> keys{*this, "keys", llvm::cl::desc("Keys of a tile; 0 = choose"), llvm::cl::init(0)};
   Option<std::string> chip{*this, "chip", llvm::cl::desc("LLVM's name of the chip"), llvm::cl::init("")};
-  Option<std::string> matrixUnit{*this, "matrix-unit", llvm::cl::desc("none, mma, wgmma, mfma or wmma"),
-                                 llvm::cl::init("none")};
   Option<unsigned> subgroupSize{*this, "subgroup-size", llvm::cl::desc("Threads of a warp or wave"),
                                 llvm::cl::init(32)};
   Option<int64_t> sharedBytes{*this, "shared-bytes", llvm::cl::desc("Shared memory of a block"),
                               llvm::cl::init(99 << 10)};
+  Option<std::string> matrixUnit{*this, "matrix-unit",
+                                 llvm::cl::desc("What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma"),
+                                 llvm::cl::init("none")};
+  Option<bool> asyncCopy{*this, "async-copy", llvm::cl::desc("Whether copies are started and awaited"),
+                         llvm::cl::init(false)};
 
   PipelineOptions get(StringRef defaultChip) const {
     PipelineOptions options;
     options.tiles = {rows, keys};
     options.chip = chip.empty() ? defaultChip.str() : std::string(chip);
     options.gpu.subgroupSize = subgroupSize;
-    options.gpu.matrixUnit = parseMatrixUnit(matrixUnit).value_or(MatrixUnit::None);
     options.gpu.sharedBytes = sharedBytes;
+    options.gpu.matrixUnit = parseMatrixUnit(matrixUnit).value_or(MatrixUnit::None);
+    options.gpu.asyncCopy = asyncCopy;
     options.maskBounds = true;
     return options;
   }

@@ -303,4 +303,22 @@ def CheckGpuMath : Pass<"check-gpu-math", "mlir::gpu::GPUModuleOp"> {
   let statistics = [Statistic<"numChecked", "num-checked", "Mathematical functions that were looked at">];
 }
 
+def ResolveBitCasts : Pass<"resolve-bit-casts", "mlir::gpu::GPUModuleOp"> {
+  let summary = "Make bit casts of what conversions left between types of one size";
+  let description = [{
+    Upstream's conversion to ROCDL takes bf16 for i16 and leaves casts to and from it where others keep the type.
+
+    Before:
+    ```mlir
+    %y = builtin.unrealized_conversion_cast %x : i16 to bf16
+    ```
+    After:
+    ```mlir
+    %y = llvm.bitcast %x : i16 to bf16
+    ```
+  }];
+  let dependentDialects = ["mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"numCasts", "num-casts", "Casts that became bit casts">];
+}
+
 #endif // FLASHC_GPUPASSES_TD

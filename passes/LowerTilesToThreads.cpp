@@ -41,6 +41,8 @@ public:
 
 private:
   LogicalResult lowerBlock(Block &code);
+  /// A nested block; shared memory that is taken there is free again afterwards.
+  LogicalResult lowerScope(Block &code);
   LogicalResult lowerOp(Operation *op);
   LogicalResult lowerFor(scf::ForOp op);
   LogicalResult lowerIf(scf::IfOp op);
@@ -59,6 +61,8 @@ private:
   DenseMap<Value, ThreadTile> tiles;
   /// Of each loop that has been replaced, what its turns hand on to each other.
   DenseMap<Operation *, SmallVector<Value>> carried;
+  /// Shared memory that nobody reads any more, in use as the block counts it.
+  SmallVector<Value> unused;
   SmallVector<Operation *> lowered;
 };
 
@@ -114,10 +118,8 @@ LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   body->getOperations().splice(body->end(), old->getOperations());
   old->getArgument(0).replaceAllUsesWith(loop.getInductionVar());
   distribute(op.getRegionIterArgs(), loop.getRegionIterArgs(), op.getInitArgs());
-  int64_t used = block.used;
-  if (failed(lowerBlock(*body)))
+  if (failed(lowerScope(*body)))
     return failure();
-  block.used = used;
   auto yield = cast<scf::YieldOp>(body->getTerminator());
   OpBuilder yb(yield);
   yb.create<scf::YieldOp>(yield.getLoc(), flatten(yield.getOperands()));
@@ -138,10 +140,8 @@ LogicalResult BlockLowering::lowerIf(scf::IfOp op) {
     to.takeBody(from);
     if (to.empty())
       continue;
-    int64_t used = block.used;
-    if (failed(lowerBlock(to.front())))
+    if (failed(lowerScope(to.front())))
       return failure();
-    block.used = used;
     auto yield = cast<scf::YieldOp>(to.front().getTerminator());
     yielded.assign(yield.operand_begin(), yield.operand_end());
     OpBuilder yb(yield);
@@ -158,8 +158,17 @@ Value BlockLowering::sharedFor(ThreadBuilder &at, tile::TileType type, Value til
       if (auto loop = dyn_cast<scf::ForOp>(use.getOwner()->getParentOp()))
         return tiles.at(carried.lookup(loop)[use.getOperandNumber()]).memory;
   auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
-  int64_t bytes = bytesOf(type.getElementType());
-  return at.allocateShared(layout.getBytes(type.getShape(), bytes) / bytes, type.getElementType());
+  int64_t bytes = bytesOf(type.getElementType()), elements = layout.getBytes(type.getShape(), bytes) / bytes;
+  auto fits = [&](Value memory) {
+    auto held = cast<MemRefType>(memory.getType());
+    return held.getElementType() == type.getElementType() && held.getDimSize(0) == elements;
+  };
+  if (auto *memory = llvm::find_if(unused, fits); memory != unused.end()) {
+    Value taken = *memory;
+    unused.erase(memory);
+    return taken;
+  }
+  return at.allocateShared(elements, type.getElementType());
 }
 
 LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
@@ -197,6 +206,9 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
     at.await();
     ThreadTile arrived = tiles.at(await.getInput());
     tiles[await.getResult()] = arrived;
+    // Nobody reads what a pipeline has loaded last.
+    if (await->use_empty() && arrived.memory)
+      unused.push_back(arrived.memory);
   } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
     at.store(store, tiles.at(store.getValue()));
   } else if (auto splat = dyn_cast<tile::SplatOp>(op)) {
@@ -230,6 +242,15 @@ LogicalResult BlockLowering::lowerBlock(Block &code) {
     if (failed(lowerOp(op)))
       return failure();
   return success();
+}
+
+LogicalResult BlockLowering::lowerScope(Block &code) {
+  int64_t used = block.used;
+  SmallVector<Value> free = unused;
+  LogicalResult result = lowerBlock(code);
+  block.used = used;
+  unused = std::move(free);
+  return result;
 }
 
 LogicalResult BlockLowering::run() {

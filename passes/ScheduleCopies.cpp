@@ -62,7 +62,7 @@ Value loadAt(OpBuilder &b, KeyStep &step, Value position) {
   getBackwardSlice(step.keys.getOperation(), &slice, options);
   IRMapping map;
   map.map(step.loop.getInductionVar(), position);
-  for (Operation *op : topologicalSort(slice))
+  for (Operation *op : slice)
     b.clone(*op, map);
   auto load = cast<tile::LoadOp>(b.clone(*step.keys, map));
   load.setAsync(true);
@@ -97,7 +97,7 @@ void schedule(KeyStep step) {
   getBackwardSlice(step.values.getOperation(), &slice, options);
   slice.insert(step.values);
   Operation *last = keys.getDefiningOp();
-  for (Operation *op : topologicalSort(slice)) {
+  for (Operation *op : slice) {
     op->moveAfter(last);
     last = op;
   }
