@@ -1,5 +1,7 @@
 //===- Allocate.cpp - results of the kind of an argument ---------------------===//
 
+#include "python/ArrayDevice.h"
+#include "python/Errors.h"
 #include "python/Interop.h"
 
 #include <pybind11/numpy.h>
@@ -39,19 +41,46 @@ void fillContiguousStrides(flashc_tensor &tensor) {
 /// memory that it does not copy.
 class Buffer {
 public:
-  explicit Buffer(const flashc_tensor &tensor) : tensor(tensor) {
+  /// On `place`; what is written there is ready on `stream`.
+  Buffer(const flashc_tensor &tensor, DLDevice place, void *stream)
+      : tensor(tensor), place(place), stream(stream), gpu(isHost(place) ? nullptr : &gpuOf(place)) {
     size_t bytes = flashc_dtype_size(tensor.dtype);
     for (int32_t d = 0; d < tensor.rank; ++d)
       if (__builtin_mul_overflow(bytes, static_cast<size_t>(tensor.size[d]), &bytes))
         throw std::bad_alloc();
-    if (posix_memalign(&this->tensor.data, 64, bytes ? bytes : 64))
+    if (gpu) {
+      Result<void *> memory = gpu->allocate(bytes);
+      if (!memory)
+        throwError(memory.error());
+      this->tensor.data = *memory;
+    } else if (posix_memalign(&this->tensor.data, 64, bytes ? bytes : 64)) {
       throw std::bad_alloc();
+    }
   }
-  ~Buffer() { std::free(tensor.data); }
+  ~Buffer() {
+    if (gpu)
+      (void)gpu->free(tensor.data);
+    else
+      std::free(tensor.data);
+  }
   Buffer(const Buffer &) = delete;
   Buffer &operator=(const Buffer &) = delete;
 
+  /// Makes a consumer's stream wait for what is written.
+  void handTo(py::handle consumer) const {
+    constexpr int unordered = -1;
+    if (!gpu || (!consumer.is_none() && consumer.cast<intptr_t>() == unordered))
+      return;
+    if (std::optional<Error> error = gpu->orderStreams(stream, streamOfProtocol(place, consumer)))
+      throwError(*error);
+  }
+
   flashc_tensor tensor;
+  const DLDevice place;
+
+private:
+  void *const stream;
+  Device *const gpu;
 };
 
 /// A managed tensor that keeps the Python object of a Buffer.
@@ -66,11 +95,11 @@ template <typename Managed> struct Export {
     Py_DECREF(self->keeper);
     delete self;
   }
-  static Managed *create(py::object owner, const flashc_tensor &tensor) {
+  static Managed *create(py::object owner, const flashc_tensor &tensor, DLDevice place) {
     auto *self = new Export{{}, tensor, owner.release().ptr()};
     DLTensor &out = self->managed.dl_tensor;
     out.data = tensor.data;
-    out.device = {kDLCPU, 0};
+    out.device = place;
     out.ndim = tensor.rank;
     out.dtype = getDLType(tensor.dtype);
     out.shape = self->tensor.size;
@@ -91,17 +120,20 @@ template <typename Managed> void destroyCapsule(PyObject *capsule) {
   managed->deleter(managed);
 }
 
-py::object exportBuffer(py::object self, const py::object &maxVersion) {
-  const flashc_tensor &tensor = self.cast<const Buffer &>().tensor;
+py::object exportBuffer(py::object self, const py::object &stream, const py::object &maxVersion) {
+  const auto &buffer = self.cast<const Buffer &>();
+  const flashc_tensor &tensor = buffer.tensor;
+  buffer.handTo(stream);
   const bool versioned = !maxVersion.is_none() && maxVersion.cast<py::tuple>()[0].cast<int>() >= 1;
   PyObject *capsule = nullptr;
   if (versioned) {
-    auto *managed = Export<DLManagedTensorVersioned>::create(self, tensor);
+    auto *managed = Export<DLManagedTensorVersioned>::create(self, tensor, buffer.place);
     managed->version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION};
     managed->flags = 0;
     capsule = PyCapsule_New(managed, "dltensor_versioned", destroyCapsule<DLManagedTensorVersioned>);
   } else {
-    capsule = PyCapsule_New(Export<DLManagedTensor>::create(self, tensor), "dltensor", destroyCapsule<DLManagedTensor>);
+    capsule = PyCapsule_New(Export<DLManagedTensor>::create(self, tensor, buffer.place), "dltensor",
+                            destroyCapsule<DLManagedTensor>);
   }
   if (!capsule)
     throw py::error_already_set();
@@ -136,9 +168,9 @@ void raiseKind(void *, const char *kind, const char *message) {
   PyErr_Format(PyExc_RuntimeError, "allocating a result: %s: %s", kind, message);
 }
 
-py::object allocateExchange(const ExchangeTable &table, flashc_tensor &tensor) {
+py::object allocateExchange(const ExchangeTable &table, DLDevice place, flashc_tensor &tensor) {
   DLTensor prototype = {};
-  prototype.device = {kDLCPU, 0};
+  prototype.device = place;
   prototype.ndim = tensor.rank;
   prototype.dtype = getDLType(tensor.dtype);
   prototype.shape = tensor.size;
@@ -155,6 +187,21 @@ py::object allocateExchange(const ExchangeTable &table, flashc_tensor &tensor) {
   return py::reinterpret_steal<py::object>(static_cast<PyObject *>(object));
 }
 
+/// By the framework's own allocator, where flashc.interop knows it; None where it does not.
+py::object allocateFramework(const Tensor &like, flashc_tensor &tensor) {
+  py::tuple shape(tensor.rank);
+  for (int32_t d = 0; d < tensor.rank; ++d)
+    shape[d] = tensor.size[d];
+  py::object made =
+      py::module_::import("flashc.interop").attr("allocate")(like.object, shape, flashc_dtype_name(tensor.dtype));
+  if (made.is_none())
+    return made;
+  Tensor own;
+  importTensor(made, "out", own);
+  tensor = own.view;
+  return made;
+}
+
 } // namespace
 
 py::object allocateTensor(const Tensor &like, flashc_tensor &tensor) {
@@ -162,8 +209,13 @@ py::object allocateTensor(const Tensor &like, flashc_tensor &tensor) {
   if (like.type->access == TypeInfo::NumPy)
     return allocateNumPy(like, tensor);
   if (like.type->exchange)
-    return allocateExchange(*like.type->exchange, tensor);
-  auto buffer = std::make_unique<Buffer>(tensor);
+    return allocateExchange(*like.type->exchange, like.device, tensor);
+  if (!isHost(like.device)) {
+    py::object made = allocateFramework(like, tensor);
+    if (!made.is_none())
+      return made;
+  }
+  auto buffer = std::make_unique<Buffer>(tensor, like.device, like.stream);
   tensor.data = buffer->tensor.data;
   return py::cast(std::move(buffer));
 }
@@ -181,11 +233,12 @@ void bindInterop(py::module_ &module) {
   py::class_<Buffer>(module, "Buffer", "Memory of a result, to be taken over through DLPack.")
       .def(
           "__dlpack__",
-          [](py::object self, const py::object &, const py::object &maxVersion, const py::object &,
-             const py::object &) { return exportBuffer(std::move(self), maxVersion); },
+          [](py::object self, const py::object &stream, const py::object &maxVersion, const py::object &,
+             const py::object &) { return exportBuffer(std::move(self), stream, maxVersion); },
           py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
           py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
-      .def("__dlpack_device__", [](const Buffer &) { return py::make_tuple(int(kDLCPU), 0); });
+      .def("__dlpack_device__",
+           [](const Buffer &buffer) { return py::make_tuple(int(buffer.place.device_type), buffer.place.device_id); });
 }
 
 } // namespace flashc::python

@@ -5,12 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "python/ArrayDevice.h"
 #include "python/Errors.h"
 #include "python/Kernel.h"
 
 #include <pybind11/stl.h>
 
 #include <cmath>
+#include <cstring>
 #include <mutex>
 #include <pthread.h>
 #include <unordered_map>
@@ -88,7 +90,9 @@ private:
       return compiled.error();
     auto kernel = std::make_shared<Kernel>((*compiled)->functions(), *compiled, layout);
     kernel->compiled = *compiled;
-    if (request.tileQueries == 0 && request.tileKeys == 0)
+    // What is tuned is tuned for the CPU.
+    const bool forCpu = std::strncmp((*compiled)->functions().info->target, "cpu", 3) == 0;
+    if (request.tileQueries == 0 && request.tileKeys == 0 && forCpu)
       kernel->versions = std::make_shared<TunedVersions>(request, *compiled);
     const std::lock_guard<std::mutex> lock(mutex);
     return kernels.emplace(key, std::move(kernel)).first->second;
@@ -229,13 +233,15 @@ public:
   /// What of the arrays decides about the kernel.
   struct Types {
     int64_t headDim, valueHeadDim;
+    int32_t deviceType, deviceId;
     int32_t dtype, bias;
     uint32_t numMasks;
     int32_t masks[4];
 
     bool operator==(const Types &other) const {
-      return headDim == other.headDim && valueHeadDim == other.valueHeadDim && dtype == other.dtype &&
-             bias == other.bias && numMasks == other.numMasks && std::equal(masks, masks + numMasks, other.masks);
+      return headDim == other.headDim && valueHeadDim == other.valueHeadDim && deviceType == other.deviceType &&
+             deviceId == other.deviceId && dtype == other.dtype && bias == other.bias && numMasks == other.numMasks &&
+             std::equal(masks, masks + numMasks, other.masks);
     }
   };
 
@@ -327,6 +333,8 @@ py::object attend(PyObject *const *a) {
   if (inputs[0].view.rank == 4 && inputs[2].view.rank == 4 && arrays.size() <= std::size(types.masks)) {
     types.headDim = inputs[0].view.size[3];
     types.valueHeadDim = inputs[2].view.size[3];
+    types.deviceType = inputs[0].device.device_type;
+    types.deviceId = inputs[0].device.device_id;
     types.dtype = inputs[0].view.dtype;
     types.bias = hasBias ? inputs[count - 1].view.dtype : -1;
     types.numMasks = static_cast<uint32_t>(arrays.size());
@@ -343,6 +351,13 @@ py::object attend(PyObject *const *a) {
   checkMatrices(inputs[0], inputs[1], inputs[2], layout);
   KernelRequest request;
   readOptions(a, request);
+  if (!isHost(inputs[0].device)) {
+    static constexpr const char *matrices[] = {"q", "k", "v"};
+    checkOneDevice(inputs.data(), 3, matrices);
+    // Where the arrays lie decides, unless the caller does.
+    if (request.target == "host")
+      request.target = targetFor(inputs[0].device);
+  }
   request.headDim = inputs[0].view.size[3];
   request.valueHeadDim = inputs[2].view.size[3];
   request.dtype = inputs[0].view.dtype;

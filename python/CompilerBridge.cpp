@@ -111,6 +111,9 @@ public:
   CompiledImpl(Recipe recipe, Artifact artifact, std::unique_ptr<JitKernel> kernel)
       : recipe(std::move(recipe)), artifact(std::move(artifact)), kernel(std::move(kernel)) {}
 
+  // While its object is still there: another one may come to lie at its address.
+  ~CompiledImpl() override { forgetKernel(functions().info); }
+
   const flashc_kernel &functions() const override { return kernel->get(); }
   const std::string &metadata() const override { return artifact.metadata; }
 
@@ -188,6 +191,7 @@ Result<std::shared_ptr<CompiledKernel>> make(Recipe recipe) {
 class LinkedKernel final : public LoadedKernel {
 public:
   explicit LinkedKernel(std::unique_ptr<JitKernel> linked) : linked(std::move(linked)) { kernel = this->linked->get(); }
+  ~LinkedKernel() override { forgetKernel(kernel.info); }
 
 private:
   std::unique_ptr<JitKernel> linked;

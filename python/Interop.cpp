@@ -2,6 +2,8 @@
 
 #include "python/Interop.h"
 
+#include "python/ArrayDevice.h"
+
 #include <pybind11/numpy.h>
 
 #include <unordered_map>
@@ -163,10 +165,7 @@ void importNumPy(py::handle object, const char *name, Tensor &tensor) {
 
 void importDLTensor(const DLTensor &source, const char *name, Tensor &tensor) {
   flashc_tensor &view = tensor.view;
-  if (source.device.device_type != kDLCPU && source.device.device_type != kDLCUDAHost &&
-      source.device.device_type != kDLROCMHost)
-    throwValue(std::string(name) + ": expected an array in the CPU's memory, got one on DLPack device " +
-               std::to_string(source.device.device_type) + ":" + std::to_string(source.device.device_id));
+  tensor.device = canonicalDevice(source.device, name);
   view.dtype = getDType(source.dtype);
   if (view.dtype < 0)
     throwType(std::string(name) + ": " + dtypesText + describeDLType(source.dtype));
@@ -202,18 +201,30 @@ void importCapsule(py::object capsule, const char *name, Tensor &tensor) {
 }
 
 void importProtocol(py::handle object, const char *name, Tensor &tensor) {
-  // A result that JAX still computes has no memory to read.
-  if (tensor.type->isJax)
-    object.attr("block_until_ready")();
+  DLDevice device = {kDLCPU, 0};
+  if (py::hasattr(object, "__dlpack_device__")) {
+    const py::tuple place = object.attr("__dlpack_device__")();
+    device = canonicalDevice({static_cast<DLDeviceType>(place[0].cast<int>()), place[1].cast<int>()}, name);
+  }
+  py::dict options;
+  if (isHost(device)) {
+    // A result that JAX still computes has no memory to read.
+    if (tensor.type->isJax)
+      object.attr("block_until_ready")();
+  } else {
+    // The producer makes its work wait for nothing but itself: what is ready on this stream may be read on it.
+    tensor.stream = frameworkStream(object, device);
+    options["stream"] = protocolStream(device, tensor.stream);
+  }
   py::object capsule;
   try {
-    capsule =
-        object.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION));
+    capsule = object.attr("__dlpack__")(
+        py::arg("max_version") = py::make_tuple(DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION), **options);
   } catch (py::error_already_set &error) {
     if (!error.matches(PyExc_TypeError))
       throw;
     // Producers older than DLPack 1.0 know no versions.
-    capsule = object.attr("__dlpack__")();
+    capsule = object.attr("__dlpack__")(**options);
   }
   importCapsule(std::move(capsule), name, tensor);
   // JAX's arrays are immutable, which its unversioned capsules cannot say.
@@ -270,6 +281,8 @@ void importTensor(py::handle object, const char *name, Tensor &tensor) {
   tensor.object = object;
   tensor.type = &getTypeInfo(Py_TYPE(object.ptr()));
   tensor.readOnly = false;
+  tensor.device = {kDLCPU, 0};
+  tensor.stream = nullptr;
   switch (tensor.type->access) {
   case TypeInfo::NumPy:
     importNumPy(object, name, tensor);
@@ -281,6 +294,9 @@ void importTensor(py::handle object, const char *name, Tensor &tensor) {
     if (tensor.type->exchange->viewObject(object.ptr(), &source))
       throw py::error_already_set();
     importDLTensor(source, name, tensor);
+    if (!isHost(tensor.device) && tensor.type->exchange->currentStream &&
+        tensor.type->exchange->currentStream(source.device.device_type, source.device.device_id, &tensor.stream))
+      throw py::error_already_set();
     break;
   }
   case TypeInfo::Protocol:

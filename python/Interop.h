@@ -42,16 +42,19 @@ struct Tensor {
   py::handle object;  ///< the argument itself, borrowed
   py::object capsule; ///< keeps what `__dlpack__` exported
   bool readOnly = false;
+  DLDevice device = {kDLCPU, 0};
+  /// The stream on which the memory may be read: the framework's current one; null is a device's default.
+  void *stream = nullptr;
 };
 
 /// Reads `object` into `tensor`; `name` stands in messages. Throws type_error for something that is no array, an
 /// element type outside of the ABI's or not in native byte order, and a torch tensor that wants a gradient; value_error
-/// for another device than the CPU, more than FLASHC_MAX_RANK dimensions, and strides that are not multiples of the
-/// element size.
+/// for a device that is neither the CPU nor a GPU of CUDA or ROCm, more than FLASHC_MAX_RANK dimensions, and strides
+/// that are not multiples of the element size.
 void importTensor(py::handle object, const char *name, Tensor &tensor);
 
-/// Makes an uninitialised array of `like`'s kind with C-contiguous memory and describes it in `tensor`, with strides
-/// filled in. `tensor.view` holds dtype, rank and sizes on entry.
+/// Makes an uninitialised array of `like`'s kind, on its device, with C-contiguous memory and describes it in `tensor`,
+/// with strides filled in. `tensor.view` holds dtype, rank and sizes on entry.
 py::object allocateTensor(const Tensor &like, flashc_tensor &tensor);
 
 /// The object that the caller gets for a result of allocateTensor, after its memory has been written.

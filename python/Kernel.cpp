@@ -2,8 +2,10 @@
 
 #include "python/Kernel.h"
 
+#include "python/ArrayDevice.h"
 #include "python/Errors.h"
 #include "runtime/CallWork.h"
+#include "runtime/devices/LaunchingDevice.h"
 
 #include <pybind11/stl.h>
 
@@ -82,6 +84,7 @@ Kernel::Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layo
     if (!operands.back().output)
       names.emplace_back(operand.name);
   }
+  device = std::strncmp(info.target, "cpu", 3) != 0;
 }
 
 void Kernel::bindInput(const Operand &operand, Tensor &input, Layout layout, int64_t *sizes,
@@ -136,6 +139,13 @@ void Kernel::resolveSizes(const Operand &operand, const int64_t *sizes, flashc_t
 py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const {
   int64_t sizes[numSizes];
   std::fill_n(sizes, numSizes, unknownSize);
+  const DLDevice place = numInputs ? inputs[0].device : DLDevice{kDLCPU, 0};
+  if (numInputs <= names.size())
+    checkOneDevice(inputs, numInputs, names.data());
+  if (!device && !isHost(place))
+    throw py::value_error(std::string(names[0]) + ": expected an array in the CPU's memory, as " + info().name +
+                          " is compiled for " + info().target + ", got one in " + describePlace(place));
+  Device *const runs = device ? &findDevice(place) : nullptr;
   CallArray<flashc_tensor> tensors(operands.size());
   CallArray<py::object> results(operands.size());
   Tensor given;
@@ -154,6 +164,9 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
     }
     if (firstOutput && !out.is_none()) {
       importTensor(out, "out", given);
+      if (!isSame(given.device, place))
+        throw py::value_error("out: expected an array in " + describePlace(place) + ", got one in " +
+                              describePlace(given.device));
       if (given.readOnly)
         throw py::value_error("out: expected writable memory, got a read-only array");
       tensors[i] = given.view;
@@ -186,7 +199,12 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
                                 size(FLASHC_SIZE_QUERIES), size(FLASHC_SIZE_KEYS)});
   }
   flashc_status status;
-  if (estimateWork(info(), args) < tinyCallWork) {
+  if (runs) {
+    std::optional<Error> error = launch(*runs, *chosen, args, inputs, numInputs);
+    status = error ? error->status : FLASHC_OK;
+    if (error)
+      setLastError(*error);
+  } else if (estimateWork(info(), args) < tinyCallWork) {
     status = flashc_kernel_run(chosen, &args);
   } else {
     const py::gil_scoped_release release;
@@ -211,6 +229,50 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
   for (uint32_t i = 0; i < numResults; ++i)
     tuple[i] = std::move(results[i]);
   return std::move(tuple);
+}
+
+Device &Kernel::findDevice(DLDevice place) const {
+  // Most programs have one device for a kernel.
+  const int64_t key = static_cast<int64_t>(place.device_type) << 32 | static_cast<uint32_t>(place.device_id);
+  Device *known = lastDevice.load(std::memory_order_acquire);
+  if (known && lastPlace.load(std::memory_order_relaxed) == key)
+    return *known;
+  const py::gil_scoped_release release; // a driver may have to be started
+  Device &found = deviceForCall(info().target, place, names.empty() ? "operands" : names[0]);
+  lastDevice.store(nullptr, std::memory_order_release);
+  lastPlace.store(key, std::memory_order_relaxed);
+  lastDevice.store(&found, std::memory_order_release);
+  return found;
+}
+
+std::optional<Error> Kernel::launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, Tensor *inputs,
+                                    uint32_t numInputs) const {
+  void *stream = numInputs ? inputs[0].stream : nullptr;
+  // An operand of another framework may be in the works on another stream.
+  for (uint32_t i = 1; i < numInputs; ++i)
+    if (inputs[i].stream != stream)
+      if (std::optional<Error> error = runs.orderStreams(inputs[i].stream, stream))
+        return error;
+  LaunchingDevice *launching =
+      runs.usesHostMemory() || !numInputs || !inputs[0].type->exchange ? nullptr : runs.launching();
+  if (!launching) {
+    const py::gil_scoped_release release;
+    return runs.launch(chosen, args, stream);
+  }
+  if (std::optional<Error> error = launching->check(chosen, args))
+    return error;
+  // The framework's allocator holds most of a GPU's memory, and takes this back in the order of the stream.
+  const size_t bytes = launching->workspaceBytes(chosen, args);
+  py::object workspace;
+  flashc_tensor memory{};
+  if (bytes) {
+    memory.dtype = FLASHC_I8;
+    memory.rank = 1;
+    memory.size[0] = static_cast<int64_t>(bytes);
+    workspace = allocateTensor(inputs[0], memory);
+  }
+  const py::gil_scoped_release release;
+  return launching->launchWith(chosen, args, stream, memory.data, bytes);
 }
 
 py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py::handle out) const {

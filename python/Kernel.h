@@ -6,6 +6,7 @@
 #include "python/Interop.h"
 #include "python/Tuning.h"
 
+#include <atomic>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -69,7 +70,14 @@ private:
   void bindInput(const Operand &operand, Tensor &input, Layout layout, int64_t *sizes, flashc_tensor &view) const;
   void resolveSizes(const Operand &operand, const int64_t *sizes, flashc_tensor &view) const;
 
+  Device &findDevice(DLDevice place) const;
+  std::optional<Error> launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, Tensor *inputs,
+                              uint32_t numInputs) const;
+
   flashc_kernel functions;
+  bool device = false; ///< compiled for another device than the CPU
+  mutable std::atomic<Device *> lastDevice{nullptr};
+  mutable std::atomic<int64_t> lastPlace{0};
   std::shared_ptr<void> owner;
   Layout layout;
   std::vector<Operand> operands;

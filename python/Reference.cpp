@@ -2,6 +2,7 @@
 
 #include "runtime/Reference.h"
 
+#include "python/ArrayDevice.h"
 #include "python/Errors.h"
 #include "python/Kernel.h"
 
@@ -21,6 +22,11 @@ using Tensors = std::deque<Tensor>;
 flashc_tensor read(py::handle object, const char *name, Tensors &tensors) {
   tensors.emplace_back();
   importTensor(object, name, tensors.back());
+  if (!isHost(tensors.back().device))
+    throw py::value_error(std::string(name) +
+                          ": expected an array in the CPU's memory, where the reference is "
+                          "computed, got one in " +
+                          describePlace(tensors.back().device));
   return tensors.back().view;
 }
 

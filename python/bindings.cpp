@@ -43,5 +43,10 @@ PYBIND11_MODULE(_flashc, module) {
   module.def("set_num_threads", &setNumThreads, py::arg("count"));
   module.def("get_num_threads", &flashc_get_num_threads);
   module.def("release_workspace", &flashc_workspace_release);
+  module.def("devices", [] {
+    const py::gil_scoped_release release;
+    const char *text = flashc_devices();
+    return std::string(text ? text : "{}");
+  });
   module.attr("ABI_VERSION") = FLASHC_ABI_VERSION;
 }

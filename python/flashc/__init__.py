@@ -11,7 +11,7 @@ True
 from . import tuning
 from ._flashc import get_num_threads, set_num_threads
 from .attention import attention, cache_info, clear_cache, compile, compile_count
-from .doctor import doctor
+from .doctor import devices, doctor
 from .kernel import Kernel, load, stages
 from .masks import Mask, causal, key_lengths, key_padding, prefix_lm, segments, tensor, window
 from .module import Module, compile_module
@@ -50,6 +50,7 @@ __all__ = [
     "compile_count",
     "compile_module",
     "cos",
+    "devices",
     "doctor",
     "exp",
     "exp2",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib.metadata
+import json
 import os
 import platform
 import stat
@@ -70,12 +70,30 @@ def _cache_folder() -> str:
     return f"{path}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
 
 
+def devices() -> list[dict[str, Any]]:
+    """What kernels can run on here, the CPU first: name, family of targets, architecture, description, driver.
+
+    >>> import flashc
+    >>> flashc.devices()[0]["name"]
+    'cpu'
+    """
+    found: list[dict[str, Any]] = json.loads(_flashc.devices())["devices"]
+    return found
+
+
 def _gpus() -> str:
-    found = [name for name in ("cuda", "amdhip64") if ctypes.util.find_library(name)]
-    devices = [path for path in ("/dev/nvidiactl", "/dev/kfd") if os.path.exists(path)]
-    if not devices:
-        return "none: no device file (/dev/nvidiactl, /dev/kfd)" + (f", drivers {', '.join(found)}" if found else "")
-    return f"device files {', '.join(devices)}, but this build compiles for CPUs only"
+    report = json.loads(_flashc.devices())
+    found = [
+        f"{device['name']}: {device['description']}" + (f", {device['driver']}" if device["driver"] else "")
+        for device in report["devices"][1:]
+    ]
+    # A device file without a driver's library is what an installation most often misses.
+    files = {"cuda": "/dev/nvidiactl", "hip": "/dev/kfd"}
+    for absent in report["absent"]:
+        file = files.get(absent["name"], "")
+        state = f"{file} is there" if os.path.exists(file) else f"no device file {file}"
+        found.append(f"no {absent['name']}: {absent['reason']} ({state})")
+    return "; ".join(found)
 
 
 def _first_use() -> str:

@@ -33,6 +33,25 @@ def adopt(buffer: _flashc.Buffer, kind: type) -> Any:
     return consumer(buffer)
 
 
+def allocate(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """An uninitialised array on the GPU of `like`, made by its framework's allocator; None for a framework without one.
+
+    JAX has none: its arrays are never written to. Their results are memory of flashc's that JAX takes over.
+    """
+    module = type(like).__module__.partition(".")[0]
+    if module == "torch":
+        torch = sys.modules["torch"]
+        names = {name: getattr(torch, long) for long, name in _TORCH_NAMES.items()}
+        return torch.empty(shape, dtype=names.get(dtype, torch.int8), device=like.device)
+    if module == "cupy":
+        cupy = sys.modules["cupy"]
+        names = {"f64": "float64", "f32": "float32", "f16": "float16", "i8": "int8"}
+        if dtype in names:
+            with cupy.cuda.Device(like.device.id):
+                return cupy.empty(shape, dtype=names[dtype])
+    return None
+
+
 def dtype_name(dtype: object, argument: str = "dtype") -> str:
     """The project's name of an element type, given as such a name or as NumPy's, JAX's or PyTorch's type.
 

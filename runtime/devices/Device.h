@@ -15,6 +15,8 @@
 
 namespace flashc {
 
+class LaunchingDevice;
+
 /// What a device says of itself.
 struct DeviceInfo {
   std::string name;         ///< this one's among the machine's devices: "cpu", "cuda:0", "hip:1", "emulated:sm_80"
@@ -120,6 +122,12 @@ public:
   virtual std::optional<Error> zero(void *memory, size_t bytes, void *stream = nullptr);
   /// Waits for what was launched on `stream`; errors of that work come out here.
   virtual std::optional<Error> synchronize(void *stream = nullptr);
+
+  /// Makes `later` wait for what is on `earlier` now, without making the host wait.
+  virtual std::optional<Error> orderStreams(void *earlier, void *later) { return std::nullopt; }
+
+  /// This device where it launches functions, else null: for callers that have a workspace of their own.
+  virtual LaunchingDevice *launching() { return nullptr; }
 
   /// Forgets what the device keeps of a kernel that is about to be unloaded: its image, by the address of its info.
   virtual void forget(const flashc_kernel_info *info) {}

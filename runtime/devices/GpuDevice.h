@@ -34,8 +34,7 @@ public:
   /// By the device's own events.
   Result<Timing> time(const flashc_kernel &kernel, const flashc_args &args, const TimeOptions &options = {}) override;
 
-  /// Makes `later` wait for what is on `earlier` now, without making the host wait.
-  std::optional<Error> orderStreams(void *earlier, void *later);
+  std::optional<Error> orderStreams(void *earlier, void *later) override;
 
   /// Its number among the driver's devices, which frameworks use too.
   int ordinal() const { return number; }

@@ -162,12 +162,16 @@ std::optional<Error> LaunchingDevice::launchWith(const flashc_kernel &kernel, co
   return Error{status, name + ": the kernel refused the call: " + flashc_status_string(status)};
 }
 
-std::optional<Error> LaunchingDevice::launch(const flashc_kernel &kernel, const flashc_args &args, void *stream) {
+std::optional<Error> LaunchingDevice::check(const flashc_kernel &kernel, const flashc_args &args) const {
   flashc_args own = args;
   own.host = nullptr;
   if (flashc_status status = flashc_check_args(kernel.info, &own, nullptr, 0))
     return Error{status, flashc_last_error()};
-  if (std::optional<Error> error = checkPlaces(*kernel.info, args))
+  return checkPlaces(*kernel.info, args);
+}
+
+std::optional<Error> LaunchingDevice::launch(const flashc_kernel &kernel, const flashc_args &args, void *stream) {
+  if (std::optional<Error> error = check(kernel, args))
     return error;
   const size_t bytes = workspaceBytes(kernel, args);
   if (!bytes)

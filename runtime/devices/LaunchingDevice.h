@@ -22,6 +22,7 @@ struct DeviceCall {
 /// Implements loading, calls and timing by start(); a device says what starting means to it.
 class LaunchingDevice : public Device {
 public:
+  LaunchingDevice *launching() override { return this; }
   DeviceFacts measure() override { return {}; }
   std::unique_ptr<CostModel> costModel(const DeviceFacts &) const override { return nullptr; }
 
@@ -31,7 +32,10 @@ public:
   /// Checks the arguments, takes a workspace of the stream's, and calls NAME_run with a host of this device.
   std::optional<Error> launch(const flashc_kernel &kernel, const flashc_args &args, void *stream = nullptr) override;
 
-  /// As launch, without the check of the arguments' sizes and with a workspace of the caller's: memory of this device,
+  /// Checks the arguments against the kernel's description, and that their memory is this device's.
+  std::optional<Error> check(const flashc_kernel &kernel, const flashc_args &args) const;
+
+  /// As launch, without the check and with a workspace of the caller's: memory of this device,
   /// aligned to 64 bytes, of at least what kernel.workspace_size says for hostArgs(args).
   std::optional<Error> launchWith(const flashc_kernel &kernel, const flashc_args &args, void *stream, void *workspace,
                                   size_t workspaceBytes);
