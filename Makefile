@@ -5,11 +5,12 @@
 #   make build    the tools in build/bin and the Python package in build/python
 #   make bench    flashc beside its peers and the machine's limit: table, JSON, plots (BENCH_ARGS="--subset sweep")
 #   make graphs   models of real frameworks: exported, raised, compiled, and compared with the framework's results
+#   make gpu-packs  kernels for GPUs, with the check that goes with them to a machine that has one (GPU_ARGS="--quick")
 #   make lint | check-lit | docs | asan | tsan | setup | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test bench bench-peers graphs lint check-lit docs asan tsan clean help
+.PHONY: build setup demo test bench bench-peers graphs gpu-packs lint check-lit docs asan tsan clean help
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
@@ -72,6 +73,9 @@ test: build $(STAMPS)-test.stamp
 
 graphs: build $(STAMPS)-graphs.stamp
 	@PATH=$(abspath $(BUILD))/bin:$$PATH PYTHONPATH=$(BUILD)/python $(PY) scripts/check_graphs.py
+
+gpu-packs: build
+	@$(PY) scripts/make_gpu_packs.py --build $(BUILD) --out $(BUILD)/gpu-packs $(GPU_ARGS)
 
 lint: build $(STAMPS)-test.stamp
 	@$(PY) scripts/lint.py --build $(BUILD)

@@ -10,6 +10,7 @@
 #include "compiler/KernelSpec.h"
 #include "compiler/Register.h"
 #include "compiler/TargetRegistry.h"
+#include "emulator/EmulatedDevice.h"
 #include "runtime/TuningStore.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -290,6 +291,8 @@ void guardForks() {
   pthread_atfork([] { getForkGate().lock(); }, [] { getForkGate().unlock(); },
                  [] { new (&getForkGate()) std::shared_mutex(); });
 }
+
+void registerDevices() { registerEmulatedDevices(); }
 
 std::string getCacheProblem() { return KernelCache::process().lastProblem(); }
 

@@ -80,6 +80,9 @@ CompileCounts getCompileCounts();
 /// From now on a fork waits for the compilations of other threads, so that a child can compile. To be called once.
 void guardForks();
 
+/// Adds the devices that come with the compiler, the emulated GPUs, to the runtime's.
+void registerDevices();
+
 /// Why the cache on disk could not be used at its last use; "" when it could.
 std::string getCacheProblem();
 

@@ -233,16 +233,11 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
 
 Device &Kernel::findDevice(DLDevice place) const {
   // Most programs have one device for a kernel.
-  const int64_t key = static_cast<int64_t>(place.device_type) << 32 | static_cast<uint32_t>(place.device_id);
-  Device *known = lastDevice.load(std::memory_order_acquire);
-  if (known && lastPlace.load(std::memory_order_relaxed) == key)
-    return *known;
-  const py::gil_scoped_release release; // a driver may have to be started
-  Device &found = deviceForCall(info().target, place, names.empty() ? "operands" : names[0]);
-  lastDevice.store(nullptr, std::memory_order_release);
-  lastPlace.store(key, std::memory_order_relaxed);
-  lastDevice.store(&found, std::memory_order_release);
-  return found;
+  if (!lastDevice || !isSame(lastPlace, place)) {
+    lastDevice = &deviceForCall(info().target, place, names.empty() ? "operands" : names[0]);
+    lastPlace = place;
+  }
+  return *lastDevice;
 }
 
 std::optional<Error> Kernel::launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, Tensor *inputs,

@@ -6,7 +6,6 @@
 #include "python/Interop.h"
 #include "python/Tuning.h"
 
-#include <atomic>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -70,14 +69,17 @@ private:
   void bindInput(const Operand &operand, Tensor &input, Layout layout, int64_t *sizes, flashc_tensor &view) const;
   void resolveSizes(const Operand &operand, const int64_t *sizes, flashc_tensor &view) const;
 
+  /// The device for operands that lie on `place`; throws where there is none.
   Device &findDevice(DLDevice place) const;
+  /// Launches on the first operand's stream, without waiting.
   std::optional<Error> launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, Tensor *inputs,
                               uint32_t numInputs) const;
 
   flashc_kernel functions;
   bool device = false; ///< compiled for another device than the CPU
-  mutable std::atomic<Device *> lastDevice{nullptr};
-  mutable std::atomic<int64_t> lastPlace{0};
+  /// The device of the last call; read and written with the GIL.
+  mutable Device *lastDevice = nullptr;
+  mutable DLDevice lastPlace = {kDLCPU, 0};
   std::shared_ptr<void> owner;
   Layout layout;
   std::vector<Operand> operands;

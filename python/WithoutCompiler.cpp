@@ -29,6 +29,8 @@ CompileCounts getCompileCounts() { return {}; }
 
 void guardForks() {}
 
+void registerDevices() {}
+
 std::string getCacheProblem() { return ""; }
 
 std::string getCompilerVersion() { return "none"; }

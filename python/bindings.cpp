@@ -34,6 +34,7 @@ void setNumThreads(int32_t count) {
 PYBIND11_MODULE(_flashc, module) {
   using namespace flashc::python;
   module.doc() = "flashc's compiler and runtime; the package around it is the interface.";
+  registerDevices();
   bindInterop(module);
   bindKernel(module);
   bindAttention(module);

@@ -151,6 +151,15 @@ std::vector<AbsentDevice> absentDevices();
 /// calls. Returns the device, which is never destroyed.
 Device &registerDevice(std::unique_ptr<Device> device);
 
+/// Adds the devices of a library that was built beside this runtime (the emulated GPUs'), which the devices of the
+/// environment's FLASHC_DEVICE_LIBRARY are, too; the error says why it cannot be used.
+std::optional<Error> loadDeviceLibrary(const std::string &path);
+
+/// What such a library exports as "flashc_device_library": calls `add` with each of its devices, which it keeps for
+/// ever. `build` is deviceLibraryBuild() of the caller: the library adds nothing where its own is another.
+using DeviceLibraryEntry = void (*)(const char *build, void (*add)(void *registry, Device *device), void *registry);
+const char *deviceLibraryBuild();
+
 /// The device that suits a target ("cpu", "nvptx:sm_80", "emulated:sm_90a") best, or FLASHC_ERROR_TARGET with what
 /// there is and why it does not do.
 Result<Device *> deviceForTarget(std::string_view target);

@@ -3,11 +3,16 @@
 #include "runtime/devices/Cpu.h"
 #include "runtime/devices/Cuda.h"
 #include "runtime/devices/Hip.h"
+#include "runtime/devices/LaunchingDevice.h"
 
-#include <algorithm>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <functional>
 #include <mutex>
 
 using namespace flashc;
+
+static std::optional<Error> loadLibrary(const std::string &path, const std::function<void(Device *)> &add);
 
 namespace {
 /// Never destroyed: kernels may run while the process ends.
@@ -43,8 +48,7 @@ public:
     return absent;
   }
 
-  Device &add(std::unique_ptr<Device> device) {
-    Device *added = device.release();
+  Device &add(Device *added) {
     const std::string name = added->describe().name;
     const std::lock_guard<std::mutex> lock(mutex);
     for (Device *&other : registered)
@@ -63,6 +67,9 @@ private:
       const std::lock_guard<std::mutex> lock(mutex);
       take("cuda", findCudaDevices());
       take("hip", findHipDevices());
+      if (const char *path = std::getenv("FLASHC_DEVICE_LIBRARY"); path && *path)
+        if (std::optional<Error> error = loadLibrary(path, [this](Device *device) { registered.push_back(device); }))
+          absent.push_back({"FLASHC_DEVICE_LIBRARY", error->message});
     });
   }
 
@@ -88,7 +95,43 @@ std::vector<Device *> flashc::devices() { return Registry::get().all(); }
 
 std::vector<AbsentDevice> flashc::absentDevices() { return Registry::get().missing(); }
 
-Device &flashc::registerDevice(std::unique_ptr<Device> device) { return Registry::get().add(std::move(device)); }
+Device &flashc::registerDevice(std::unique_ptr<Device> device) { return Registry::get().add(device.release()); }
+
+const char *flashc::deviceLibraryBuild() {
+  // Libraries of devices share these classes with the runtime.
+  static const std::string build = "ABI " + std::to_string(FLASHC_ABI_VERSION) + ", sizes " +
+                                   std::to_string(sizeof(DeviceInfo)) + " " + std::to_string(sizeof(LaunchingDevice)) +
+                                   " " + std::to_string(sizeof(Error));
+  return build.c_str();
+}
+
+static std::optional<Error> loadLibrary(const std::string &path, const std::function<void(Device *)> &add) {
+  void *library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const char *reason = ::dlerror();
+    return Error{FLASHC_ERROR_IO, reason ? reason : path + ": cannot be loaded"};
+  }
+  auto *entry = reinterpret_cast<DeviceLibraryEntry>(::dlsym(library, "flashc_device_library"));
+  if (!entry)
+    return Error{FLASHC_ERROR_FORMAT, path + ": expected a library with \"flashc_device_library\""};
+  int count = 0;
+  auto counted = [&](Device *device) {
+    ++count;
+    add(device);
+  };
+  using Counted = decltype(counted);
+  entry(
+      deviceLibraryBuild(), [](void *context, Device *device) { (*static_cast<Counted *>(context))(device); },
+      &counted);
+  if (!count)
+    return Error{FLASHC_ERROR_ABI,
+                 path + ": expected a library of this build of flashc (" + deviceLibraryBuild() + ")"};
+  return std::nullopt;
+}
+
+std::optional<Error> flashc::loadDeviceLibrary(const std::string &path) {
+  return loadLibrary(path, [](Device *device) { Registry::get().add(device); });
+}
 
 void flashc::forgetKernel(const flashc_kernel_info *info) {
   for (Device *device : Registry::get().known())

@@ -15,6 +15,9 @@ Result<bool> verify(const LoadedPack &pack, const Arguments &arguments);
 /// Times one problem and prints the median, the rate and the statistic.
 std::optional<Error> bench(const LoadedPack &pack, const Arguments &arguments);
 
+/// Loads the pack on the device that was asked for, else on the one that suits it best.
+Result<LoadedPack> loadPackOnDevice(const Arguments &arguments);
+
 /// Prints every device, and why there is none of each other kind.
 void listDevices();
 

@@ -39,14 +39,7 @@ int main(int argc, char **argv) {
     listDevices();
     return 0;
   }
-  Device *device = nullptr;
-  if (!arguments->device.empty()) {
-    Result<Device *> found = deviceNamed(arguments->device);
-    if (!found)
-      return fail(found.error());
-    device = *found;
-  }
-  Result<LoadedPack> pack = loadPack(arguments->pack, device);
+  Result<LoadedPack> pack = loadPackOnDevice(*arguments);
   if (!pack)
     return fail(pack.error());
   if (arguments->info || (!arguments->verify && !arguments->bench))

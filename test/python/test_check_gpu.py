@@ -1,0 +1,84 @@
+"""scripts/check_gpu.py as it is used on a machine with a GPU: by ctypes on the runtime's library alone, here on the CPU and on an
+emulated device."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flashc
+from flashc import _flashc
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(_flashc.__file__).resolve().parents[2]
+RUNTIME, EMULATED = BUILD / "lib" / "libflashc_runtime.so", BUILD / "lib" / "libflashc_emulated.so"
+
+pytestmark = pytest.mark.skipif(not RUNTIME.exists(), reason="the runtime's shared library is not built")
+
+
+def check(folder, *arguments):
+    command = [sys.executable, "-I", str(ROOT / "scripts" / "check_gpu.py"), str(folder), "--runtime", str(RUNTIME)]
+    command += [
+        "--report",
+        str(folder / "report"),
+        "--seconds",
+        "0.01",
+        "--lengths",
+        "64",
+        "--heads",
+        "2,1",
+        "--no-decode",
+    ]
+    environment = {**os.environ, "FLASHC_CUDA_LIBRARY": "", "FLASHC_HIP_LIBRARY": ""}
+    if EMULATED.exists():
+        environment["FLASHC_DEVICE_LIBRARY"] = str(EMULATED)
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=600, env=environment)
+    report = folder / "report.json"
+    return done, json.loads(report.read_text()) if report.exists() else None
+
+
+def test_what_is_right_is_timed_and_reported(tmp_path):
+    mask = flashc.causal("bottom_right")
+    flashc.compile(head_dim=32, dtype="f32", mask=mask, return_lse=True).save(tmp_path / "packs" / "causal")
+    fat = tmp_path / "packs" / "fat"
+    flashc.compile(head_dim=16, dtype="f64").save(fat / "cpu")
+    packs = [{"target": "nvptx:sm_90a", "path": "absent"}, {"target": "cpu", "path": "cpu"}]
+    (fat / "kernel.json").write_text(json.dumps({"format": "flashc-fat-pack", "version": 1, "packs": packs}))
+    done, report = check(tmp_path / "packs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {kernel["pack"]: kernel["failures"] for kernel in report["kernels"]} == {"causal": [], "fat": []}
+    assert all(kernel["checked"] == 10 for kernel in report["kernels"])
+    assert [row["kernel"] for row in report["times"]] == ["f32 D32 causal(bottom_right)", "f64 D16 full"]
+    assert all(row["rate"] > 0 for row in report["times"])
+    text = (tmp_path / "packs" / "report.md").read_text()
+    assert "2 kernels right, 0 wrong, 0 not for this machine" in text
+    assert "| cuda | none: turned off by FLASHC_CUDA_LIBRARY= | |" in text
+
+
+def test_a_machine_that_runs_nothing(tmp_path):
+    flashc.compile(head_dim=16).save(tmp_path / "one")
+    description = tmp_path / "one" / "kernel.json"
+    text = json.loads(description.read_text())
+    text["target"] = "nvptx:sm_80"
+    description.write_text(json.dumps(text))
+    done, report = check(tmp_path)
+    assert done.returncode == 2
+    assert "no cuda device: turned off by FLASHC_CUDA_LIBRARY=" in report["kernels"][0]["skipped"]
+    done, report = check(tmp_path, "--device", "cuda:7")
+    assert done.returncode == 2
+    assert 'got "cuda:7"' in done.stderr
+    done, _ = check(tmp_path / "one" / "nothing")
+    assert done.returncode == 2
+    assert "expected packs (folders with a kernel.json), found none" in done.stderr
+
+
+@pytest.mark.skipif(not EMULATED.exists(), reason="the emulated devices' library is not built")
+def test_on_an_emulated_device(tmp_path):
+    flashc.compile(head_dim=32, dtype="bf16", target="emulated:sm_80", return_lse=True).save(tmp_path / "one")
+    done, report = check(tmp_path, "--no-bench")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report["kernels"][0]["device"] == "emulated:sm_80"
+    assert report["kernels"][0]["checked"] == 10
