@@ -53,7 +53,8 @@ int main(int argc, char **argv) {
     std::ofstream(folder + name, std::ios::binary).write(static_cast<const char *>(data), std::streamsize(bytes));
   };
   std::string index;
-  for (const auto &tests : {amdMatrixTests(), amdLaneTests(), wgmmaTests(), tensorCopyTests(), pipelineTests()})
+  for (const auto &tests :
+       {warpTests(), amdMatrixTests(), amdLaneTests(), wgmmaTests(), tensorCopyTests(), pipelineTests()})
     for (const MicroTest &test : tests) {
       if (!test.finding.empty())
         continue;
