@@ -4,6 +4,7 @@
 #include "runtime/LowPrecision.h"
 #include "test/emulator/MicroTest.h"
 
+#include <cmath>
 #include <functional>
 #include <random>
 
@@ -163,6 +164,20 @@ std::vector<MicroTest> amdMatrixTests() {
     test.name += "_lone_half";
     test.input[20 * record] ^= 1;
     test.finding = "to repeat that of lane 4";
+    tests.push_back(test);
+  }
+  // Denormal inputs: 2^-20 in f16 is one. MI200 takes them for zero, MI300 does not; one in A times 1024 in B adds
+  // 2^-10.
+  for (MicroTest test : std::vector<MicroTest>(tests.begin(), tests.begin() + 2)) {
+    bool flushes = test.chip == "gfx90a";
+    test.name += "_denormal";
+    test.input.assign(test.input.size(), 0);
+    for (unsigned lane = 0; lane < 64; ++lane) { // element 0 of each lane's A and B: depths 0 and 4
+      put<uint16_t>(test.input, lane * 80, 0x0010);
+      put<uint16_t>(test.input, lane * 80 + 8, 0x6400);
+    }
+    for (unsigned i = 0; i < test.expected.size() / 4; ++i)
+      put<float>(test.expected, i * 4, flushes ? 0 : 2 * std::ldexp(1.0f, -10));
     tests.push_back(test);
   }
   return tests;

@@ -347,6 +347,14 @@ std::vector<MicroTest> tensorCopyTests() {
                "  %word = call i32 asm sideeffect \"{ .reg .b32 d; .reg .pred p; elect.sync d|p, 0xFFFFFFFF; "
                "selp.b32 $0, 1, 0, p; }\", \"=r\"()\n",
                [](unsigned i) { return i % 32 == 0; }));
+  // As MLIR's NVVM dialect writes it.
+  tests.push_back(
+      wordTest("elect_predicate",
+               "  %p = call i1 asm sideeffect \"{                                  \\0A.reg .u32 rx;                  "
+               "    \\0A.reg .pred px;                     \\0A mov.pred $0, 0;                   \\0A    "
+               "elect.sync rx | px, 0xFFFFFFFF;\\0A@px mov.pred $0, 1;                \\0A}\\0A\", \"=b\"()\n"
+               "  %word = zext i1 %p to i32\n",
+               [](unsigned i) { return i % 32 == 0; }));
   tests.push_back(wordTest("cluster_of_one",
                            "  %rank = call i32 @llvm.nvvm.read.ptx.sreg.cluster.ctarank()\n"
                            "  %ranks = call i32 @llvm.nvvm.read.ptx.sreg.cluster.nctarank()\n"

@@ -82,10 +82,22 @@ struct Case {
   bool accumulate = true;
   unsigned products = 1;  ///< how many times the same product is added
   unsigned stepBytes = 0; ///< where in the swizzled rows the depth begins: the second, third ... step of 16
+  bool tied = false;      ///< the accumulators pass through the wait and through an empty statement
   // What is left out, and the finding that follows.
+  bool allWarps = true;
   bool fence = true, proxyFence = true, barrier = true, wait = true;
   std::string finding{};
 };
+
+/// A statement that every register of an accumulator passes through.
+std::string tiedStatement(const std::string &text, const std::string &out, const std::string &in, unsigned count) {
+  std::string type = "{ " + alike(count, ", ", "float") + " }";
+  std::string ir = "  %" + out + " = call " + type + " asm sideeffect \"" + text + "\", \"" + alike(count, ",", "=f") +
+                   "," + repeated(count, ",", "") + "\"(" + repeated(count, ", ", "float %" + in) + ")\n";
+  for (unsigned i = 0; i < count; ++i)
+    ir += "  %" + out + "." + number(i) + " = extractvalue " + type + " %" + out + ", " + number(i) + "\n";
+  return ir;
+}
 
 MicroTest make(const Case &c, unsigned seed) {
   unsigned n = c.columns / 2;
@@ -160,6 +172,9 @@ MicroTest make(const Case &c, unsigned seed) {
     ir += fenceProxy();
   if (c.barrier)
     ir += barrier();
+  if (!c.allWarps)
+    ir += "  %early = icmp ult i32 %tid, 96\n  br i1 %early, label %multiply, label %leave\nleave:\n  ret "
+          "void\nmultiply:\n";
   if (c.fence)
     ir += statement("wgmma.fence.sync.aligned;");
   for (unsigned i = 0; i < c.products; ++i)
@@ -167,12 +182,17 @@ MicroTest make(const Case &c, unsigned seed) {
                           !c.depthMajorA, !c.depthMajorB},
                          "p" + number(i), i ? "p" + number(i - 1) + "." : "c", c.registersA ? "a" : "da", "db");
   ir += statement("wgmma.commit_group.sync.aligned;");
-  ir += "  call void asm sideeffect \"wgmma.wait_group.sync.aligned $0;\", \"n\"(i32 " + number(c.wait ? 0 : 1) + ")\n";
+  std::string result = "p" + number(c.products - 1) + ".";
+  if (c.tied) {
+    ir += tiedStatement("wgmma.wait_group.sync.aligned 0;", "w", result, n) + tiedStatement("", "e", "w.", n);
+    result = "e.";
+  } else {
+    ir += statement("wgmma.wait_group.sync.aligned " + number(c.wait ? 0 : 1) + ";");
+  }
   ir += "  %pd = getelementptr i8, ptr addrspace(1) %out, i32 %atc\n";
   for (unsigned i = 0; i < n; ++i)
-    ir += "  %pd" + number(i) + " = getelementptr float, ptr addrspace(1) %pd, i32 " + number(i) +
-          "\n  store float %p" + number(c.products - 1) + "." + number(i) + ", ptr addrspace(1) %pd" + number(i) +
-          ", align 4\n";
+    ir += "  %pd" + number(i) + " = getelementptr float, ptr addrspace(1) %pd, i32 " + number(i) + "\n  store float %" +
+          result + number(i) + ", ptr addrspace(1) %pd" + number(i) + ", align 4\n";
   test.ir = ir + kernelEnd();
   return test;
 }
@@ -206,6 +226,8 @@ std::vector<MicroTest> wgmmaTests() {
   add("no_accumulator", [](Case &c) { c.accumulate = false; });
   add("chain", [](Case &c) { c.products = 3; });
   add("chain_registers", [](Case &c) { c.products = 2, c.registersA = true; });
+  add("tied_wait", [](Case &c) { c.tied = true; });
+  add("without_a_warp", [](Case &c) { c.allWarps = false, c.finding = "wgmma"; });
   add("without_fence", [](Case &c) { c.fence = false, c.finding = "wgmma.fence has to stand"; });
   add("without_proxy_fence", [](Case &c) { c.proxyFence = false, c.finding = "fence"; });
   add("without_barrier", [](Case &c) { c.barrier = false, c.finding = "race"; });
