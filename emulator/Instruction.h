@@ -124,6 +124,10 @@ public:
     const Operand &operand = site->operands[i];
     if (operand.kind != Operand::Kind::Value)
       return;
+    if (operand.bytes == sizeof(T)) {
+      std::memcpy(frame + operand.offset, &value, sizeof(T));
+      return;
+    }
     std::memset(frame + operand.offset, 0, operand.bytes);
     std::memcpy(frame + operand.offset, &value, operand.bytes < sizeof(T) ? operand.bytes : sizeof(T));
   }
@@ -172,6 +176,12 @@ public:
       std::memcpy(&out[l], members[l]->frame + operand.offset, sizeof(T));
   }
   template <typename T> void scatter(unsigned i, const T *in) const {
+    const Operand &operand = site->operands[i];
+    if (operand.kind == Operand::Kind::Value && operand.bytes == sizeof(T)) {
+      for (unsigned l = 0; l != count; ++l)
+        std::memcpy(members[l]->frame + operand.offset, &in[l], sizeof(T));
+      return;
+    }
     for (unsigned l = 0; l != count; ++l)
       (*this)[l].set<T>(i, in[l]);
   }
