@@ -3,6 +3,7 @@
 #include "compiler/PackFiles.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
@@ -171,24 +172,10 @@ json::Object describeFile(StringRef name, StringRef bytes) {
   auto digest = SHA256::hash(arrayRefFromStringRef(bytes));
   return json::Object{{"path", name}, {"bytes", int64_t(bytes.size())}, {"sha256", toHex(digest, /*LowerCase=*/true)}};
 }
-} // namespace
 
-llvm::Error writePack(const Artifact &artifact, StringRef folderText) {
-  SmallString<128> folder(folderText);
-  sys::path::remove_dots(folder, /*remove_dot_dot=*/false);
-  while (folder.size() > 1 && sys::path::is_separator(folder.back()))
-    folder.pop_back();
-  if (folder.empty())
-    return createStringError("expected a folder for the pack, found ''");
-  if (llvm::Error error = checkReplaceable(folder))
-    return error;
-  if (StringRef parent = sys::path::parent_path(folder); !parent.empty())
-    if (std::error_code code = sys::fs::create_directories(parent))
-      return failed("cannot create", parent, code);
-  Expected<Staging> staging = Staging::create(folder);
-  if (!staging)
-    return staging.takeError();
-
+/// Writes the files of one pack; `place` is "" or the folder in `staging`, with a slash at its end.
+llvm::Error fillPack(const Artifact &artifact, const Staging &staging, const Twine &placeText) {
+  std::string place = placeText.str();
   const std::string &name = artifact.name;
   std::string objectName = name + ".o", archiveName = "lib" + name + ".a", libraryName = "lib" + name + ".so",
               headerName = name + ".h";
@@ -205,15 +192,16 @@ llvm::Error writePack(const Artifact &artifact, StringRef folderText) {
       {name + ".pc", getPkgConfig(name)},
   };
   for (const auto &[file, bytes] : plain)
-    if (llvm::Error error = staging->write(file, bytes))
+    if (llvm::Error error = staging.write(place + file, bytes))
       return error;
   Expected<json::Value> metadata = json::parse(artifact.metadata);
   if (!metadata || !metadata->getAsObject())
     return metadata ? createStringError("the kernel's metadata is not a JSON object") : metadata.takeError();
   StringRef architecture = metadata->getAsObject()->getString("architecture").value_or("");
-  if (llvm::Error error = linkShared(architecture, staging->file(objectName), staging->file(libraryName), libraryName))
+  if (llvm::Error error =
+          linkShared(architecture, staging.file(place + objectName), staging.file(place + libraryName), libraryName))
     return error;
-  auto library = MemoryBuffer::getFile(staging->file(libraryName));
+  auto library = MemoryBuffer::getFile(staging.file(place + libraryName));
   if (!library)
     return failed("cannot read", libraryName, library.getError());
 
@@ -223,9 +211,63 @@ llvm::Error writePack(const Artifact &artifact, StringRef folderText) {
       {"archive", describeFile(archiveName, *archive)},
       {"header", describeFile(headerName, header)},
   };
-  if (llvm::Error error = staging->write("kernel.json", formatv("{0:2}\n", *metadata).str()))
+  return staging.write(place + "kernel.json", formatv("{0:2}\n", *metadata).str());
+}
+
+/// Makes `folderText` a path without a slash at its end whose folder may be written, and its parent.
+Expected<std::string> prepareFolder(StringRef folderText) {
+  SmallString<128> folder(folderText);
+  sys::path::remove_dots(folder, /*remove_dot_dot=*/false);
+  while (folder.size() > 1 && sys::path::is_separator(folder.back()))
+    folder.pop_back();
+  if (folder.empty())
+    return createStringError("expected a folder for the pack, found ''");
+  if (llvm::Error error = checkReplaceable(folder))
     return error;
-  return staging->moveTo(folder);
+  if (StringRef parent = sys::path::parent_path(folder); !parent.empty())
+    if (std::error_code code = sys::fs::create_directories(parent))
+      return failed("cannot create", parent, code);
+  return folder.str().str();
+}
+} // namespace
+
+llvm::Error writePack(const Artifact &artifact, StringRef folderText) {
+  Expected<std::string> folder = prepareFolder(folderText);
+  if (!folder)
+    return folder.takeError();
+  Expected<Staging> staging = Staging::create(*folder);
+  if (!staging)
+    return staging.takeError();
+  if (llvm::Error error = fillPack(artifact, *staging, ""))
+    return error;
+  return staging->moveTo(*folder);
+}
+
+llvm::Error writeFatPack(ArrayRef<Artifact> artifacts, StringRef folderText) {
+  Expected<std::string> folder = prepareFolder(folderText);
+  if (!folder)
+    return folder.takeError();
+  Expected<Staging> staging = Staging::create(*folder);
+  if (!staging)
+    return staging.takeError();
+  json::Array packs;
+  StringSet<> taken;
+  for (const Artifact &artifact : artifacts) {
+    // A target's list of features would make a long name of a folder.
+    std::string place = StringRef(artifact.target).split(',').first.str();
+    for (char &c : place)
+      c = isAlnum(c) || c == '_' || c == '.' ? c : '-';
+    if (!taken.insert(place).second)
+      taken.insert(place += "-" + utostr(packs.size()));
+    if (llvm::Error error = fillPack(artifact, *staging, place + "/"))
+      return error;
+    packs.push_back(json::Object{{"target", artifact.target}, {"path", place}});
+  }
+  json::Object description{
+      {"format", "flashc-fat-pack"}, {"version", 1}, {"name", artifacts.front().name}, {"packs", std::move(packs)}};
+  if (llvm::Error error = staging->write("kernel.json", formatv("{0:2}\n", json::Value(std::move(description))).str()))
+    return error;
+  return staging->moveTo(*folder);
 }
 
 llvm::Error writeFile(StringRef path, StringRef bytes) {

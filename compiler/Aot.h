@@ -16,6 +16,10 @@ namespace flashc {
 /// pack or what it was before. A pack that is there is replaced; any other folder with files in it is refused.
 llvm::Error writePack(const Artifact &artifact, llvm::StringRef folder);
 
+/// Writes the packs of one kernel for several targets, in order of preference, to one folder (runtime/Pack.md, "A fat
+/// pack").
+llvm::Error writeFatPack(llvm::ArrayRef<Artifact> artifacts, llvm::StringRef folder);
+
 /// Writes one file in the same way.
 llvm::Error writeFile(llvm::StringRef path, llvm::StringRef bytes);
 

@@ -58,11 +58,11 @@ public:
     Expected<std::string> object = emitCode(module, **machine, /*assembly=*/false);
     if (!object)
       return object.takeError();
-    std::string linker = findTool({"ld.lld-19", "ld.lld"}, {"/opt/rocm/llvm/bin"});
+    std::string linker = findTool("FLASHC_LLD", {"ld.lld-19", "ld.lld"}, {"/opt/rocm/llvm/bin"});
     if (linker.empty())
       return createStringError(
           "cannot link the code object for " + chip +
-          ": looked for ld.lld-19 and ld.lld on the PATH and in /opt/rocm/llvm/bin, found none (on "
+          ": looked for ld.lld-19 and ld.lld in FLASHC_LLD, on the PATH and in /opt/rocm/llvm/bin, found none (on "
           "Debian: apt install lld-19)");
     auto arguments = [](StringRef input, StringRef output) -> SmallVector<std::string> {
       return {"-shared", "--no-undefined", "-o", output.str(), input.str()};

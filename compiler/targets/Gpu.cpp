@@ -66,7 +66,9 @@ Expected<std::unique_ptr<TargetMachine>> createGpuMachine(StringRef triple, Stri
   return machine;
 }
 
-std::string findTool(ArrayRef<StringRef> names, ArrayRef<std::string> folders) {
+std::string findTool(StringRef variable, ArrayRef<StringRef> names, ArrayRef<std::string> folders) {
+  if (auto given = sys::Process::GetEnv(variable); given && !given->empty())
+    return sys::fs::can_execute(*given) ? *given : "";
   for (StringRef name : names) {
     if (auto found = sys::findProgramByName(name))
       return *found;

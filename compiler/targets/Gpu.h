@@ -22,8 +22,10 @@ llvm::Expected<std::shared_ptr<const Target>> createGpuTarget(llvm::StringRef na
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createGpuMachine(llvm::StringRef triple, llvm::StringRef chip,
                                                                       llvm::StringRef features, int optLevel);
 
-/// The path of the first of `names` in one of `folders` or on the PATH; "" without one.
-std::string findTool(llvm::ArrayRef<llvm::StringRef> names, llvm::ArrayRef<std::string> folders = {});
+/// The path of a program: what the environment's `variable` says and nothing else where that is set, else the first of
+/// `names` on the PATH or in one of `folders`; "" without one.
+std::string findTool(llvm::StringRef variable, llvm::ArrayRef<llvm::StringRef> names,
+                     llvm::ArrayRef<std::string> folders);
 
 /// Runs `program`, which reads a file of `input` and writes another, without a shell; gives the written file's bytes.
 /// `arguments` get both paths. `suffix` is the input file's. An error holds what the program said.

@@ -83,10 +83,11 @@ public:
       return DeviceImage{"ptx", std::move(*text)};
     std::string ptxas = findAssembler();
     if (ptxas.empty())
-      return createStringError("cannot make a binary for " + chip +
-                               ": looked for ptxas on the PATH, in CUDA_HOME/bin, CUDA_PATH/bin, /usr/local/cuda/bin "
-                               "and the environment's package nvidia-cuda-nvcc, found none; without --emit binary and "
-                               "--device-binary a kernel holds PTX, which the driver assembles");
+      return createStringError(
+          "cannot make a binary for " + chip +
+          ": looked for ptxas in FLASHC_PTXAS, on the PATH, in CUDA_HOME/bin, CUDA_PATH/bin, /usr/local/cuda/bin "
+          "and the environment's package nvidia-cuda-nvcc, found none; without --emit binary and "
+          "--device-binary a kernel holds PTX, which the driver assembles");
     auto arguments = [&](StringRef input, StringRef output) -> SmallVector<std::string> {
       return {"-arch=" + chip, "-O" + utostr(optLevel), "-o", output.str(), input.str()};
     };
@@ -108,7 +109,7 @@ public:
   }
 
 private:
-  static std::string findAssembler() { return findTool({"ptxas"}, getToolFolders()); }
+  static std::string findAssembler() { return findTool("FLASHC_PTXAS", {"ptxas"}, getToolFolders()); }
 };
 } // namespace
 

@@ -63,3 +63,15 @@ func.func @host(%x: memref<?xindex>, %y: memref<?xf32>) {
 func.func @returns(%n: index) -> index {
   return %n : index
 }
+
+// -----
+
+func.func private @callee(index)
+
+func.func @calls(%n: index) {
+  scf.forall (%i) in (%n) {
+    // expected-error@+1 {{calls a function of the host in a kernel; inline it first}}
+    func.call @callee(%i) : (index) -> ()
+  } {flashc.threads = 32 : i64}
+  return
+}

@@ -30,9 +30,10 @@ struct Flags {
   cl::opt<std::string> score{"score", cl::desc("a file with the body of a score function over %s, %b, %h, %i, %j"),
                              cl::cat(category)};
   cl::opt<bool> lse{"lse", cl::desc("also write the logarithm of the denominator"), cl::cat(category)};
-  cl::opt<std::string> target{"target",
-                              cl::desc("cpu (default), cpu:NAME, host, nvptx:CHIP, amdgpu:CHIP, emulated:CHIP"),
-                              cl::init("cpu"), cl::cat(category)};
+  cl::list<std::string> targets{
+      "target",
+      cl::desc("cpu (default), cpu:NAME, host, nvptx:CHIP, amdgpu:CHIP, emulated:CHIP; several make a fat pack"),
+      cl::cat(category)};
   cl::opt<bool> deviceBinary{"device-binary",
                              cl::desc("put a cubin, made by ptxas, into a kernel for NVIDIA instead of PTX"),
                              cl::cat(category)};
@@ -144,7 +145,11 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   if (llvm::Error error = options.input.empty() ? readSpec(flags, options.spec) : refuseSpecOptions(flags))
     return std::move(error);
   options.emit = flags.emit;
-  options.target = flags.target;
+  options.targets.assign(flags.targets.begin(), flags.targets.end());
+  if (options.targets.empty())
+    options.targets.push_back("cpu");
+  if (options.targets.size() > 1 && (options.emit != Emit::Pack || !flags.explain.empty()))
+    return createStringError("several targets make a fat pack; give --emit and --explain with one of them");
   options.output = flags.output;
   if (options.output.empty() && options.explain.empty() && flags.explain.empty()) {
     if (options.emit == Emit::Pack || options.emit == Emit::Object || options.emit == Emit::Binary)

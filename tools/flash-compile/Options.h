@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace flashc {
 
@@ -21,7 +22,8 @@ struct ToolOptions {
   std::string input;
   KernelSpec spec;
   CompileOptions compile;
-  std::string target;
+  /// One or, for a fat pack, several in order of preference.
+  std::vector<std::string> targets;
   std::string output;
   /// Where the page of stages goes; "" for nowhere.
   std::string explain;

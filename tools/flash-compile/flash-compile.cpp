@@ -51,12 +51,16 @@ int main(int argc, char **argv) {
   llvm::Expected<ToolOptions> options = parseToolOptions(argc, argv);
   if (!options)
     return fail(options.takeError());
-  auto target = parseTarget(options->target);
-  if (!target)
-    return fail(target.takeError());
-
-  if (options->emit == Emit::Binary && !(*target)->getDevice())
-    return fail(llvm::createStringError("--emit binary: target '" + (*target)->getName() +
+  std::vector<std::shared_ptr<const Target>> targets;
+  for (const std::string &text : options->targets) {
+    auto target = parseTarget(text);
+    if (!target)
+      return fail(target.takeError());
+    targets.push_back(*target);
+  }
+  const Target &target = *targets.front();
+  if (options->emit == Emit::Binary && !target.getDevice())
+    return fail(llvm::createStringError("--emit binary: target '" + target.getName() +
                                         "' has no device code; expected a GPU's target, or --emit object"));
 
   mlir::DialectRegistry registry;
@@ -76,7 +80,7 @@ int main(int argc, char **argv) {
   if (options->input.empty())
     options->compile.metadata = describeSpec(context, options->spec);
   if (options->tuneFor) {
-    std::optional<FoundTiles> found = findTunedTiles(context, options->spec, **target, *options->tuneFor);
+    std::optional<FoundTiles> found = findTunedTiles(context, options->spec, target, *options->tuneFor);
     if (found) {
       options->compile.tiles = found->tiles;
       options->compile.tilesSource = found->source;
@@ -104,27 +108,31 @@ int main(int argc, char **argv) {
   PhaseTimes times;
   if (options->time)
     options->compile.onTime = [&](llvm::StringRef phase, const llvm::TimeRecord &time) { times[phase] += time; };
-  mlir::FailureOr<Artifact> artifact = compile(**module, **target, options->compile);
-  if (mlir::failed(artifact))
-    return 1;
+  std::vector<Artifact> artifacts;
+  for (const auto &each : targets) {
+    mlir::FailureOr<Artifact> compiled = compile(**module, *each, options->compile);
+    if (mlir::failed(compiled))
+      return 1;
+    artifacts.push_back(std::move(*compiled));
+  }
+  const Artifact &artifact = artifacts.front();
   if (options->time)
     printTimes(times);
 
   if (!options->explain.empty()) {
     bool html = llvm::StringRef(options->explain).ends_with(".html");
-    std::string page =
-        html ? explainAsHtml(stages, artifact->name + " for " + artifact->target) : explainAsText(stages);
+    std::string page = html ? explainAsHtml(stages, artifact.name + " for " + artifact.target) : explainAsText(stages);
     if (llvm::Error error = writeFile(options->explain, page))
       return fail(std::move(error));
   }
   if (options->output.empty())
     return 0;
   if (options->emit == Emit::Pack) {
-    if (llvm::Error error = writePack(*artifact, options->output))
-      return fail(std::move(error));
-    return 0;
+    llvm::Error error =
+        artifacts.size() == 1 ? writePack(artifact, options->output) : writeFatPack(artifacts, options->output);
+    return error ? fail(std::move(error)) : 0;
   }
-  std::string bytes = options->emit == Emit::Object ? artifact->bytes : "";
+  std::string bytes = options->emit == Emit::Object ? artifact.bytes : "";
   for (const auto &entry : stages.entries)
     if (entry.stage == emitted)
       bytes = entry.text;
