@@ -145,8 +145,9 @@ struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
       getOperation()->emitError() << "expected subgroup-size to be 32 or 64, got " << subgroupSize.getValue();
       return signalPassFailure();
     }
+    // A loop that says how many threads its blocks have holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
-      if (failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps).assign()))
+      if (!loop->hasAttr("flashc.threads") && failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps).assign()))
         return signalPassFailure();
   }
 };

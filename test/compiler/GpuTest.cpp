@@ -32,7 +32,7 @@ func.func @copy(%x: !t {flashc.name = "x"}, %out: !t {flashc.name = "out", flash
       %at = arith.addi %first, %t : index
       %v = memref.load %tmp[%i, %at] : memref<?x64xf32>
       memref.store %v, %out[%i, %at] : !t
-    } {flashc.threads = 32 : i64}
+    } {flashc.threads = 32 : i64, flashc.shared_bytes = 0 : i64}
   }
   memref.dealloc %tmp : memref<?x64xf32>
   return
@@ -194,7 +194,7 @@ func.func @f(%x: memref<?xf64> {flashc.output}) {
     %v = memref.load %x[%i] : memref<?xf64>
     %w = math.sin %v : f64
     memref.store %w, %x[%i] : memref<?xf64>
-  } {flashc.threads = 32 : i64}
+  } {flashc.threads = 32 : i64, flashc.shared_bytes = 0 : i64}
   return
 })");
   EXPECT_TRUE(mlir::failed(compile(*module, *target("nvptx:sm_80"))));
