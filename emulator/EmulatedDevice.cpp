@@ -73,12 +73,14 @@ void EmulatedDevice::forget(const flashc_kernel_info *info) {
     entry = entry->second.owner == info ? images.erase(entry) : std::next(entry);
 }
 
-Result<std::shared_ptr<const Image>> EmulatedDevice::find(std::string_view text, const flashc_kernel_info *owner) {
+Result<std::shared_ptr<const Image>> EmulatedDevice::find(const flashc_device_function &function,
+                                                          const flashc_kernel_info *owner) {
+  const std::string_view text(static_cast<const char *>(function.image), static_cast<size_t>(function.image_bytes));
   const std::lock_guard<std::mutex> lock(mutex);
-  const std::pair<size_t, size_t> key(std::hash<std::string_view>()(text), text.size());
+  const std::tuple key(std::string(function.name), std::hash<std::string_view>()(text), text.size());
   if (const auto found = images.find(key); found != images.end())
     return found->second.image;
-  Result<std::shared_ptr<const Image>> image = loadImage(text, chip);
+  Result<std::shared_ptr<const Image>> image = loadImage(text, chip, function.name);
   if (image)
     images[key] = {owner, *image};
   return image;
@@ -96,8 +98,7 @@ std::optional<Error> EmulatedDevice::start(const flashc_device_function &functio
   if (std::string_view(function.format) != "llvm-ir")
     return Error{FLASHC_ERROR_FORMAT,
                  std::string(function.name) + ": expected an image of format llvm-ir, got " + function.format};
-  Result<std::shared_ptr<const Image>> image =
-      find({static_cast<const char *>(function.image), static_cast<size_t>(function.image_bytes)}, call.info);
+  Result<std::shared_ptr<const Image>> image = find(function, call.info);
   if (!image)
     return image.error();
   Launch launch;

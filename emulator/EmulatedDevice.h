@@ -7,6 +7,8 @@
 
 #include <map>
 #include <mutex>
+#include <string>
+#include <tuple>
 
 namespace flashc {
 
@@ -36,14 +38,15 @@ private:
     const flashc_kernel_info *owner;
     std::shared_ptr<const emulator::Image> image;
   };
-  Result<std::shared_ptr<const emulator::Image>> find(std::string_view text, const flashc_kernel_info *owner);
+  Result<std::shared_ptr<const emulator::Image>> find(const flashc_device_function &function,
+                                                      const flashc_kernel_info *owner);
 
   const emulator::Chip &chip;
   emulator::AsyncOrder order = emulator::AsyncOrder::Late;
   uint64_t seed = 0;
   std::mutex mutex;
-  /// By hash and length of the text: the address of a kernel's image may be another's later.
-  std::map<std::pair<size_t, size_t>, CachedImage> images;
+  /// By name, hash and length of the text: the address of a kernel's image may be another's later.
+  std::map<std::tuple<std::string, size_t, size_t>, CachedImage> images;
 };
 
 /// Adds `emulated:sm_80` and the other chips to the runtime's devices; further calls do nothing.

@@ -37,9 +37,9 @@ struct Launch {
   unsigned workers = 1; ///< host threads, each with whole blocks
 };
 
-/// Makes a module's text executable for a chip: FLASHC_ERROR_FORMAT for text that is no IR, FLASHC_ERROR_TARGET for an
-/// instruction that the emulator does not know, by name.
-Result<std::shared_ptr<const Image>> loadImage(std::string_view irText, const Chip &chip);
+/// Makes a module's text executable for a chip, all of its kernels or one: FLASHC_ERROR_FORMAT for text that is no IR,
+/// FLASHC_ERROR_TARGET for an instruction that the emulator does not know, by name.
+Result<std::shared_ptr<const Image>> loadImage(std::string_view irText, const Chip &chip, std::string_view kernel = {});
 
 /// Runs a kernel to its end. The first finding, if any; of several workers', the one of the lowest block.
 std::optional<Finding> launchKernel(const Image &image, const Launch &launch);

@@ -20,20 +20,24 @@ namespace flashc::emulator {
 
 static constexpr unsigned sharedSpace = 3;
 
-/// Kernels say so by calling convention or, on NVIDIA, in nvvm.annotations.
-static std::vector<Function *> findKernels(Module &module) {
-  SmallPtrSet<Function *, 8> annotated;
-  if (const NamedMDNode *annotations = module.getNamedMetadata("nvvm.annotations"))
+bool isKernel(const Function &function) {
+  if (function.isDeclaration())
+    return false;
+  if (function.getCallingConv() == CallingConv::PTX_Kernel || function.getCallingConv() == CallingConv::AMDGPU_KERNEL)
+    return true;
+  if (const NamedMDNode *annotations = function.getParent()->getNamedMetadata("nvvm.annotations"))
     for (const MDNode *node : annotations->operands())
-      for (unsigned i = 1; i + 1 < node->getNumOperands(); i += 2)
-        if (const auto *key = dyn_cast<MDString>(node->getOperand(i)); key && key->getString() == "kernel")
-          if (auto *function = mdconst::dyn_extract_or_null<Function>(node->getOperand(0)))
-            annotated.insert(function);
+      if (mdconst::dyn_extract_or_null<Function>(node->getOperand(0)) == &function)
+        for (unsigned i = 1; i + 1 < node->getNumOperands(); i += 2)
+          if (const auto *key = dyn_cast<MDString>(node->getOperand(i)); key && key->getString() == "kernel")
+            return true;
+  return false;
+}
+
+static std::vector<Function *> findKernels(Module &module) {
   std::vector<Function *> kernels;
   for (Function &function : module)
-    if (!function.isDeclaration() &&
-        (function.getCallingConv() == CallingConv::PTX_Kernel ||
-         function.getCallingConv() == CallingConv::AMDGPU_KERNEL || annotated.contains(&function)))
+    if (isKernel(function))
       kernels.push_back(&function);
   return kernels;
 }

@@ -39,6 +39,9 @@ struct ImageParts {
   std::vector<bool> variableWritable;
 };
 
+/// Whether a function with a body is an entry: by calling convention or, on NVIDIA, by nvvm.annotations.
+bool isKernel(const llvm::Function &function);
+
 /// A module that has been parsed and verified. Fills in the places of shared variables.
 Result<std::vector<llvm::Function *>> prepareModule(llvm::Module &module, ImageParts &parts);
 

@@ -23,7 +23,8 @@ using namespace llvm;
 namespace flashc::emulator {
 namespace {
 /// Threads' stacks: locals, spilled values and the operands of one instruction.
-constexpr size_t stackBytes = 256 << 10;
+/// Code without optimisation keeps every value there; what is not touched costs nothing.
+constexpr size_t stackBytes = 1 << 20;
 
 class JitImage final : public Image {
 public:
@@ -99,7 +100,8 @@ Expected<std::unique_ptr<orc::LLJIT>> makeJit() {
   auto machine = orc::JITTargetMachineBuilder::detectHost();
   if (!machine)
     return machine.takeError();
-  machine->setCodeGenOptLevel(CodeGenOptLevel::Less);
+  // A kernel spends its time in the emulator: making its code a third faster would take three times as long as this.
+  machine->setCodeGenOptLevel(CodeGenOptLevel::None);
   // vcvtneps2bf16 flushes subnormal numbers, which a GPU's conversion keeps.
   machine->addFeatures({"-avx512bf16", "-avxneconvert"});
   auto jit = orc::LLJITBuilder()
@@ -131,7 +133,8 @@ std::string verify(const Module &module) {
 }
 } // namespace
 
-Result<std::shared_ptr<const Image>> loadImage(std::string_view irText, const emulator::Chip &chip) {
+Result<std::shared_ptr<const Image>> loadImage(std::string_view irText, const emulator::Chip &chip,
+                                               std::string_view kernel) {
   auto context = std::make_unique<LLVMContext>();
   SMDiagnostic diagnostic;
   std::unique_ptr<Module> device = parseAssemblyString({irText.data(), irText.size()}, diagnostic, *context);
@@ -140,15 +143,19 @@ Result<std::shared_ptr<const Image>> loadImage(std::string_view irText, const em
                                           diagnostic.getMessage().str()};
   if (const std::string problem = verify(*device); !problem.empty())
     return Error{FLASHC_ERROR_FORMAT, "invalid LLVM IR: " + problem};
+  if (!kernel.empty())
+    for (Function &function : *device)
+      if (function.getName() != StringRef(kernel.data(), kernel.size()) && isKernel(function))
+        function.deleteBody();
   auto image = std::make_shared<JitImage>(chip);
   Result<std::vector<Function *>> kernels = prepareModule(*device, image->parts);
   if (!kernels)
     return kernels.error();
-  for (Function *&kernel : *kernels) {
-    Result<Function *> instrumented = instrumentKernel(*kernel, chip, image->parts);
+  for (Function *&function : *kernels) {
+    Result<Function *> instrumented = instrumentKernel(*function, chip, image->parts);
     if (!instrumented)
       return instrumented.error();
-    kernel = *instrumented;
+    function = *instrumented;
   }
   auto jit = makeJit();
   if (!jit)
