@@ -128,11 +128,8 @@ class Pack:
 
 def find_packs(folder: Path) -> list[Path]:
     """The packs below a folder; those inside of a fat pack come with it."""
-    packs: list[Path] = []
-    for description in sorted(folder.rglob("kernel.json")):
-        if not any(parent in description.parents for parent in packs):
-            packs.append(description.parent)
-    return packs
+    folders = {description.parent for description in folder.rglob("kernel.json")}
+    return sorted(path for path in folders if not folders.intersection(path.parents))
 
 
 def build_runtime(source: Path) -> str:
