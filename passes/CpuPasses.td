@@ -107,7 +107,8 @@ def FusePacking : Pass<"fuse-packing", "mlir::func::FuncOp"> {
     Where there are heads enough for all workers (32 for each, or a single worker) a task does the iterations of whole
     heads, a few heads where there are very many, and packs each head into memory of its worker that stays in the cache;
     otherwise a task is one iteration and each head has memory of its own. Which of both is chosen when the kernel is
-    called; the results are the same to the bit.
+    called; the results are the same to the bit. A task of whole heads asks for the memory of the next iteration before
+    it works on one, where that is little: a small problem is over before the hardware knows what it reads.
 
     Before:
     ```mlir

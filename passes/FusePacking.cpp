@@ -30,6 +30,9 @@ constexpr int64_t kWordsApart = 8;
 constexpr int64_t kTasksPerWorker = 32;
 /// Heads of a task at most: enough for the smallest ones not to be bound by being handed out.
 constexpr int64_t kMostHeadsPerTask = 8;
+/// What one iteration reads or writes of one operand at most for it to be asked for during the iteration before: some
+/// of these fit into a second-level cache beside what that one works on.
+constexpr int64_t kPrefetchedBytes = 64 << 10;
 
 /// A parallel loop that packs one operand: its last dimension runs over strips, the others over packed heads.
 struct Packing {
@@ -187,14 +190,9 @@ private:
     b.setInsertionPointToStart(each.getBody());
 
     // Row-major, as the iterations were.
-    Value rest = each.getInductionVar();
-    SmallVector<Value> ivs(consumer.getRank());
-    for (unsigned d = consumer.getRank(); d-- > 1;) {
-      Value bound = value(consumer.getMixedUpperBound()[d]);
-      ivs[d] = b.create<arith::RemUIOp>(loc, rest, bound);
-      rest = math.div(rest, bound);
-    }
-    ivs[0] = rest;
+    SmallVector<Value> ivs = delinearize(b, consumer, each.getInductionVar());
+    if (whole)
+      emitPrefetches(b, consumer, packings, each.getInductionVar(), total, heads.iterations, whole);
     SmallVector<Value> where(head);
     for (Value &index : where)
       for (auto [old, iv] : llvm::zip(consumer.getInductionVars(), ivs))
@@ -226,6 +224,73 @@ private:
       packing.loop.erase();
     }
     consumer.erase();
+  }
+
+  static SmallVector<Value> delinearize(OpBuilder &b, scf::ForallOp loop, Value iteration) {
+    Location loc = loop.getLoc();
+    SmallVector<Value> ivs(loop.getRank());
+    for (unsigned d = loop.getRank(); d-- > 1;) {
+      Value bound = getValueOrCreateConstantIndexOp(b, loc, loop.getMixedUpperBound()[d]);
+      ivs[d] = b.create<arith::RemUIOp>(loc, iteration, bound);
+      iteration = IndexMath(b, loc).div(iteration, bound);
+    }
+    ivs[0] = iteration;
+    return ivs;
+  }
+
+  /// Asks for what the next iteration reads and writes, where that is little and the same task does it: small problems
+  /// are over before the hardware's prefetchers have found their streams. Keys and values are asked for once a head.
+  static void emitPrefetches(OpBuilder &b, scf::ForallOp consumer, MutableArrayRef<Packing> packings, Value iteration,
+                             Value total, Value iterations, Value whole) {
+    Location loc = consumer.getLoc();
+    IndexMath math(b, loc);
+    Value one = math.constant(1), next = math.add(iteration, one);
+    Value isLast = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::uge, next, total);
+    next = b.create<arith::SelectOp>(loc, isLast, iteration, next);
+    Value inHead = b.create<arith::RemUIOp>(loc, next, iterations);
+    Value isNewHead = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, inHead, math.constant(0));
+    IRMapping map;
+    map.map(ValueRange(consumer.getInductionVars()), delinearize(b, consumer, next));
+    // The parts of memory that an iteration works on are the views at the top of its body; where they are is arithmetic
+    // on its induction variables.
+    auto isKnown = [&](Value operand) { return map.contains(operand) || consumer.isDefinedOutsideOfLoop(operand); };
+    for (Operation &op : consumer.getBody()->without_terminator()) {
+      auto view = dyn_cast<memref::SubViewOp>(op);
+      bool isIndex = llvm::all_of(op.getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
+      if ((!view && !isIndex) || !isPure(&op) || op.getNumRegions() != 0 || !llvm::all_of(op.getOperands(), isKnown))
+        continue;
+      Value part = b.clone(op, map)->getResult(0);
+      if (!view)
+        continue;
+      bool isPacked =
+          llvm::any_of(packings, [&](Packing &packing) { return packing.pack.getSource() == view.getSource(); });
+      emitPrefetch(b, loc, part, isPacked ? b.create<arith::AndIOp>(loc, whole, isNewHead) : whole);
+    }
+  }
+
+  /// Asks for the lines of some rows of memory, under a condition and if they are few.
+  static void emitPrefetch(OpBuilder &b, Location loc, Value part, Value condition) {
+    auto type = cast<MemRefType>(part.getType());
+    int64_t rank = type.getRank(), columns = rank < 2 ? ShapedType::kDynamic : type.getDimSize(rank - 1);
+    bool isRows = rank >= 2 && llvm::all_of(type.getShape().drop_back(2), [](int64_t size) { return size == 1; });
+    if (!isRows || ShapedType::isDynamic(columns) || columns == 0 || !type.getElementType().isIntOrFloat())
+      return;
+    constexpr int64_t lineBytes = 64;
+    int64_t bytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+    IndexMath math(b, loc);
+    Value zero = math.constant(0), rows = math.dim(part, rank - 2);
+    Value few = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ule, rows,
+                                        math.constant(kPrefetchedBytes / (columns * bytes)));
+    few = b.create<arith::AndIOp>(loc, condition, few);
+    OpBuilder::InsertionGuard guard(b);
+    auto loop = b.create<scf::ForOp>(loc, zero, b.create<arith::SelectOp>(loc, few, rows, zero), math.constant(1));
+    b.setInsertionPointToStart(loop.getBody());
+    SmallVector<Value> indices(rank, zero);
+    indices[rank - 2] = loop.getInductionVar();
+    for (int64_t column = 0; column < columns; column += std::max<int64_t>(lineBytes / bytes, 1)) {
+      indices.back() = b.create<arith::ConstantIndexOp>(loc, column);
+      b.create<memref::PrefetchOp>(loc, part, indices, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    }
   }
 
   /// The memory of a packing with a place for each head or, where tasks do whole heads, for each worker.
