@@ -1,9 +1,11 @@
 #include "compiler/Compiler.h"
 
+#include "compiler/CodeParts.h"
 #include "compiler/DeviceCode.h"
 #include "compiler/Dispatch.h"
 #include "compiler/KernelInterface.h"
 #include "compiler/LlvmBackend.h"
+#include "compiler/MergeObjects.h"
 #include "compiler/targets/X86.h"
 #include "dialects/Attention/Attention.h"
 #include "runtime/DeviceFacts.h"
@@ -11,8 +13,7 @@
 
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Bitcode/BitcodeReader.h"
-#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Transforms/Utils/Cloning.h"
@@ -26,6 +27,16 @@ bool isIdentifier(StringRef name) {
   return !name.empty() && name.size() < 64 && !llvm::isDigit(name.front()) &&
          llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
+
+/// What LLVM compiles at a time.
+struct CodePart {
+  unsigned variant;
+  /// Of its own, where parts are compiled beside each other.
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  /// What other parts use of it.
+  SmallVector<std::string> exported;
+};
 
 /// One compilation: a kernel, a target and what is to be seen on the way.
 class Compilation {
@@ -65,9 +76,16 @@ private:
   LogicalResult runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
   /// Lowers what is around attention, and says which operands are the former results.
   LogicalResult lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
-  /// Brings a copy of the prepared module to optimised LLVM IR, and reads its interface.
-  FailureOr<std::unique_ptr<llvm::Module>> compileVariant(ModuleOp prepared, unsigned number,
-                                                          KernelInterface &interface);
+  /// Brings a copy of the prepared module to LLVM IR, and reads its interface.
+  LogicalResult compileVariant(ModuleOp prepared, unsigned number, KernelInterface &interface);
+  /// Appends a module to the parts; the kernel's own functions in it are not exported yet.
+  LogicalResult addPart(ModuleOp module, unsigned variant);
+  /// Whether somebody wants to see the code, which is one module then.
+  bool isCodeShown() const { return isWanted("llvm-ir") || isWanted("asm"); }
+  /// Calls `work` for each part, the largest first; beside each other unless the code is shown. The first error.
+  llvm::Error forEachPart(llvm::function_ref<llvm::Error(CodePart &)> work);
+  /// Brings the parts to one object, with `dispatch` in it.
+  FailureOr<std::string> emitObject(Location loc, StringRef name, StringRef dispatch);
   std::string describe(const KernelInterface &interface) const;
 
   /// The tiles of the attention that has most of them; not chosen where there is none.
@@ -79,6 +97,7 @@ private:
   const CompileOptions &options;
   SmallVector<CpuVariant> variants;
   llvm::LLVMContext context;
+  std::vector<CodePart> parts;
   /// Of each variant.
   SmallVector<TileSizes> variantTiles;
   /// Of a GPU's target, which has one variant.
@@ -155,8 +174,38 @@ LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptio
   return success();
 }
 
-FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp prepared, unsigned number,
-                                                                     KernelInterface &interface) {
+LogicalResult Compilation::addPart(ModuleOp module, unsigned variant) {
+  auto own = isCodeShown() ? nullptr : std::make_unique<llvm::LLVMContext>();
+  auto translated = translateForVariant(module, own ? *own : context, target, variants[variant], options.optLevel);
+  if (!translated)
+    return fail(module.getLoc(), translated.takeError());
+  parts.push_back({variant, std::move(own), std::move(*translated), {}});
+  return success();
+}
+
+llvm::Error Compilation::forEachPart(llvm::function_ref<llvm::Error(CodePart &)> work) {
+  SmallVector<std::pair<unsigned, size_t>> order;
+  for (auto [i, part] : llvm::enumerate(parts))
+    order.push_back({part.module->getInstructionCount(), i});
+  llvm::sort(order, std::greater<>());
+  std::vector<std::optional<std::string>> messages(parts.size());
+  auto run = [&](size_t at) {
+    size_t part = order[at].second;
+    if (llvm::Error error = work(parts[part]))
+      messages[part] = llvm::toString(std::move(error));
+  };
+  if (isCodeShown())
+    for (size_t at = 0; at < parts.size(); ++at)
+      run(at);
+  else
+    parallelFor(parts.size(), run);
+  for (const std::optional<std::string> &message : messages)
+    if (message)
+      return llvm::createStringError(*message);
+  return llvm::Error::success();
+}
+
+LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, KernelInterface &interface) {
   const CpuVariant &variant = variants[number];
   bool shown = number + 1 == variants.size();
   OwningOpRef<ModuleOp> module = prepared.clone();
@@ -189,7 +238,6 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
       variantTiles.push_back(readTiles(*module));
   }
 
-  Location loc = prepared.getLoc();
   if (device) {
     auto wanted = [&](StringRef stage) { return isWanted(stage); };
     auto show = [&](StringRef stage, StringRef text) { options.onStage(stage, text); };
@@ -202,25 +250,30 @@ FailureOr<std::unique_ptr<llvm::Module>> Compilation::compileVariant(ModuleOp pr
     if (options.onStage && llvm::is_contained(options.stages, "image"))
       options.onStage("image", deviceCode->image.bytes);
   }
-  auto llvmModule =
-      timed("translate", [&] { return translateForVariant(*module, context, target, variant, options.optLevel); });
-  if (!llvmModule)
-    return fail(loc, llvmModule.takeError());
-  if (deviceCode)
-    embedDeviceCode(**llvmModule, *deviceCode, target.getName());
-  // The kernel itself could bear the name of a function of the C library.
-  (*llvmModule)->getFunction(interface.name)->setName(interface.name + ".kernel");
-  SmallVector<std::string> exported;
-  for (StringRef function : {"workspace_size", "run"}) {
-    std::string symbol = getVariantSymbol(interface.name, function, number);
-    (*llvmModule)->getFunction((interface.name + "_" + function).str())->setName(symbol);
-    exported.push_back(symbol);
-  }
-  if (llvm::Error error = timed("optimise", [&] {
-        return optimize(**llvmModule, exported, target, variant, options.optLevel, options.vectorizeLoops);
-      }))
-    return fail(loc, std::move(error));
-  return std::move(*llvmModule);
+  KernelTasks apart;
+  if (!isCodeShown())
+    apart = takeTasks(*module, number);
+  return timed("translate", [&] {
+    if (failed(addPart(*module, number)))
+      return failure();
+    CodePart &main = parts.back();
+    if (deviceCode)
+      embedDeviceCode(*main.module, *deviceCode, target.getName());
+    // The kernel itself could bear the name of a function of the C library.
+    main.module->getFunction(interface.name)->setName(interface.name + ".kernel");
+    for (StringRef function : {"workspace_size", "run"}) {
+      std::string symbol = getVariantSymbol(interface.name, function, number);
+      main.module->getFunction((interface.name + "_" + function).str())->setName(symbol);
+      main.exported.push_back(symbol);
+    }
+    llvm::append_range(main.exported, apart.shared);
+    for (TaskModule &task : apart.tasks) {
+      if (failed(addPart(*task.module, number)))
+        return failure();
+      parts.back().exported.push_back(task.name);
+    }
+    return success();
+  });
 }
 
 std::string Compilation::describe(const KernelInterface &interface) const {
@@ -249,6 +302,67 @@ std::string Compilation::describe(const KernelInterface &interface) const {
   return text;
 }
 
+FailureOr<std::string> Compilation::emitObject(Location loc, StringRef name, StringRef dispatch) {
+  auto optimizePart = [&](CodePart &part) {
+    return optimize(*part.module, part.exported, target, variants[part.variant], options.optLevel,
+                    options.vectorizeLoops);
+  };
+  if (llvm::Error error = timed("optimise", [&] { return forEachPart(optimizePart); }))
+    return fail(loc, std::move(error));
+  llvm::Module &first = *parts.front().module;
+  if (isCodeShown()) {
+    for (CodePart &part : llvm::drop_begin(parts))
+      if (llvm::Linker::linkModules(first, std::move(part.module)))
+        return emitError(loc, "the versions of the kernel could not be linked");
+    parts.resize(1);
+  }
+  if (llvm::Error error = linkText(first, dispatch))
+    return fail(loc, std::move(error));
+  std::string exported[] = {(name + "_query").str(), (name + "_workspace_size").str(), (name + "_run").str()};
+  // The C functions of the first variant are called from its own part alone.
+  llvm::StringSet<> shared;
+  for (const CodePart &part : parts)
+    shared.insert(part.exported.begin(), part.exported.end());
+  for (StringRef function : {"workspace_size", "run"})
+    shared.erase(getVariantSymbol(name, function, 0));
+  for (CodePart &part : parts)
+    for (llvm::GlobalValue &value : part.module->global_values()) {
+      if (shared.contains(value.getName())) {
+        value.setVisibility(llvm::GlobalValue::HiddenVisibility);
+        value.setDSOLocal(true);
+      } else if (!value.isDeclaration() && !llvm::is_contained(exported, value.getName())) {
+        value.setLinkage(llvm::GlobalValue::InternalLinkage);
+      }
+    }
+
+  if (!deviceCode && isWanted("llvm-ir")) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    first.print(os, nullptr);
+    options.onStage("llvm-ir", text);
+  }
+  if (!deviceCode && isWanted("asm")) {
+    auto text = emitCode(*llvm::CloneModule(first), target, options.optLevel, /*assembly=*/true);
+    if (!text)
+      return fail(loc, text.takeError());
+    options.onStage("asm", *text);
+  }
+  std::vector<std::string> objects(parts.size());
+  auto emitPart = [&](CodePart &part) -> llvm::Error {
+    auto object = emitCode(*part.module, target, options.optLevel, /*assembly=*/false);
+    if (!object)
+      return object.takeError();
+    objects[&part - parts.data()] = std::move(*object);
+    return llvm::Error::success();
+  };
+  if (llvm::Error error = timed("emit", [&] { return forEachPart(emitPart); }))
+    return fail(loc, std::move(error));
+  llvm::Expected<std::string> merged = mergeObjects(objects);
+  if (!merged)
+    return fail(loc, merged.takeError());
+  return std::move(*merged);
+}
+
 FailureOr<Artifact> Compilation::run(ModuleOp source) {
   if (options.optLevel < 0 || options.optLevel > 3)
     return emitError(source.getLoc(), "the optimisation level is ") << options.optLevel << "; expected 0, 1, 2 or 3";
@@ -273,45 +387,21 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
     }
   }
   KernelInterface interface;
-  std::unique_ptr<llvm::Module> all;
-  SmallVector<bool> tiles;
   variants = selectVariants(*module, target, options);
-  for (unsigned i = 0; i < variants.size(); ++i) {
-    FailureOr<std::unique_ptr<llvm::Module>> variant = compileVariant(*module, i, interface);
-    if (failed(variant))
+  for (unsigned i = 0; i < variants.size(); ++i)
+    if (failed(compileVariant(*module, i, interface)))
       return failure();
-    tiles.push_back(usesTiles(**variant));
-    if (!all)
-      all = std::move(*variant);
-    else if (llvm::Linker::linkModules(*all, std::move(*variant)))
-      return emitError(source.getLoc(), "the versions of the kernel could not be linked");
-  }
+  SmallVector<bool> tiles(variants.size());
+  for (const CodePart &part : parts)
+    tiles[part.variant] |= usesTiles(*part.module);
   Artifact artifact;
   artifact.name = interface.name;
   artifact.target = target.getName().str();
   artifact.metadata = describe(interface);
-  if (llvm::Error error = linkText(*all, getDispatchModule(interface, target, variants, tiles, artifact.metadata)))
-    return fail(source.getLoc(), std::move(error));
-  SmallVector<std::string> exported = {name + "_query", name + "_workspace_size", name + "_run"};
-  for (llvm::GlobalValue &value : all->global_values())
-    if (!value.isDeclaration() && !llvm::is_contained(exported, value.getName()))
-      value.setLinkage(llvm::GlobalValue::InternalLinkage);
-
-  if (!deviceCode && isWanted("llvm-ir")) {
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    all->print(os, nullptr);
-    options.onStage("llvm-ir", text);
-  }
-  if (!deviceCode && isWanted("asm")) {
-    auto text = emitCode(*llvm::CloneModule(*all), target, options.optLevel, /*assembly=*/true);
-    if (!text)
-      return fail(source.getLoc(), text.takeError());
-    options.onStage("asm", *text);
-  }
-  auto object = timed("emit", [&] { return emitCode(*all, target, options.optLevel, /*assembly=*/false); });
-  if (!object)
-    return fail(source.getLoc(), object.takeError());
+  FailureOr<std::string> object =
+      emitObject(source.getLoc(), name, getDispatchModule(interface, target, variants, tiles, artifact.metadata));
+  if (failed(object))
+    return failure();
   artifact.kind = ArtifactKind::Object;
   artifact.bytes = std::move(*object);
   return artifact;
