@@ -78,7 +78,12 @@ public:
     auto asI64 = [&](Value index) -> Value { return b.create<arith::IndexCastOp>(loc, i64, index); };
     if (isa<MemRefType>(type)) {
       auto data = b.create<memref::ExtractStridedMetadataOp>(loc, value);
-      Value address = asI64(b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, value));
+      // Of the descriptor: upstream folds memref.extract_aligned_pointer_as_index of a memref.view into that of its
+      // source, without the view's shift.
+      LLVMTypeConverter converter(b.getContext());
+      Value descriptor =
+          b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), value).getResult(0);
+      Value address = b.create<LLVM::PtrToIntOp>(loc, i64, MemRefDescriptor(descriptor).alignedPtr(b, loc));
       if (movesPointer) {
         Value bytes = b.create<arith::ConstantIntOp>(loc, elementBytes, 64);
         Value moved = b.create<arith::MulIOp>(loc, asI64(data.getOffset()), bytes);
