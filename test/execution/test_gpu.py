@@ -1,0 +1,116 @@
+"""The kernels of every GPU target on its emulated device, against the float64 definition.
+
+What is static in a kernel - head dims, element type, masks - makes a kernel each; lengths, heads and strides are tried on
+one. FLASHC_DEEP=1 runs every static case on every chip; otherwise the chips share the rarer ones.
+"""
+
+import flashc
+import numpy as np
+import pytest
+from cases import MASK_NAMES, SCORE_MODS, STRIDES, Case, run
+from conftest import DEEP
+
+CHIPS = ("sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100")
+DTYPES = ("f32", "f64", "bf16", "f16")
+#: Query and key lengths around tiles, and both forms of a kernel: few query rows are another one.
+LENGTHS = ((1, 1), (37, 150), (130, 97), (64, 64), (3, 200), (1, 1100))
+
+
+def target(chip: str) -> str:
+    return f"emulated:{chip}"
+
+
+def dealt(cases: tuple, chips: tuple[str, ...] = CHIPS) -> list:
+    """Every case on one chip, in turn; on all of them in the deep profile."""
+    if DEEP:
+        return [(chip, case) for chip in chips for case in cases]
+    return [(chips[i % len(chips)], case) for i, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("chip", CHIPS)
+def test_lengths(chip, dtype):
+    for Sq, Sk in LENGTHS:
+        run(Case(dtype=dtype, D=64, Hq=4, Hkv=2, Sq=Sq, Sk=Sk, masks=("causal_br",), target=target(chip)))
+
+
+@pytest.mark.parametrize("dtype", ("f32", "bf16"))
+@pytest.mark.parametrize("chip", CHIPS)
+def test_no_mask(chip, dtype):
+    for Sq, Sk in LENGTHS:
+        run(Case(dtype=dtype, D=64, Hq=2, Hkv=1, Sq=Sq, Sk=Sk, target=target(chip)))
+
+
+@pytest.mark.parametrize("D", (8, 24, 40, 59, 80, 96, 111, 128, 192, 256))
+@pytest.mark.parametrize("dtype", ("f32", "bf16"))
+def test_head_dims(D, dtype):
+    chip = CHIPS[(8, 24, 40, 59, 80, 96, 111, 128, 192, 256).index(D) % len(CHIPS)]
+    for lengths in ((37, 150), (2, 70)):
+        run(Case(dtype=dtype, D=D, Sq=lengths[0], Sk=lengths[1], target=target(chip)))
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("D", (128, 256))
+def test_wide_heads(D, chip):
+    run(Case(dtype="bf16", D=D, Sq=70, Sk=150, masks=("causal_tl",), target=target(chip)))
+
+
+@pytest.mark.parametrize(("chip", "dims"), dealt(((8, 24), (59, 1), (128, 64), (64, 128), (192, 128))), ids=str)
+def test_value_dims(chip, dims):
+    for dtype in ("f32", "f16"):
+        run(Case(dtype=dtype, D=dims[0], Dv=dims[1], Sq=50, Sk=70, target=target(chip)))
+
+
+@pytest.mark.parametrize(("chip", "name"), dealt(MASK_NAMES), ids=str)
+def test_masks(chip, name):
+    for lengths in ((130, 200), (1, 97), (97, 1)):
+        run(Case(dtype="bf16", B=2, Sq=lengths[0], Sk=lengths[1], D=40, masks=(name,), target=target(chip)))
+
+
+@pytest.mark.parametrize(("chip", "strides"), dealt(STRIDES), ids=str)
+def test_strides(chip, strides):
+    for Sq in (50, 1):
+        run(
+            Case(
+                dtype="f16", B=2, Hq=4, Hkv=2, Sq=Sq, Sk=70, D=40, strides=strides, masks=("causal_br",),
+                target=target(chip),
+            )
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("chip", "flat"), dealt(((False,) * 4, (True, False, False, True), (True,) * 4)), ids=str)
+def test_bias(chip, flat):
+    run(Case(dtype="bf16", B=2, Sq=50, Sk=70, D=24, bias=flat, target=target(chip)))
+
+
+@pytest.mark.parametrize(("chip", "name"), dealt(tuple(SCORE_MODS)), ids=str)
+def test_score_mod(chip, name):
+    run(Case(dtype="f32", score_mod=name, softcap=5.0, Sq=50, Sk=70, D=24, masks=("causal_tl",), target=target(chip)))
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_softcap(chip):
+    run(Case(dtype="f64", softcap=2.0, Sq=50, Sk=70, D=24, target=target(chip)))
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_empty(chip):
+    for empty in ("B", "Sq", "Sk"):
+        sizes = {"B": 2, "Sq": 9, "Sk": 9, empty: 0}
+        run(Case(D=64, Hq=4, Hkv=2, dtype="bf16", masks=("causal_br",), target=target(chip), **sizes))
+
+
+@pytest.mark.parametrize("dtype", ("f32", "bf16"))
+@pytest.mark.parametrize("chip", CHIPS)
+def test_masked_nan(chip, dtype):
+    """NaN and infinities in keys and values that are not attended do not reach the result."""
+    rng = np.random.default_rng(0)
+    import torch
+
+    kind = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    q, k, v = (torch.from_numpy(rng.standard_normal((1, 2, 70, 64), np.float32)).to(kind) for _ in range(3))
+    clean = flashc.attention(q, k, v, mask=flashc.causal("top_left"), target=target(chip))
+    k[:, :, 40:], v[:, :, 40:] = float("nan"), float("inf")
+    dirty = flashc.attention(q, k, v, mask=flashc.causal("top_left"), target=target(chip))
+    assert torch.equal(clean[:, :, :40], dirty[:, :, :40])
+    assert torch.isnan(dirty[:, :, 40:]).all()
