@@ -123,9 +123,11 @@ func.func @shared(%k: memref<?x?x64xf32>, %H: index, %T: index, %n: index) {
 // CHECK:           %[[MORE:.*]] = arith.addi %[[I]], %c1
 // CHECK:           %[[END:.*]] = arith.cmpi uge, %[[MORE]], %{{.*}}
 // CHECK:           %[[NEXT:.*]] = arith.select %[[END]], %[[I]], %[[MORE]]
+// CHECK:           %[[IN_HEAD:.*]] = arith.remui %[[NEXT]], %{{.*}}
+// CHECK:           %[[FIRST:.*]] = arith.cmpi eq, %[[IN_HEAD]], %c0
 // CHECK:           %[[T:.*]] = arith.remui %[[NEXT]], %{{.*}}
-// CHECK:           %[[FIRST:.*]] = arith.cmpi eq, %[[T]], %c0
 // CHECK:           %[[H:.*]] = arith.divui %[[NEXT]], %{{.*}}
+// CHECK:           %[[KH:.*]] = arith.divui %[[H]], %{{.*}}
 // CHECK:           %[[ROW:.*]] = arith.muli %[[T]], %c24
 // CHECK:           %[[ROWS:.*]] = memref.subview %[[Q]][%[[H]], %[[ROW]], 0]
 // CHECK:           arith.select %[[WHOLE]], %c24, %c0
@@ -133,30 +135,32 @@ func.func @shared(%k: memref<?x?x64xf32>, %H: index, %T: index, %n: index) {
 // CHECK:             memref.prefetch %[[ROWS]][%[[R]], %c0], read, locality<2>, data
 // CHECK:             memref.prefetch %[[ROWS]][%[[R]], %c32], read, locality<2>, data
 // CHECK-NOT:         memref.prefetch
-// CHECK:           %[[KEYS:.*]] = memref.subview %[[K]][%[[H]], 0, 0]
+// CHECK:           %[[KEYS:.*]] = memref.subview %[[K]][%[[KH]], 0, 0]
 // CHECK:           %[[ONCE:.*]] = arith.andi %[[WHOLE]], %[[FIRST]]
 // CHECK:           %[[FEW:.*]] = arith.cmpi ule, %{{.*}}, %c512
 // CHECK:           %[[BOTH:.*]] = arith.andi %[[ONCE]], %[[FEW]]
 // CHECK:           arith.select %[[BOTH]]
 // CHECK:             memref.prefetch %[[KEYS]]
 // CHECK:           tile.cooperate
-func.func @next(%q: memref<?x?x64xbf16>, %k: memref<?x?x64xbf16>, %H: index, %T: index, %n: index) {
+func.func @next(%q: memref<?x?x64xbf16>, %k: memref<?x?x64xbf16>, %H: index, %g: index, %T: index, %n: index) {
   %c0 = arith.constant 0 : index
   %c24 = arith.constant 24 : index
   %c64 = arith.constant 64 : index
   %keys = arith.muli %n, %c64 : index
+  %heads = arith.muli %H, %g : index
   %pk = memref.alloc(%H, %n) {alignment = 64 : i64} : memref<?x?x64x64xf32>
   scf.forall (%h, %s) in (%H, %n) {
     %first = arith.muli %s, %c64 : index
     tile.pack %k[%h, %first, %c0] valid(%c64) into %pk[%h, %s] transposed <width = 64, lanes = 16>
         : memref<?x?x64xbf16>, memref<?x?x64x64xf32>
   }
-  scf.forall (%h, %t) in (%H, %T) {
-    %kt = tile.view %pk[%h, %c0] valid(%c64) : memref<?x?x64x64xf32> -> !kt
+  scf.forall (%h, %t) in (%heads, %T) {
+    %kh = arith.divui %h, %g : index
+    %kt = tile.view %pk[%kh, %c0] valid(%c64) : memref<?x?x64x64xf32> -> !kt
     %row = arith.muli %t, %c24 : index
     %rows = memref.subview %q[%h, %row, 0] [1, 24, 64] [1, 1, 1]
         : memref<?x?x64xbf16> to memref<24x64xbf16, strided<[64, 1], offset: ?>>
-    %all = memref.subview %k[%h, 0, 0] [1, %keys, 64] [1, 1, 1]
+    %all = memref.subview %k[%kh, 0, 0] [1, %keys, 64] [1, 1, 1]
         : memref<?x?x64xbf16> to memref<?x64xbf16, strided<[64, 1], offset: ?>>
     "test.use"(%kt, %rows, %all) : (!kt, memref<24x64xbf16, strided<[64, 1], offset: ?>>, memref<?x64xbf16, strided<[64, 1], offset: ?>>) -> ()
   }
