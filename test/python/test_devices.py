@@ -186,7 +186,7 @@ def case_refuses_what_a_device_cannot_run():
     host = np.zeros((1, 2, 40, 64), np.float32)
     with pytest.raises(
         ValueError,
-        match="q: expected an array in the CPU's memory, as attention is compiled for cpu.*, got one in the memory of cuda:0",
+        match=r"q: expected an array in the CPU's memory, as attention is compiled for cpu.*, got one in the memory of cuda:0",
     ):
         flashc.compile(head_dim=64)(q, k, v)
     with pytest.raises(
@@ -259,6 +259,29 @@ def test_another_kind_of_device():
         match="q: expected an array in the memory of the CPU or of a GPU of CUDA or ROCm, got one on DLPack device 8:0",
     ):
         flashc.attention(x, x, x)
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_arrays_of_the_cpu_run_on_an_emulated_gpu(framework):
+    np = pytest.importorskip("numpy")
+    generator = np.random.default_rng(7)
+    q, k, v = (generator.standard_normal((2, 4, 40, 64), np.float32) for _ in range(3))
+    mask = flashc.causal("bottom_right")
+    expected, expected_lse = flashc.reference(q, k, v, mask=mask)
+    if framework == "torch":
+        torch = pytest.importorskip("torch")
+        q, k, v = (torch.from_numpy(array) for array in (q, k, v))
+    out, lse = flashc.attention(q, k, v, mask=mask, return_lse=True, target="emulated:sm_80")
+    assert type(out) is type(q)
+    assert np.abs(np.asarray(out) - expected).max() < 1e-5
+    assert np.abs(np.asarray(lse) - expected_lse).max() < 1e-5
+
+
+def test_a_device_that_is_not_there():
+    np = pytest.importorskip("numpy")
+    x = np.zeros((1, 1, 20, 64), np.float32)
+    with pytest.raises((RuntimeError, ValueError), match='"amdgpu:gfx942"'):
+        flashc.attention(x, x, x, target="amdgpu:gfx942")
 
 
 if __name__ == "__main__":
