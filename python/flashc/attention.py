@@ -46,6 +46,9 @@ def attention(
     (queries, keys) of a tile, or (queries, keys, split) with the keys of a task with few rows; by default they are what was
     tuned for such sizes (see `flashc.tuning`), else what the compiler chooses.
 
+    Arrays in a GPU's memory are read there, on the caller's current stream and without waiting, and `target` is by default the best
+    one for that GPU. With target="emulated:sm_80" arrays of the CPU run on an emulated one, exactly and slowly.
+
     Kernels are compiled when a new head dim, element type, mask text, scale, score function or target is met, never for a new
     batch, length, number of heads or stride; sizes that were tuned have a version of their own.
 

@@ -70,13 +70,20 @@ Result<std::unique_ptr<LoadedKernel>> LaunchingDevice::load(const Artifact &arti
   return loadHostKernel(artifact);
 }
 
-std::optional<Error> LaunchingDevice::checkFunction(const flashc_device_function &function) const {
+std::optional<Error> LaunchingDevice::checkFunction(const flashc_device_function &function) {
   if (function.abi_version > FLASHC_ABI_VERSION || function.struct_size < sizeof(flashc_device_function))
     return Error{FLASHC_ERROR_ABI, "expected a device function of ABI version at most " + text(FLASHC_ABI_VERSION) +
                                        " and " + text(sizeof(flashc_device_function)) + " bytes, got version " +
                                        text(function.abi_version) + " and " + text(function.struct_size) + " bytes"};
   if (!function.name || !function.target || !function.format || !function.image || !function.image_bytes)
     return Error{FLASHC_ERROR_FORMAT, "expected a device function with a name, a target, a format and an image"};
+  {
+    const std::shared_lock<std::shared_mutex> lock(checkedMutex);
+    const auto known = checked.find(&function);
+    if (known != checked.end() && known->second.sharedBytes == function.shared_bytes &&
+        known->second.target == function.target)
+      return std::nullopt;
+  }
   if (Result<int> suits = suitability(function.target); !suits)
     return Error{suits.error().status, std::string(function.name) + ": " + suits.error().message};
   const DeviceInfo info = describe();
@@ -84,6 +91,8 @@ std::optional<Error> LaunchingDevice::checkFunction(const flashc_device_function
     return Error{FLASHC_ERROR_DEVICE, std::string(function.name) + ": expected at most the " + text(info.sharedBytes) +
                                           " bytes of shared memory that a block of " + info.name + " (" +
                                           info.architecture + ") may have, got " + text(function.shared_bytes)};
+  const std::lock_guard<std::shared_mutex> lock(checkedMutex);
+  checked[&function] = {function.shared_bytes, function.target};
   return std::nullopt;
 }
 

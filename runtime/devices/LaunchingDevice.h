@@ -9,6 +9,9 @@
 
 #include "runtime/devices/Device.h"
 
+#include <shared_mutex>
+#include <unordered_map>
+
 namespace flashc {
 
 /// A call of a kernel, as far as a device that launches for it may want to know: what memory it is about.
@@ -68,8 +71,17 @@ private:
   static flashc_status launchService(void *user, const flashc_device_function *function, int64_t blocks,
                                      void *const *params, void *stream);
   static flashc_status encodeService(void *user, void *map, const flashc_tensor_map *what);
-  std::optional<Error> checkFunction(const flashc_device_function &function) const;
+  std::optional<Error> checkFunction(const flashc_device_function &function);
   std::optional<Error> checkPlaces(const flashc_kernel_info &info, const flashc_args &args) const;
+
+  /// What was found good of a function at an address. Describing the device again for each launch takes longer than a
+  /// launch; another function that has come to lie there differs in what was checked, or is as good.
+  struct Checked {
+    uint32_t sharedBytes = 0;
+    std::string target;
+  };
+  std::shared_mutex checkedMutex;
+  std::unordered_map<const flashc_device_function *, Checked> checked;
 };
 
 } // namespace flashc
