@@ -13,7 +13,8 @@ func.func @number(%x: memref<?xf32, strided<[?], offset: ?>>, %n: index) {
   // CHECK-DAG: llvm.store %{{.*}}, %[[STATUS]] : i32
   // The address is that of the first element; the size travels, and the stride.
   // CHECK-DAG: %{{.*}}, %[[OFFSET:.*]], %[[SIZE:.*]], %[[STRIDE:.*]] = memref.extract_strided_metadata %[[X]]
-  // CHECK-DAG: memref.extract_aligned_pointer_as_index %[[X]]
+  // CHECK-DAG: %[[DESCRIPTOR:.*]] = builtin.unrealized_conversion_cast %[[X]] : memref<?xf32, strided<[?], offset: ?>> to !llvm.struct
+  // CHECK-DAG: llvm.extractvalue %[[DESCRIPTOR]][1]
   // CHECK-DAG: %[[BYTES:.*]] = arith.muli %{{.*}}, %c4_i64
   // A loop without iterations is not launched, nor anything after a launch that failed.
   // CHECK-DAG: %[[COUNT:.*]] = arith.maxsi %[[N]], %c0
@@ -114,6 +115,22 @@ func.func @table(%x: memref<?xf32>, %n: index) {
   scf.forall (%i) in (%n) {
     %v = memref.load %table[%i] : memref<2xf32>
     memref.store %v, %x[%i] : memref<?xf32>
+  } {flashc.threads = 32 : i64}
+  return
+}
+
+// The address of a view is its own and not its source's.
+// CHECK-LABEL: func.func @view(
+// CHECK-SAME: %[[BYTES:.*]]: memref<?xi8>
+// CHECK: %[[VIEW:.*]] = memref.view %[[BYTES]][%c256][]
+// CHECK: %[[DESCRIPTOR:.*]] = builtin.unrealized_conversion_cast %[[VIEW]] : memref<4xf32> to !llvm.struct
+// CHECK: llvm.extractvalue %[[DESCRIPTOR]][1]
+func.func @view(%bytes: memref<?xi8>, %n: index) {
+  %shift = arith.constant 256 : index
+  %one = arith.constant 1.0 : f32
+  %view = memref.view %bytes[%shift][] : memref<?xi8> to memref<4xf32>
+  scf.forall (%i) in (%n) {
+    memref.store %one, %view[%i] : memref<4xf32>
   } {flashc.threads = 32 : i64}
   return
 }
