@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <sys/mman.h>
+#include <type_traits>
 
 using namespace flashc::emulator;
 
@@ -14,16 +15,39 @@ unsigned agentOf(uint32_t word) { return (word >> 16) - 1; }
 /// Whether `by` sees what was done at `word`.
 bool ordered(const Count *sees, uint32_t word) { return sees[agentOf(word)] >= (word & 0xffff); }
 
-bool uniform(const uint32_t *words, uint64_t count) {
+// Accesses are of a few sizes: with a size that the compiler knows these loops are some vector instructions.
+template <typename Size> bool uniform(const uint32_t *words, Size count) {
   uint32_t difference = 0;
   for (uint64_t i = 1; i < count; ++i)
     difference |= words[i] ^ words[0];
   return difference == 0;
 }
 
-void fill(uint32_t *words, uint64_t count, uint32_t value) {
-  for (uint64_t i = 0; i != count; ++i)
+template <typename Size> bool anySet(const uint8_t *flags, Size count) {
+  uint8_t all = 0;
+  for (uint64_t i = 0; i < count; ++i)
+    all |= flags[i];
+  return all != 0;
+}
+
+template <typename Size> void fill(uint32_t *words, Size count, uint32_t value) {
+  for (uint64_t i = 0; i < count; ++i)
     words[i] = value;
+}
+
+template <typename Function> bool bySize(uint64_t count, Function function) {
+  switch (count) {
+  case 2:
+    return function(std::integral_constant<uint64_t, 2>());
+  case 4:
+    return function(std::integral_constant<uint64_t, 4>());
+  case 8:
+    return function(std::integral_constant<uint64_t, 8>());
+  case 16:
+    return function(std::integral_constant<uint64_t, 16>());
+  default:
+    return function(count);
+  }
 }
 } // namespace
 
@@ -66,11 +90,17 @@ const AccessProblem *SharedMemory::checkRead(const Observer &by, uint64_t offset
   if (count == 0)
     return nullptr;
   const uint32_t *written = &writers[offset];
-  const bool simple = uniform(written, count) && written[0] != 0 && ordered(by.sees, written[0]) &&
-                      (numPending == 0 || !std::memchr(&pending[offset], 1, count));
-  if (!simple)
-    if (const AccessProblem *found = findRead(by, offset, count))
-      return found;
+  const bool simple = bySize(count, [&](auto size) {
+    if (!uniform(written, size) || written[0] == 0 || !ordered(by.sees, written[0]) ||
+        (numPending && anySet(&pending[offset], size)))
+      return false;
+    fill(&readers[offset], size, word(by));
+    return true;
+  });
+  if (simple)
+    return nullptr;
+  if (const AccessProblem *found = findRead(by, offset, count))
+    return found;
   fill(&readers[offset], count, word(by));
   return nullptr;
 }
@@ -79,12 +109,17 @@ const AccessProblem *SharedMemory::checkWrite(const Observer &by, uint64_t offse
   if (count == 0)
     return nullptr;
   const uint32_t *written = &writers[offset], *read = &readers[offset];
-  const bool simple =
-      uniform(written, count) && uniform(read, count) && (written[0] == 0 || ordered(by.sees, written[0])) &&
-      (read[0] == 0 || ordered(by.sees, read[0])) && (numPending == 0 || !std::memchr(&pending[offset], 1, count));
-  if (!simple)
-    if (const AccessProblem *found = findWrite(by, offset, count))
-      return found;
+  const bool simple = bySize(count, [&](auto size) {
+    if (!uniform(written, size) || !uniform(read, size) || (written[0] && !ordered(by.sees, written[0])) ||
+        (read[0] && !ordered(by.sees, read[0])) || (numPending && anySet(&pending[offset], size)))
+      return false;
+    fill(&writers[offset], size, word(by));
+    return true;
+  });
+  if (simple)
+    return nullptr;
+  if (const AccessProblem *found = findWrite(by, offset, count))
+    return found;
   fill(&writers[offset], count, word(by));
   return nullptr;
 }
