@@ -80,7 +80,8 @@ Result<std::shared_ptr<const Image>> EmulatedDevice::find(const flashc_device_fu
   const std::tuple key(std::string(function.name), std::hash<std::string_view>()(text), text.size());
   if (const auto found = images.find(key); found != images.end())
     return found->second.image;
-  Result<std::shared_ptr<const Image>> image = loadImage(text, chip, function.name);
+  Result<std::shared_ptr<const Image>> image =
+      loadImage(rewrite ? rewrite(text, function.name) : std::string(text), chip, function.name);
   if (image)
     images[key] = {owner, *image};
   return image;

@@ -5,6 +5,7 @@
 #include "emulator/EmulatedGpu.h"
 #include "runtime/devices/LaunchingDevice.h"
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -20,6 +21,14 @@ class EmulatedDevice final : public LaunchingDevice {
 public:
   /// Async work completes as late as it may; the environment's FLASHC_EMULATED_ORDER=random:SEED says otherwise.
   explicit EmulatedDevice(const emulator::Chip &chip);
+
+  /// For tests: what is executed instead of an image's text, for one kernel of it. To be set before the first launch.
+  using Rewrite = std::function<std::string(std::string_view text, std::string_view kernel)>;
+  void setRewrite(Rewrite function) { rewrite = std::move(function); }
+  void setAsyncOrder(emulator::AsyncOrder newOrder, uint64_t newSeed) {
+    order = newOrder;
+    seed = newSeed;
+  }
 
   DeviceInfo describe() const override;
   Result<int> suitability(std::string_view target) const override;
@@ -44,6 +53,7 @@ private:
   const emulator::Chip &chip;
   emulator::AsyncOrder order = emulator::AsyncOrder::Late;
   uint64_t seed = 0;
+  Rewrite rewrite;
   std::mutex mutex;
   /// By name, hash and length of the text: the address of a kernel's image may be another's later.
   std::map<std::tuple<std::string, size_t, size_t>, CachedImage> images;
