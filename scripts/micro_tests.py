@@ -19,6 +19,7 @@ import argparse
 import ctypes
 import json
 import math
+import os
 import shutil
 import struct
 import subprocess
@@ -202,28 +203,32 @@ def difference(test: dict, actual: bytes, expected: bytes) -> str:
     return f"{len(bad)} of {count} values differ, the first at {bad[0][0]}: {bad[0][1]} for {bad[0][2]}" if bad else ""
 
 
-def run_all(folder: Path, only: str) -> int:
+def run_all(folder: Path, options: argparse.Namespace) -> int:
     drivers, reasons = [], []
     for kind in (Cuda, Hip):
         try:
             drivers.append(kind())
         except (OSError, RuntimeError) as error:
             reasons.append(f"{kind.__name__}: {error}")
-    ran = failed = 0
-    for test in load(folder):
-        for driver in drivers:
-            if not driver.has(test["chip"]) or only not in test["name"]:
-                continue
-            expected = (folder / f"{test['name']}.expected").read_bytes()
-            image = (folder / f"{test['name']}{driver.suffix}").read_bytes() + b"\0"
-            ran += 1
-            try:
-                actual = driver.run(image, test, (folder / f"{test['name']}.in").read_bytes(), len(expected))
-                problem = difference(test, actual, expected)
-            except RuntimeError as error:
-                problem = str(error)
-            failed += bool(problem)
-            print(f"{'FAIL' if problem else 'ok  '} {test['name']}{': ' + problem if problem else ''}", flush=True)
+    ran, failed = options.ran, options.failed
+    tests = [test for test in load(folder) if options.only in test["name"]]
+    for index, test in enumerate(tests):
+        driver = next((driver for driver in drivers if driver.has(test["chip"])), None)
+        if index < options.begin or not driver:
+            continue
+        expected = (folder / f"{test['name']}.expected").read_bytes()
+        image = (folder / f"{test['name']}{driver.suffix}").read_bytes() + b"\0"
+        ran, broken = ran + 1, False
+        try:
+            actual = driver.run(image, test, (folder / f"{test['name']}.in").read_bytes(), len(expected))
+            problem = difference(test, actual, expected)
+        except RuntimeError as error:
+            problem, broken = str(error), True
+        failed += bool(problem)
+        print(f"{'FAIL' if problem else 'ok  '} {test['name']}{': ' + problem if problem else ''}", flush=True)
+        if broken:  # after a fault a process can do no more with the device: the rest runs in a new one
+            again = ["--only", options.only, "--begin", str(index + 1), "--ran", str(ran), "--failed", str(failed)]
+            os.execv(sys.executable, [sys.executable, __file__, "run", str(folder), *again])
     if ran:
         print(f"{ran - failed} of {ran} micro-tests are right")
     else:
@@ -236,8 +241,10 @@ def main() -> int:
     parser.add_argument("action", choices=["compile", "run"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", help="run the tests whose names contain this")
+    for name in ("--begin", "--ran", "--failed"):  # where a new process takes over
+        parser.add_argument(name, type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    return compile_all(options.folder) if options.action == "compile" else run_all(options.folder, options.only)
+    return compile_all(options.folder) if options.action == "compile" else run_all(options.folder, options)
 
 
 if __name__ == "__main__":
