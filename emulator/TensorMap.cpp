@@ -79,6 +79,10 @@ std::optional<Error> flashc::emulator::encodeTensorMap(const flashc_tensor_map &
   if (what.swizzle && row > what.swizzle)
     return refuse("a row of the box has " + std::to_string(row) + " bytes, expected at most the swizzle's " +
                   std::to_string(what.swizzle));
+  // The manual does not say where shorter rows lie.
+  if (what.swizzle && row < what.swizzle)
+    return refuse("a row of the box has " + std::to_string(row) + " bytes, emulated are rows of the swizzle's " +
+                  std::to_string(what.swizzle));
 
   encoded.magic = TensorMap::expectedMagic;
   encoded.rank = static_cast<uint8_t>(what.rank);
