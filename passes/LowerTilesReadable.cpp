@@ -31,9 +31,17 @@ Value cpu::emitReadableRows(OpBuilder &b, Location loc, const TileBuffer &tile, 
     Value scratch = allocate(MemRefType::get({rows, padded}, type.getElementType()));
     Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
     auto fill = [&](OpBuilder &b, Value row, int64_t first) {
-      buildLoop(b, loc, index.constant(first), index.constant(padded), 1, [&](OpBuilder &b, Value column) {
-        b.create<memref::StoreOp>(loc, zero, scratch, ValueRange{row, column});
-      });
+      // Whole rows by whole vectors: of a tiny problem this is much of the work.
+      bool whole = first == 0 && padded % lanes == 0;
+      auto type = VectorType::get({lanes}, zero.getType());
+      Value zeros = whole ? b.create<arith::ConstantOp>(loc, type, b.getZeroAttr(type)) : zero;
+      buildLoop(b, loc, index.constant(first), index.constant(padded), whole ? lanes : 1,
+                [&](OpBuilder &b, Value column) {
+                  if (whole)
+                    b.create<vector::StoreOp>(loc, zeros, scratch, ValueRange{row, column});
+                  else
+                    b.create<memref::StoreOp>(loc, zero, scratch, ValueRange{row, column});
+                });
     };
     buildLoop(b, loc, index.constant(0), tile.rows, 1, [&](OpBuilder &b, Value row) {
       buildLoop(b, loc, index.constant(0), index.constant(columns), 1, [&](OpBuilder &b, Value column) {
