@@ -1,6 +1,7 @@
 //===- HostModule.cpp - from address spaces of a GPU to the host's memory ------===//
 
 #include "emulator/HostModule.h"
+#include "emulator/instructions/TensorMapParameters.h"
 #include "emulator/instructions/WgmmaResults.h"
 
 #include "llvm/IR/Constants.h"
@@ -78,6 +79,8 @@ Result<std::vector<Function *>> prepareModule(Module &module, ImageParts &parts)
     kernel->setLinkage(GlobalValue::ExternalLinkage);
   runPasses(module);
   deliverWgmmaResults(module);
+  if (std::string misplaced = findMisplacedTensorMap(module); !misplaced.empty())
+    return Error{FLASHC_ERROR_TARGET, misplaced};
   for (Function &function : module)
     if (!function.isDeclaration() && !is_contained(kernels, &function))
       return Error{FLASHC_ERROR_TARGET,

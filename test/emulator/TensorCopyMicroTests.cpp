@@ -324,6 +324,11 @@ std::vector<MicroTest> tensorCopyTests() {
   without("without_barrier", {true, false, true, 0, "no barrier orders this use of the mbarrier"});
   without("without_wait", {true, true, false, 0, "of shared memory at offset"});
   without("expecting_more", {true, true, true, 16, "deadlock"});
+  Box misplaced = plain;
+  misplaced.name = "tensor_load_map_not_constant";
+  tests.push_back(loadTest(misplaced));
+  tests.back().ir.replace(tests.back().ir.find("grid_constant"), 13, "other_setting");
+  tests.back().finding = "is a tensor map, but no grid_constant";
   for (const Box &box : std::vector<Box>{
            {"tensor_store", bf16, {128, 64}, {64, 32}, {64, 16}, 128},
            {"tensor_store_swizzle32", bf16, {40, 40}, {16, 24}, {8, 9}, 32},
