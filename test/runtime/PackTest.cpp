@@ -20,6 +20,13 @@ using ::testing::HasSubstr;
 
 namespace {
 
+// Also on a machine that has GPUs, these tests have none.
+const bool withoutDrivers = [] {
+  ::setenv("FLASHC_CUDA_LIBRARY", "", 1);
+  ::setenv("FLASHC_HIP_LIBRARY", "", 1);
+  return true;
+}();
+
 class Pack : public ::testing::Test {
 protected:
   TestFolder folder;
@@ -158,7 +165,8 @@ TEST_F(Pack, RefusesWrongMembers) {
   refuses(FLASHC_ERROR_TARGET, std::string("expected a pack for ") + hostArchitecture() + ", got one for \"sparc\"");
   description = good;
   description["target"] = "nvptx:sm_90a";
-  refuses(FLASHC_ERROR_TARGET, "expected a target of a device of this machine (cpu), got \"nvptx:sm_90a\"");
+  refuses(FLASHC_ERROR_TARGET, "expected a target of a device of this machine (cpu");
+  refuses(FLASHC_ERROR_TARGET, "got \"nvptx:sm_90a\"");
   for (const char *path : {"", "..", "/lib/libc.so.6", "a/b.so"}) {
     description = good;
     description["files"]["library"]["path"] = path;
@@ -222,7 +230,8 @@ TEST_F(Pack, PicksFromAFatPack) {
   };
   fat["packs"].erase(1);
   refusesFat(FLASHC_ERROR_TARGET, "expected a pack for a device of this machine among its 1, got none; expected a "
-                                  "target of a device of this machine (cpu), got \"nvptx:sm_80\"; no cuda device: ");
+                                  "target of a device of this machine (cpu");
+  refusesFat(FLASHC_ERROR_TARGET, "got \"nvptx:sm_80\"; no cuda device: ");
   fat["packs"] = {{{"target", "cpu"}, {"path", "../mine"}}};
   refusesFat(FLASHC_ERROR_FORMAT, "expected \"packs.path\" to be a plain folder name, got \"../mine\"");
   fat["packs"] = json::array();
@@ -235,7 +244,7 @@ TEST_F(Pack, PicksFromAFatPack) {
 
 // A machine without a driver says so, for a pack of a GPU.
 TEST_F(Pack, SaysWhichDriverIsMissing) {
-  ::setenv("FLASHC_CUDA_LIBRARY", "", 0);
+  ASSERT_TRUE(withoutDrivers);
   description["target"] = "nvptx:sm_80";
   refuses(FLASHC_ERROR_TARGET, "got \"nvptx:sm_80\"; no cuda device: ");
   description["target"] = "amdgpu:gfx942";
