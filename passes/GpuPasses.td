@@ -59,19 +59,30 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     a product is in shared memory; the left-hand side is in the unit's fragments, or in shared memory where products are
     single multiply-adds. Tiles that are computed become operands by `tile.convert`.
 
-    Before, and after for `mma`:
+    Before, with `matrix-unit=mma`:
+    ```mlir
+    func.func @f(%m: memref<64x64xbf16>, %out: memref<64x64xf32>, %n: index) {
+      %z = arith.constant 0 : index
+      %f = arith.constant 0.0 : f32
+      scf.forall (%i) in (%n) {
+        %q = tile.load %m[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+        %k = tile.load %m[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+        %zero = tile.splat %f : f32 -> !tile.tile<64x64xf32>
+        %s = tile.dot %q, %k, %zero transposed
+            : !tile.tile<64x64xbf16>, !tile.tile<64x64xbf16> -> !tile.tile<64x64xf32>
+        tile.store %s, %out[%z, %z] : !tile.tile<64x64xf32>, memref<64x64xf32>
+      }
+      return
+    }
+    ```
+    After:
     ```mlir
     scf.forall (%i) in (%n) {
-      %q = tile.load %m[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
-      %k = tile.load %m[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
-      %s = tile.dot %q, %k, %zero transposed : <64x64xbf16>, <64x64xbf16> -> <64x64xf32>
+      %q = tile.load %m[%z, %z] : memref<64x64xbf16> -> <64x64xbf16, #tile.fragment<warps = 1, block = [16, 16], ...
+      %k = tile.load %m[%z, %z] : memref<64x64xbf16> -> <64x64xbf16, #tile.shared<panel = 128>>
       ...
-    scf.forall (%i) in (%n) {
-      %q = tile.load ... -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16], lanes = [...], registers = [...]>>
-      %k = tile.load ... -> <64x64xbf16, #tile.shared<panel = 128>>
-      %s = tile.dot %q, %k, %zero transposed : ... -> <64x64xf32, #tile.fragment<warps = 4, block = [16, 8], ...>>
-      ...
-    } {flashc.threads = 128 : i64}
+      %s = tile.dot %q, %k, %zero transposed : ... -> <64x64xf32, #tile.fragment<warps = 1, block = [16, 8], ...
+    } {flashc.threads = 32 : i64}
     ```
   }];
   let options = [
@@ -91,24 +102,39 @@ def ScheduleCopies : Pass<"schedule-copies", "mlir::func::FuncOp"> {
 
     Before:
     ```mlir
-    scf.for %j = %lo to %hi step %c64 ... {
-      %k = tile.load %keys[...] ...
-      %s = tile.dot %q, %k, %zero transposed ...
-      ...
-      %v = tile.load %values[...] ...
-      %o = tile.dot %p, %v, %acc ...
+    #lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+    #acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+    #rhs = #tile.shared<panel = 128>
+    func.func @f(%q: !tile.tile<16x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>,
+                 %p: !tile.tile<16x64xbf16, #lhs>, %none: !tile.tile<16x64xf32, #acc>, %lo: index, %hi: index, %n: index) {
+      %z = arith.constant 0 : index
+      %c64 = arith.constant 64 : index
+      scf.forall (%i) in (%n) {
+        %sums = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!tile.tile<16x64xf32, #acc>) {
+          %rows = arith.subi %hi, %j : index
+          %k = tile.load %keys[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+          %s = tile.dot %q, %k, %none transposed
+              : !tile.tile<16x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<16x64xf32, #acc>
+          %v = tile.load %values[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+          %o = tile.dot %p, %v, %sum
+              : !tile.tile<16x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<16x64xf32, #acc>
+          scf.yield %o : !tile.tile<16x64xf32, #acc>
+        }
+      }
+      return
+    }
     ```
     After:
     ```mlir
-    %first = tile.load %keys[...] async ...
-    scf.for %j = %lo to %hi step %c64 iter_args(..., %pending = %first) ... {
-      %k = tile.await %pending ...
-      %started = tile.load %values[...] async ...
-      %s = tile.dot %q, %k, %zero transposed ...
-      ...
-      %v = tile.await %started ...
-      %next = tile.load %keys_of_next[...] async ...
-      %o = tile.dot %p, %v, %acc ...
+    %first = tile.load %keys[%lo, %z] async valid(%all, %c64) : ...
+    %sums:2 = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none, %pending = %first) -> ...
+      %k = tile.await %pending : ...
+      %started = tile.load %values[%j, %z] async valid(%rows, %c64) : ...
+      %s = tile.dot %q, %k, %none transposed : ...
+      %v = tile.await %started : ...
+      %next = tile.load %keys[%following, %z] async valid(%left, %c64) : ...
+      %o = tile.dot %p, %v, %sum : ...
+      scf.yield %o, %next : ...
     ```
   }];
   let dependentDialects = ["mlir::arith::ArithDialect"];
@@ -128,17 +154,25 @@ def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
 
     Before:
     ```mlir
-    scf.forall (%i) in (%n) {
-      %x = tile.splat %f : f32 -> !tile.tile<16x32xf32, #tile.fragment<...>>
-      tile.store %x, %m[%i, %z] : ...
-    } {flashc.threads = 32 : i64}
+    #rows = #tile.fragment<warps = 1, block = [16, 32], lanes = [0, 4, 0, 8, 0, 16, 4, 0, 8, 0], registers = [0, 1, 0, 2, 1, 0, 2, 0]>
+    func.func @f(%m: memref<16x32xf32>, %f: f32, %n: index) {
+      %z = arith.constant 0 : index
+      scf.forall (%i) in (%n) {
+        %x = tile.splat %f : f32 -> !tile.tile<16x32xf32, #rows>
+        tile.store %x, %m[%z, %z] : !tile.tile<16x32xf32, #rows>, memref<16x32xf32>
+      } {flashc.threads = 32 : i64}
+      return
+    }
     ```
     After:
     ```mlir
     scf.forall (%i) in (%n) {
       %thread = gpu.thread_id x
       ...
-      memref.store %f, %m[%row, %column] : memref<?x32xf32>
+      %own = vector.broadcast %f : f32 to vector<16xf32>
+      ...
+      %element = vector.extract %own[0] : f32 from vector<16xf32>
+      memref.store %element, %m[%row, %column] : memref<16x32xf32>
       ...
     } {flashc.shared_bytes = 0 : i64, flashc.threads = 32 : i64}
     ```
@@ -161,7 +195,12 @@ def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {
 
     Before:
     ```mlir
-    %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+    gpu.module @f_device {
+      gpu.func @f_kernel0(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>) kernel {
+        %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+        gpu.return
+      }
+    }
     ```
     After:
     ```mlir
@@ -179,11 +218,18 @@ def ConvertTileToRocdl : Pass<"convert-tile-to-rocdl", "mlir::gpu::GPUModuleOp">
 
     Before:
     ```mlir
-    %d = tile.mma %a, %b, %c shape [32, 32, 8] : vector<4xf16>, vector<4xf16>, vector<16xf32>
+    gpu.module @f_device {
+      gpu.func @f_kernel0(%a: vector<4xf16>, %b: vector<4xf16>, %c: vector<16xf32>) kernel {
+        %d = tile.mma %a, %b, %c shape [32, 32, 8] : vector<4xf16>, vector<4xf16>, vector<16xf32>
+        gpu.return
+      }
+    }
     ```
     After:
     ```mlir
-    %d = llvm.call_intrinsic "llvm.amdgcn.mfma.f32.32x32x8f16"(%b, %a, %c, %zero, %zero, %zero) : ...
+    gpu.func @f_kernel0(%a: vector<4xf16>, %b: vector<4xf16>, %c: vector<16xf32>) kernel {
+      ...
+      %d = llvm.call_intrinsic "llvm.amdgcn.mfma.f32.32x32x8f16"(%b, %a, %c, %zero, %zero, %zero) : ...
     ```
   }];
   let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::ROCDL::ROCDLDialect"];
@@ -230,12 +276,12 @@ def OutlineGpuKernels : Pass<"outline-gpu-kernels", "mlir::ModuleOp"> {
     gpu.module @f_device {
       gpu.func @f_kernel0(%data: !llvm.ptr<1>, %size: i64, %stride: i64) kernel ...
         ...
-        %x = builtin.unrealized_conversion_cast ...
+        %memory = builtin.unrealized_conversion_cast ...
         ...
-        %i = gpu.block_id x
-        %t = gpu.thread_id x
+        %block = gpu.block_id x
+        %thread = gpu.thread_id x
         ...
-        memref.store %zero, %x[%first] : memref<?xf32, strided<[?]>>
+        memref.store %value, %memory[%element] : memref<?xf32, strided<[?]>>
         gpu.return
     ```
   }];
@@ -310,7 +356,12 @@ def ResolveBitCasts : Pass<"resolve-bit-casts", "mlir::gpu::GPUModuleOp"> {
 
     Before:
     ```mlir
-    %y = builtin.unrealized_conversion_cast %x : i16 to bf16
+    gpu.module @f_device {
+      gpu.func @f_kernel0(%x: i16) kernel {
+        %y = builtin.unrealized_conversion_cast %x : i16 to bf16
+        gpu.return
+      }
+    }
     ```
     After:
     ```mlir

@@ -31,6 +31,23 @@ struct KeyStep {
   tile::DotOp scores, sums;
 };
 
+/// Whether a turn's load can be made in another turn: it knows its rows, and nothing of what turns hand on to each
+/// other.
+bool canMove(tile::LoadOp load, scf::ForOp loop) {
+  if (load.getValid().empty())
+    return false;
+  SetVector<Operation *> slice;
+  BackwardSliceOptions options;
+  options.inclusive = true;
+  options.filter = [&](Operation *op) { return op->getBlock() == loop.getBody(); };
+  getBackwardSlice(load.getOperation(), &slice, options);
+  return llvm::all_of(slice, [&](Operation *op) {
+    return op->getNumRegions() == 0 && llvm::all_of(op->getOperands(), [&](Value operand) {
+             return !llvm::is_contained(loop.getRegionIterArgs(), operand);
+           });
+  });
+}
+
 std::optional<KeyStep> match(scf::ForOp loop) {
   KeyStep step{loop, {}, {}, {}, {}};
   for (auto dot : loop.getBody()->getOps<tile::DotOp>()) {
@@ -50,6 +67,8 @@ std::optional<KeyStep> match(scf::ForOp loop) {
   }
   // Where keys and values are one tile, there is nothing to overlap.
   if (!step.sums || step.keys == step.values || !step.keys->hasOneUse() || !step.values->hasOneUse())
+    return std::nullopt;
+  if (!canMove(step.keys, loop) || !canMove(step.values, loop))
     return std::nullopt;
   return step;
 }

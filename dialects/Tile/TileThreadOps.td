@@ -22,7 +22,7 @@ def Tile_ConvertOp : Tile_ThreadOp<"convert", [Pure]> {
     of the next, in other registers or the same ones.
 
     ```mlir
-    %b = tile.convert %a : !tile.tile<64x64xbf16, #acc> -> !tile.tile<64x64xbf16, #lhs>
+    %b = tile.convert %a : !tile.tile<16x16xbf16> -> !tile.tile<16x16xbf16, #tile.shared<panel = 32>>
     ```
   }];
   let arguments = (ins Tile_Matrix:$input);

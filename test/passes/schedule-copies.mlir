@@ -1,0 +1,98 @@
+// RUN: flash-opt %s --schedule-copies --split-input-file | FileCheck %s
+
+#lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#rhs = #tile.shared<panel = 128>
+!weights = !tile.tile<16x64xbf16, #lhs>
+!sums = !tile.tile<16x64xf32, #acc>
+!shared = !tile.tile<64x64xbf16, #rhs>
+
+// CHECK-LABEL: func @overlap(
+// CHECK-SAME: %{{.*}}, %[[KEYS:.*]]: memref<?x64xbf16>, %[[VALUES:.*]]: memref<?x64xbf16>, %{{.*}}, %{{.*}}, %[[LO:.*]]: index, %[[HI:.*]]: index
+func.func @overlap(%q: !weights, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>, %p: !weights, %none: !sums,
+                   %lo: index, %hi: index, %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    // The first keys, of which there may be none.
+    // CHECK: %[[FIRST:.*]] = tile.load %[[KEYS]][%[[LO]], %{{.*}}] async valid
+    // CHECK: scf.for %[[J:.*]] = %[[LO]] to %[[HI]] step %[[STEP:.*]] iter_args(%{{.*}}, %[[PENDING:.*]] = %[[FIRST]])
+    %s = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!sums) {
+      %rows = arith.subi %hi, %j : index
+      // CHECK: %[[K:.*]] = tile.await %[[PENDING]]
+      // CHECK: %[[STARTED:.*]] = tile.load %[[VALUES]][%[[J]], %{{.*}}] async
+      // CHECK: tile.dot %{{.*}}, %[[K]], %{{.*}} transposed
+      %k = tile.load %keys[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !shared
+      %scores = tile.dot %q, %k, %none transposed : !weights, !shared -> !sums
+      // CHECK: %[[V:.*]] = tile.await %[[STARTED]]
+      // CHECK: %[[FOLLOWING:.*]] = arith.addi %[[J]], %[[STEP]]
+      // CHECK: %[[NEXT:.*]] = tile.load %[[KEYS]][%[[FOLLOWING]], %{{.*}}] async
+      // CHECK: tile.dot %{{.*}}, %[[V]]
+      // CHECK: scf.yield %{{.*}}, %[[NEXT]]
+      %v = tile.load %values[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !shared
+      %o = tile.dot %p, %v, %sum : !weights, !shared -> !sums
+      scf.yield %o : !sums
+    }
+    // What was started is waited for.
+    // CHECK: tile.await
+  }
+  return
+}
+
+// -----
+
+#lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#rhs = #tile.shared<panel = 128>
+!weights = !tile.tile<16x64xbf16, #lhs>
+!sums = !tile.tile<16x64xf32, #acc>
+!shared = !tile.tile<64x64xbf16, #rhs>
+
+// A load that does not say how many rows there are cannot be made for a turn that there may not be.
+// CHECK-LABEL: func @whole(
+// CHECK-NOT: async
+func.func @whole(%q: !weights, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>, %p: !weights, %none: !sums,
+                 %lo: index, %hi: index, %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    %s = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!sums) {
+      %k = tile.load %keys[%j, %z] : memref<?x64xbf16> -> !shared
+      %scores = tile.dot %q, %k, %none transposed : !weights, !shared -> !sums
+      %v = tile.load %values[%j, %z] : memref<?x64xbf16> -> !shared
+      %o = tile.dot %p, %v, %sum : !weights, !shared -> !sums
+      scf.yield %o : !sums
+    }
+  }
+  return
+}
+
+// -----
+
+#lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#rhs = #tile.shared<panel = 128>
+!weights = !tile.tile<16x64xbf16, #lhs>
+!sums = !tile.tile<16x64xf32, #acc>
+!shared = !tile.tile<64x64xbf16, #rhs>
+
+// Nor one whose place a turn hands on to the next.
+// CHECK-LABEL: func @chained(
+// CHECK-NOT: async
+func.func @chained(%q: !weights, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>, %p: !weights, %none: !sums,
+                   %lo: index, %hi: index, %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    %s:2 = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none, %at = %z) -> (!sums, index) {
+      %rows = arith.subi %hi, %j : index
+      %k = tile.load %keys[%at, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !shared
+      %scores = tile.dot %q, %k, %none transposed : !weights, !shared -> !sums
+      %v = tile.load %values[%at, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !shared
+      %o = tile.dot %p, %v, %sum : !weights, !shared -> !sums
+      %following = arith.addi %at, %c64 : index
+      scf.yield %o, %following : !sums, index
+    }
+  }
+  return
+}
