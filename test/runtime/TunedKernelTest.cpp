@@ -46,8 +46,7 @@ TEST(TuningKeys, SayNothingElse) {
   const TuningKey key = tuningKey(device, *TunedKernel::parse(plain), {1, 8, 8, 1024, 1024}, "build");
   ::setenv("FLASHC_NUM_THREADS", "1", 1);
   ASSERT_EQ(flashc_set_num_threads(1), FLASHC_OK);
-  const TuningKey other =
-      tuningKey(cpuDevice().describe(), *TunedKernel::parse(plain), {1, 8, 8, 1000, 700}, "build");
+  const TuningKey other = tuningKey(cpuDevice().describe(), *TunedKernel::parse(plain), {1, 8, 8, 1000, 700}, "build");
   ::unsetenv("FLASHC_NUM_THREADS");
   ASSERT_EQ(flashc_set_num_threads(0), FLASHC_OK);
   EXPECT_FALSE(key < other || other < key) << key.shape << " and " << other.shape;
