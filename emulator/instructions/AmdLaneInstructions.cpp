@@ -17,6 +17,13 @@ static void finish(Group &group, std::string problem) {
     group[0].fail(FindingKind::InvalidArgument, std::move(problem));
 }
 
+/// The functions below move registers of 32 bits.
+static void wantWord(Group &group) {
+  const unsigned bytes = group.call().operands[0].bytes;
+  if (bytes != 4)
+    finish(group, group.call().name + " of " + std::to_string(bytes) + " bytes, emulated are registers of 4");
+}
+
 static DppControl dppControl(Lane lane, unsigned first) {
   return {lane.get<uint32_t>(first), lane.get<uint32_t>(first + 1), lane.get<uint32_t>(first + 2),
           lane.get<bool>(first + 3)};
@@ -26,12 +33,14 @@ static bool isGfx9(const Group &group) { return group.block().chip->subgroupSize
 
 /// update.dpp(old, source, control, row mask, bank mask, bound control)
 static void executeUpdateDpp(Group &group) {
+  wantWord(group);
   finish(group,
          runDpp(dppControl(group[0], 3), isGfx9(group), valuesOf(group, 1), valuesOf(group, 2), valuesOf(group, 0)));
 }
 
 /// mov.dpp(source, control, row mask, bank mask, bound control)
 static void executeMovDpp(Group &group) {
+  wantWord(group);
   uint32_t undefined = undefinedRegister;
   LaneValues old(&undefined, group.block().chip->subgroupSize, 0);
   finish(group, runDpp(dppControl(group[0], 2), isGfx9(group), old, valuesOf(group, 1), valuesOf(group, 0)));
@@ -47,6 +56,7 @@ static void executeDsSwizzle(Group &group) {
 
 /// permlane16(old, source, select low, select high, fetch inactive, bound control)
 static void executePermlane(Group &group, bool across) {
+  wantWord(group);
   if (isGfx9(group))
     finish(group, "v_permlane16 and v_permlanex16 exist on RDNA, not on CDNA");
   finish(group, runPermlane16(across, group[0].get<bool>(5), group[0].get<bool>(6), valuesOf(group, 1),
@@ -135,6 +145,15 @@ static void executeMakeBufferResource(Group &group) {
     if (resource.stride)
       lane.fail(FindingKind::InvalidArgument, "a buffer resource with stride " + std::to_string(resource.stride) +
                                                   ": only raw buffers (stride 0) are emulated");
+    // OOB_SELECT of RDNA: 3 checks raw buffers, 2 checks nothing; 0 and 1 are for structured ones.
+    if (!isGfx9(group)) {
+      const uint32_t select = resource.flags >> 28 & 3;
+      if (select < 2)
+        lane.fail(FindingKind::InvalidArgument, "OOB_SELECT of the buffer resource is " + std::to_string(select) +
+                                                    ", expected 2 or 3 for a raw buffer");
+      if (select == 2 && resource.records)
+        resource.records = ~uint32_t(0);
+    }
     lane.set(0, reinterpret_cast<uint64_t>(lane.thread().block->state<BufferResources>().find(resource)));
   }
 }
