@@ -292,7 +292,7 @@ FLASHC_API void flashc_pack_unload(flashc_pack *pack);
 typedef struct flashc_device flashc_device;
 
 /** What there is, as JSON: {"devices": [{"name": "cuda:0", "family", "architecture", "description", "driver", "units",
- *  "memory_bytes", "shared_bytes"}], "absent": [{"name": "hip", "reason"}]}. Valid until this thread calls it again; null
+ *  "memory_bytes", "shared_bytes"}], "absent": [{"name": "hip", "reason"}]}. Valid until this thread's next call; null
  *  when memory is out. The first call of this group looks for drivers. */
 FLASHC_API const char *flashc_devices(void);
 
