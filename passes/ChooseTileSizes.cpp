@@ -34,7 +34,7 @@ AttentionTiles flashc::chooseTileSizes(const AttentionShape &shape, const CpuCap
 
 AttentionTiles flashc::chooseFewTileSizes(const AttentionShape &shape, const CpuCapabilities &cpu) {
   AttentionTiles sizes;
-  sizes.queries = CpuCostModel::fewRows;
+  sizes.queries = cpu.amxBf16 && shape.operandBytes == 2 ? CpuCostModel::fewRows : CpuCostModel::fewRowsOfMany;
   sizes.granule = 4 * std::max<int64_t>(1, cpu.vectorBytes / shape.computeBytes);
   sizes.keys = CpuCostModel::fewKeys;
   sizes.split = CpuCostModel::fewSplit(shape);

@@ -19,8 +19,8 @@ def AssignTileSizes : Pass<"assign-tile-sizes", "mlir::func::FuncOp"> {
     vectors with 32 vector registers, 6 of 2 with 16) gives the granule, and rows and keys are what the model predicts to be
     fastest, mostly scores that fill the first-level cache. An operation that has sizes keeps them.
 
-    With `few-queries` the operation gets sizes of the form for few query rows, too: 16 rows, tiles of 256 keys, and splits
-    of as many keys as are half a megabyte.
+    With `few-queries` the operation gets sizes of the form for few query rows, too: 32 rows (16 where a matrix unit does
+    the products of more), tiles of 256 keys, and splits of as many keys as are half a megabyte.
 
     Sizes that contradict each other, and tiles of more than 262144 elements, are refused.
 
@@ -69,8 +69,8 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
 
     Where the tile sizes have a `few` form and the rows of all query heads of a key head are no more than its `queries`,
     the loop is over batch entries, key heads and splits of the keys instead, around an `attn.sdpa` of all those rows on one
-    split; `attn.merge_splits` joins the parts in a second loop. Which form it is is asked at run time, where the sizes are
-    dynamic. An operation inside a loop or a branch has the first form only.
+    split; `attn.merge_splits` joins the parts in a second loop. More than 16 rows take that form over 512 keys and more
+    only: packing pays for less. Which form it is is asked at run time, where the sizes are dynamic. An operation inside a loop or a branch has the first form only.
 
     Tensors and operations without tile sizes are refused.
 

@@ -7,6 +7,7 @@
 
 #include "passes/KeyLoops.h"
 #include "passes/Passes.h"
+#include "runtime/CostModel.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -114,8 +115,7 @@ private:
     if (!few || !isa<FunctionOpInterface>(op->getParentOp()))
       return emitBlocks(b, op, sizes);
     Value rows = math.mul(sizes.group, sizes.queries);
-    Value isFew =
-        b.createOrFold<arith::CmpIOp>(op.getLoc(), arith::CmpIPredicate::sle, rows, math.constant(few.getQueries()));
+    Value isFew = emitIsFew(b, op.getLoc(), rows, sizes.keys, few.getQueries());
     if (std::optional<int64_t> known = getConstantIntValue(isFew))
       return *known ? emitSplits(b, op, sizes, few) : emitBlocks(b, op, sizes);
     b.create<scf::IfOp>(
@@ -128,6 +128,20 @@ private:
           emitBlocks(b, op, sizes);
           b.create<scf::YieldOp>(loc);
         });
+  }
+
+  /// Whether `rows` are few: up to `most` over many keys, and no more than some of any number of keys.
+  static Value emitIsFew(OpBuilder &b, Location loc, Value rows, Value keys, int64_t most) {
+    auto compare = [&](arith::CmpIPredicate predicate, Value x, int64_t y) {
+      return b.createOrFold<arith::CmpIOp>(loc, predicate, x, b.create<arith::ConstantIndexOp>(loc, y));
+    };
+    Value ofAny = compare(arith::CmpIPredicate::sle, rows, std::min(most, CpuCostModel::fewRows));
+    if (most <= CpuCostModel::fewRows)
+      return ofAny;
+    Value ofMany = compare(arith::CmpIPredicate::sle, rows, most);
+    Value areMany = compare(arith::CmpIPredicate::sge, keys, CpuCostModel::manyKeys);
+    ofMany = b.createOrFold<arith::AndIOp>(loc, ofMany, areMany);
+    return b.createOrFold<arith::OrIOp>(loc, ofAny, ofMany);
   }
 
   /// The form for many rows: blocks of them, each of one query head.

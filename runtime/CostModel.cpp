@@ -93,9 +93,11 @@ std::string CpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
   return "";
 }
 
-bool CpuCostModel::isFew(const AttentionShape &shape) {
-  return shape.queries >= 0 && shape.heads > 0 && shape.kvHeads > 0 &&
-         shape.queries <= fewRows / std::max<int64_t>(1, shape.heads / shape.kvHeads);
+bool CpuCostModel::isFew(const AttentionShape &shape) const {
+  if (shape.queries < 0 || shape.heads <= 0 || shape.kvHeads <= 0)
+    return false;
+  const bool isMany = !inTiles(shape) && (shape.keys < 0 || shape.keys >= manyKeys);
+  return shape.queries <= (isMany ? fewRowsOfMany : fewRows) / std::max<int64_t>(1, shape.heads / shape.kvHeads);
 }
 
 int64_t CpuCostModel::fewSplit(const AttentionShape &shape) {

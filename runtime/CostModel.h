@@ -96,9 +96,13 @@ public:
 
   /// Whether a kernel takes its form for few rows: all rows that share a key head are one tile, and keys are divided
   /// among tasks. False where the sizes are not known.
-  static bool isFew(const AttentionShape &shape);
-  /// The most rows of that form: beyond, multiplications take longer than reading, and packing begins to pay.
+  bool isFew(const AttentionShape &shape) const;
+  /// The most rows of that form, whatever the number of keys: beyond, multiplications take longer than reading, and
+  /// packing begins to pay.
   static constexpr int64_t fewRows = 16;
+  /// The most rows of that form over so many keys and more, where no matrix unit does the products: one or two blocks
+  /// of rows do not pay for packing them.
+  static constexpr int64_t fewRowsOfMany = 32, manyKeys = 512;
   /// The keys of one of its tiles: long enough that what is done once a row and tile does not show, and short enough
   /// that scores stay in the first-level cache and values that several rows read in the second.
   static constexpr int64_t fewKeys = 256;

@@ -12,9 +12,18 @@ DTYPES = ("f32", "f64", "bf16", "f16")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("Sq", range(1, 18))
 def test_query_lengths(Sq, dtype):
-    """Up to sixteen rows take the one form, more the other."""
+    """Up to sixteen rows take the one form, more the other (over less than 512 keys)."""
     run(Case(dtype=dtype, D=64, B=2, Hq=2, Hkv=2, Sq=Sq, Sk=1023))
     run(Case(dtype=dtype, D=64, B=1, Hq=6, Hkv=2, Sq=Sq, Sk=97, masks=("causal_br",)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", (17, 20, 31, 32, 33))
+def test_more_rows_over_many_keys(rows, dtype):
+    """Up to 32 rows take the form of short queries where there are 512 keys and more."""
+    run(Case(dtype=dtype, D=64, B=1, Hq=2, Hkv=2, Sq=rows, Sk=1023, masks=("causal_br",)))
+    run(Case(dtype=dtype, D=80, B=2, Hq=rows, Hkv=1, Sq=1, Sk=512))
+    run(Case(dtype=dtype, D=64, B=1, Hq=2, Hkv=2, Sq=rows, Sk=511))
 
 
 @pytest.mark.parametrize("ratio", (1, 2, 3, 4, 5, 7, 8, 16))

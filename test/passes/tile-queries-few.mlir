@@ -85,3 +85,31 @@ func.func @inside_a_loop(%q: memref<2x8x?x64xf32>, %k: memref<2x1x?x64xf32>, %n:
   }
   return
 }
+
+// More than 16 rows are few over many keys only.
+#wide_few = #attn.tiles<queries = 32, keys = 256, granule = 64, compute = f32, split = 2048>
+#wide = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32, few = #wide_few>
+
+// CHECK-LABEL: func @wide
+func.func @wide(%q: memref<1x8x?x64xf32>, %k: memref<1x1x?x64xf32>) {
+  // CHECK-DAG: %[[ROWS:.*]] = arith.muli %{{.*}}, %c8
+  // CHECK-DAG: %[[ANY:.*]] = arith.cmpi sle, %[[ROWS]], %c16
+  // CHECK-DAG: %[[MORE:.*]] = arith.cmpi sle, %[[ROWS]], %c32
+  // CHECK-DAG: %[[MANY:.*]] = arith.cmpi sge, %{{.*}}, %c512
+  // CHECK: %[[BOTH:.*]] = arith.andi %[[MORE]], %[[MANY]]
+  // CHECK: %[[FEW:.*]] = arith.ori %[[ANY]], %[[BOTH]]
+  // CHECK: scf.if %[[FEW]]
+  attn.sdpa ins(%q, %k, %k : memref<1x8x?x64xf32>, memref<1x1x?x64xf32>, memref<1x1x?x64xf32>)
+            outs(%q : memref<1x8x?x64xf32>) {tiles = #wide}
+  return
+}
+
+// What is known is decided now.
+// CHECK-LABEL: func @known
+// CHECK-NOT: scf.if
+// CHECK: tiles = #attn.tiles<queries = 24,
+func.func @known(%q: memref<1x8x4x64xf32>, %k: memref<1x1x300x64xf32>) {
+  attn.sdpa ins(%q, %k, %k : memref<1x8x4x64xf32>, memref<1x1x300x64xf32>, memref<1x1x300x64xf32>)
+            outs(%q : memref<1x8x4x64xf32>) {tiles = #wide}
+  return
+}

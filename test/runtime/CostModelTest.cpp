@@ -129,6 +129,21 @@ TEST(CostModel, FeedsAMatrixUnitWithManyRows) {
   EXPECT_LT(model.predict(shape, {128, 256, 0}), 0.8 * model.predict(shape, {32, 256, 0}));
 }
 
+TEST(CostModel, KnowsWhichRowsAreFew) {
+  CpuLimits limits = CpuLimits::nominal(64, 32, 48 << 10, 1 << 20);
+  const CpuCostModel model(limits);
+  EXPECT_TRUE(model.isFew(shapeOf(64, 16, 20)));
+  EXPECT_FALSE(model.isFew(shapeOf(64, 17, 20)));
+  EXPECT_TRUE(model.isFew(shapeOf(64, 32, 512)));
+  EXPECT_FALSE(model.isFew(shapeOf(64, 33, 512)));
+  EXPECT_FALSE(model.isFew(shapeOf(64, -1, -1)));
+  // A matrix unit does the products of more.
+  limits.tileGflops = 3800;
+  AttentionShape shape = shapeOf(64, 32, 512);
+  shape.storedBytes = shape.operandBytes = 2;
+  EXPECT_FALSE(CpuCostModel(limits).isFew(shape));
+}
+
 TEST(CostModel, SplitsAShortQueryOfOneHeadOverTheCores) {
   CpuLimits limits;
   limits.units = 8;
