@@ -4,6 +4,7 @@
 #include "emulator/Scheduler.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Analysis/CFG.h"
 #include "llvm/Analysis/ValueTracking.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InlineAsm.h"
@@ -32,6 +33,7 @@ public:
       if (instruction->mayReadOrWriteMemory() || isa<CallBase>(instruction))
         texts[instruction] = textOf(*instruction);
     placeSharedVariables();
+    countLoops();
     for (llvm::Instruction *instruction : work) {
       order++;
       visit(*instruction);
@@ -105,6 +107,33 @@ private:
         use.set(address);
       }
     }
+  }
+
+  /// A loop that waits for memory to change lets the other threads run, and one that never ends is found.
+  void countLoops() {
+    SmallVector<std::pair<const BasicBlock *, const BasicBlock *>> edges;
+    FindFunctionBackedges(*function, edges);
+    SmallPtrSet<const BasicBlock *, 8> sources;
+    for (const auto &edge : edges)
+      sources.insert(edge.first);
+    if (sources.empty())
+      return;
+    AllocaInst *counter = entryBuilder().CreateAlloca(Type::getInt64Ty(context), layout.getAllocaAddrSpace());
+    IRBuilder<> start(counter->getNextNode());
+    start.CreateStore(start.getInt64(0), counter);
+    Value *address = start.CreatePtrToInt(counter, start.getInt64Ty());
+    for (BasicBlock &block : *function)
+      if (sources.contains(&block)) {
+        IRBuilder<> builder(block.getTerminator());
+        builder.CreateCall(FunctionType::get(builder.getVoidTy(), {builder.getPtrTy(), builder.getInt64Ty()}, false),
+                           pointerTo(reinterpret_cast<const void *>(&countIteration), builder),
+                           {function->getArg(0), address});
+      }
+  }
+
+  static void countIteration(Thread *thread, uint64_t *count) {
+    if (++*count % 1024 == 0)
+      thread->yield();
   }
 
   Value *pointerTo(const void *object, IRBuilder<> &builder) {

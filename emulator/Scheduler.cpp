@@ -58,7 +58,7 @@ void Thread::wait(bool (*condition)(void *), void *argument, const char *what, u
 
 void Thread::yield() {
   status = Status::Spinning;
-  waitingFor = "polling";
+  waitingFor = "memory to change, in a loop; rounds:";
   waitingDetail = 0;
   ++block->numWaiting;
   suspend(*block);
@@ -421,7 +421,7 @@ bool concludePartial(Block &block) {
 } // namespace
 
 /// Polls that nothing answers before a block counts as dead.
-static constexpr unsigned maxIdlePolls = 100000;
+static constexpr unsigned maxIdlePolls = 2000;
 
 static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, void *const *params) {
   unsigned idlePolls = 0;
@@ -434,6 +434,8 @@ static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, v
       block.ready.pop_front();
       Start start{thread, kernel, params};
       thread->context = jump(thread->context, &start).fctx;
+      if (thread->status != Thread::Status::Spinning)
+        idlePolls = 0;
       continue;
     }
     if (block.numDone == block.numThreads() && block.deferred.empty())

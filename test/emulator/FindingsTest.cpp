@@ -265,6 +265,40 @@ TEST(EmulatorFindings, BarrierThatNotAllReach) {
                                         HasSubstr("threads 24-63 have ended")));
 }
 
+// Thread 0 sets a flag that thread 1 of another warp waits for in a loop.
+static const std::string spinning = std::string(declarations) + R"(
+define void @k(ptr addrspace(1) %in, ptr addrspace(1) %out) {
+  %t = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %waits = icmp ne i32 %t, 40
+  br i1 %waits, label %loop, label %set
+set:
+  store volatile float 1.0, ptr addrspace(1) %out, align 4
+  br label %done
+loop:
+  %x = load volatile float, ptr addrspace(1) %out, align 4
+  %there = fcmp oeq float %x, 1.0
+  br i1 %there, label %done, label %loop
+done:
+  ret void
+}
+)";
+
+static std::string runSpinning(const std::string &ir) {
+  std::vector<float> in(1), out(1);
+  KernelRun run(ir);
+  run.buffer("in", in, false);
+  run.buffer("out", out);
+  run.launch.threads = 64;
+  return run.run();
+}
+
+TEST(EmulatorFindings, ALoopThatWaitsForMemoryLetsOthersRun) { EXPECT_EQ(runSpinning(spinning), ""); }
+
+TEST(EmulatorFindings, ALoopThatNeverEnds) {
+  EXPECT_THAT(runSpinning(replaced(spinning, "volatile float 1.0,", "volatile float 2.0,")),
+              AllOf(HasSubstr("deadlock"), HasSubstr("threads 40 have ended"), HasSubstr("in a loop")));
+}
+
 //===----------------------------------------------------------------------===//
 // What is no kernel
 //===----------------------------------------------------------------------===//
