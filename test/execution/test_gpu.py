@@ -4,11 +4,12 @@ What is static in a kernel - head dims, element type, masks - makes a kernel eac
 one. FLASHC_DEEP=1 runs every static case on every chip; otherwise the chips share the rarer ones.
 """
 
-import flashc
 import numpy as np
 import pytest
 from cases import MASK_NAMES, SCORE_MODS, STRIDES, Case, run
 from conftest import DEEP
+
+import flashc
 
 CHIPS = ("sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100")
 DTYPES = ("f32", "f64", "bf16", "f16")
