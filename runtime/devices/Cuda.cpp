@@ -121,8 +121,18 @@ std::optional<Error> CudaDevice::open() {
   std::snprintf(text, sizeof(text), ", %d units, %.2f GHz, %.0f GB/s", info.units, facts["clock-ghz"],
                 facts["dram-read-gbps-all"]);
   info.identity = name + (", " + info.architecture) + text;
-  // Last: nothing may fail while it is retained.
-  return check("cuDevicePrimaryCtxRetain", api.contextRetain(&context, handle));
+  return std::nullopt;
+}
+
+int CudaDevice::retain() const {
+  const std::lock_guard<std::mutex> lock(retaining);
+  void *made = context.load(std::memory_order_relaxed);
+  if (made)
+    return gpuSuccess;
+  const int code = driver->api().contextRetain(&made, handle);
+  if (code == gpuSuccess)
+    context.store(made, std::memory_order_release);
+  return code;
 }
 
 CudaDevice::~CudaDevice() {
@@ -135,10 +145,14 @@ CudaDevice::~CudaDevice() {
 int CudaDevice::enter(uintptr_t &saved) const {
   void *current = nullptr;
   saved = 0;
+  if (!context.load(std::memory_order_acquire))
+    if (int code = retain())
+      return code;
   // Most callers have it current already: frameworks use the primary context, too.
-  if (driver->api().contextCurrent(&current) == gpuSuccess && current == context)
+  void *const own = context.load(std::memory_order_relaxed);
+  if (driver->api().contextCurrent(&current) == gpuSuccess && current == own)
     return gpuSuccess;
-  const int code = driver->api().contextPush(context);
+  const int code = driver->api().contextPush(own);
   saved = code == gpuSuccess;
   return code;
 }

@@ -4,6 +4,8 @@
 
 #include "runtime/devices/GpuDevice.h"
 
+#include <atomic>
+
 namespace flashc {
 
 /// An NVIDIA GPU, "cuda:0", through its primary context, the one that frameworks use. It runs PTX for its architecture
@@ -26,8 +28,11 @@ protected:
 private:
   CudaDevice(std::shared_ptr<GpuDriver> driver, int ordinal) : GpuDevice(std::move(driver), ordinal) {}
   std::optional<Error> open();
+  /// The driver's result; retains the context at the first need, as making one takes time and memory of the GPU.
+  int retain() const;
 
-  void *context = nullptr;
+  mutable std::atomic<void *> context{nullptr};
+  mutable std::mutex retaining;
   int capability = 0; ///< 90 for 9.0
 };
 

@@ -205,6 +205,7 @@ TEST_P(Gpu, DescribesItself) {
     EXPECT_DOUBLE_EQ(device->measure().at("dram-read-gbps-all"), 1024);
   }
   EXPECT_FALSE(device->usesHostMemory());
+  EXPECT_EQ(fake.counts().contexts, 0) << "looking costs a GPU no memory";
 }
 
 TEST_P(Gpu, Runs) {
