@@ -64,6 +64,7 @@ template <Mode mode> void check(Thread &thread, AccessSite *site, Space space, u
 }
 
 template <Mode mode> void checkSite(Thread &thread, AccessSite *site, uint64_t address) {
+  thread.countStep();
   if (__builtin_expect((address & (site->alignment - 1)) != 0, 0))
     thread.block->fail(FindingKind::Misaligned, thread.index, site->text,
                        "expected an address that is a multiple of " + std::to_string(site->alignment), address);

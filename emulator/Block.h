@@ -100,6 +100,11 @@ public:
   void sleep(const char *what, uint64_t detail = 0);
   /// Lets all others run: for instructions that poll (mbarrier.test_wait, nanosleep).
   void yield();
+  /// One access, instruction or iteration more; others get their turn after some thousands.
+  void countStep() {
+    if (__builtin_expect(++steps % 4096 == 0, 0))
+      yield();
+  }
 
   /// Ends the launch with a finding about what this thread is executing.
   [[noreturn]] void fail(FindingKind kind, const std::string &detail, uint64_t address = 0);
@@ -118,6 +123,7 @@ public:
   void *readyContext = nullptr;
   const char *waitingFor = nullptr;
   uint64_t waitingDetail = 0;
+  uint32_t steps = 0;
   void *context = nullptr; ///< of the suspended fiber
   char *stack = nullptr;   ///< base of its stack
   uint64_t stackBytes = 0;

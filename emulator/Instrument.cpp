@@ -4,8 +4,9 @@
 #include "emulator/Scheduler.h"
 
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Analysis/CFG.h"
+#include "llvm/Analysis/LoopInfo.h"
 #include "llvm/Analysis/ValueTracking.h"
+#include "llvm/IR/Dominators.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
@@ -109,32 +110,26 @@ private:
     }
   }
 
-  /// A loop that waits for memory to change lets the other threads run, and one that never ends is found.
+  /// Every access of memory and every instruction counts, so that a loop that waits for memory to change lets the other
+  /// threads run and one that never ends is found. A loop that has none of them counts its iterations.
   void countLoops() {
-    SmallVector<std::pair<const BasicBlock *, const BasicBlock *>> edges;
-    FindFunctionBackedges(*function, edges);
-    SmallPtrSet<const BasicBlock *, 8> sources;
-    for (const auto &edge : edges)
-      sources.insert(edge.first);
-    if (sources.empty())
-      return;
-    AllocaInst *counter = entryBuilder().CreateAlloca(Type::getInt64Ty(context), layout.getAllocaAddrSpace());
-    IRBuilder<> start(counter->getNextNode());
-    start.CreateStore(start.getInt64(0), counter);
-    Value *address = start.CreatePtrToInt(counter, start.getInt64Ty());
-    for (BasicBlock &block : *function)
-      if (sources.contains(&block)) {
-        IRBuilder<> builder(block.getTerminator());
-        builder.CreateCall(FunctionType::get(builder.getVoidTy(), {builder.getPtrTy(), builder.getInt64Ty()}, false),
-                           pointerTo(reinterpret_cast<const void *>(&countIteration), builder),
-                           {function->getArg(0), address});
-      }
+    DominatorTree dominators(*function);
+    LoopInfo loops(dominators);
+    for (const Loop *loop : loops.getLoopsInPreorder()) {
+      const bool counts = any_of(loop->blocks(), [](const BasicBlock *block) {
+        return any_of(*block, [](const llvm::Instruction &instruction) {
+          return isa<LoadInst, StoreInst, CallInst, AtomicRMWInst, AtomicCmpXchgInst>(instruction);
+        });
+      });
+      if (counts)
+        continue;
+      IRBuilder<> builder(loop->getHeader()->getTerminator());
+      builder.CreateCall(FunctionType::get(builder.getVoidTy(), {builder.getPtrTy()}, false),
+                         pointerTo(reinterpret_cast<const void *>(&countIteration), builder), {function->getArg(0)});
+    }
   }
 
-  static void countIteration(Thread *thread, uint64_t *count) {
-    if (++*count % 1024 == 0)
-      thread->yield();
-  }
+  static void countIteration(Thread *thread) { thread->countStep(); }
 
   Value *pointerTo(const void *object, IRBuilder<> &builder) {
     return builder.CreateIntToPtr(builder.getInt64(reinterpret_cast<uint64_t>(object)), builder.getPtrTy());

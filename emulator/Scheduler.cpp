@@ -308,6 +308,7 @@ void flashc::emulator::execute(Thread &thread, const Call &call, char *frame) {
   thread.frame = frame;
   switch (call.instruction->scope) {
   case Scope::Lane: {
+    thread.countStep();
     Thread *self = &thread;
     Group group(*thread.block, call, &self, 1);
     call.instruction->execute(group);
@@ -420,11 +421,11 @@ bool concludePartial(Block &block) {
 }
 } // namespace
 
-/// Polls that nothing answers before a block counts as dead.
-static constexpr unsigned maxIdlePolls = 2000;
+/// Turns of polling threads that nothing answers before a block counts as dead: some hundred million steps.
+static constexpr uint64_t maxIdleTurns = 100000;
 
 static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, void *const *params) {
-  unsigned idlePolls = 0;
+  uint64_t idleTurns = 0;
   std::function<void()> partial = [&block] { concludePartial(block); };
   while (!block.failed) {
     if (block.asyncOrder == AsyncOrder::Random && !block.deferred.empty() && block.random() % 8 == 0)
@@ -435,21 +436,23 @@ static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, v
       Start start{thread, kernel, params};
       thread->context = jump(thread->context, &start).fctx;
       if (thread->status != Thread::Status::Spinning)
-        idlePolls = 0;
+        idleTurns = 0;
       continue;
     }
     if (block.numDone == block.numThreads() && block.deferred.empty())
       return;
     if (block.numWaiting && pollWaiters(block, /*spinning=*/false)) {
-      idlePolls = 0;
+      idleTurns = 0;
       continue;
     }
     if (!block.deferred.empty()) {
-      idlePolls = 0;
+      idleTurns = 0;
       doDeferred(block, stacks);
       continue;
     }
-    if (block.chip->vendor == Vendor::Amd) {
+    // Threads that only gave up their turn come before a wave goes on without some of its lanes.
+    const bool patient = block.numWaiting && idleTurns < uint64_t{100} * block.numWaiting;
+    if (block.chip->vendor == Vendor::Amd && !patient) {
       bool any = false;
       for (const auto &meetings : block.meetings)
         any |= !meetings.empty();
@@ -459,8 +462,13 @@ static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, v
         continue;
       }
     }
-    if (block.numWaiting && ++idlePolls < maxIdlePolls && pollWaiters(block, /*spinning=*/true))
+    idleTurns += block.numWaiting;
+    if (block.numWaiting && idleTurns < maxIdleTurns && pollWaiters(block, /*spinning=*/true))
       continue;
+    if (patient) {
+      idleTurns = uint64_t{100} * block.numWaiting;
+      continue;
+    }
     keepFinding(block, FindingKind::Deadlock, -1, "", describeWaiters(block), 0);
   }
 }
