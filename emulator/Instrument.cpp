@@ -34,6 +34,10 @@ public:
       if (instruction->mayReadOrWriteMemory() || isa<CallBase>(instruction))
         texts[instruction] = textOf(*instruction);
     placeSharedVariables();
+    if (const uint64_t bytes = localBytes(); bytes > maxLocalBytes)
+      return Error{FLASHC_ERROR_TARGET, "kernel '" + function->getName().str() +
+                                            "': expected local variables of at most " + std::to_string(maxLocalBytes) +
+                                            " bytes, got " + std::to_string(bytes)};
     countLoops();
     for (llvm::Instruction *instruction : work) {
       order++;
@@ -108,6 +112,18 @@ private:
         use.set(address);
       }
     }
+  }
+
+  /// What local variables take of a thread's stack, which is 1 MB.
+  static constexpr uint64_t maxLocalBytes = 256 << 10;
+  uint64_t localBytes() const {
+    uint64_t bytes = 0;
+    for (const llvm::Instruction &instruction : instructions(*function))
+      if (const auto *variable = dyn_cast<AllocaInst>(&instruction)) {
+        const std::optional<TypeSize> size = variable->getAllocationSize(layout);
+        bytes += size ? size->getFixedValue() : maxLocalBytes + 1;
+      }
+    return bytes;
   }
 
   /// Every access of memory and every instruction counts, so that a loop that waits for memory to change lets the other

@@ -58,6 +58,8 @@ std::string describeDifference(const MicroTest &test, const std::vector<uint8_t>
 
 /// mma.sync, ldmatrix, shuffles, votes and conversions of an NVIDIA warp.
 std::vector<MicroTest> warpTests();
+/// Barriers of a block and cp.async.
+std::vector<MicroTest> blockTests();
 /// Matrix instructions of AMD's chips.
 std::vector<MicroTest> amdMatrixTests();
 /// Cross-lane and odd scalar instructions of AMD's chips, buffer accesses.

@@ -63,6 +63,7 @@ TEST_P(Micro, CompletesAtAnyTime) {
 }
 
 std::string nameOf(const testing::TestParamInfo<MicroTest> &info) { return info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Block, Micro, testing::ValuesIn(blockTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(Warp, Micro, testing::ValuesIn(warpTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(AmdMatrix, Micro, testing::ValuesIn(amdMatrixTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(AmdLanes, Micro, testing::ValuesIn(amdLaneTests()), nameOf);

@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
   };
   std::string index;
   for (const auto &tests :
-       {warpTests(), amdMatrixTests(), amdLaneTests(), wgmmaTests(), tensorCopyTests(), pipelineTests()})
+       {warpTests(), blockTests(), amdMatrixTests(), amdLaneTests(), wgmmaTests(), tensorCopyTests(), pipelineTests()})
     for (const MicroTest &test : tests) {
       if (!test.finding.empty())
         continue;
