@@ -1,11 +1,10 @@
 /// The order of passes on the GPU targets.
 #include "compiler/CAbi.h"
+#include "compiler/LowerGpuModule.h"
 #include "compiler/PipelineParts.h"
 #include "passes/GpuUnits.h"
 #include "passes/Passes.h"
 
-#include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
-#include "mlir/Conversion/GPUToROCDL/GPUToROCDLPass.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -94,20 +93,16 @@ void populateDevice(OpPassManager &pm, StringRef exp2, std::unique_ptr<Pass> ins
 }
 
 void populateNvptxLlvm(OpPassManager &pm, const PipelineOptions &options) {
-  populateDevice(pm, kNvidiaExp2, createConvertTileToNvvm(), [](OpPassManager &device) {
-    ConvertGpuOpsToNVVMOpsOptions nvvm;
-    nvvm.indexBitwidth = 64;
-    nvvm.hasRedux = true;
-    device.addPass(createConvertGpuOpsToNVVMOps(nvvm));
-  });
+  populateDevice(pm, kNvidiaExp2, createConvertTileToNvvm(),
+                 [](OpPassManager &device) { device.addPass(createLowerGpuToNvvmPass()); });
   populateLlvm(pm, options);
 }
 
 void populateAmdgpuLlvm(OpPassManager &pm, const PipelineOptions &options) {
-  populateDevice(pm, kAmdExp2, createConvertTileToRocdl(), [&](OpPassManager &device) {
-    // Upstream's conversion takes bf16 for 16 bits; what is left for it are memory and the GPU's own operations.
+  populateDevice(pm, kAmdExp2, createConvertTileToRocdl(), [](OpPassManager &device) {
+    // This conversion takes bf16 for 16 bits; what is left for it are memory and the GPU's own operations.
     device.addPass(createArithToLLVMConversionPass());
-    device.addPass(createLowerGpuOpsToROCDLOpsPass(options.chip, /*indexBitwidth=*/64));
+    device.addPass(createLowerGpuToRocdlPass());
     device.addPass(createResolveBitCasts());
   });
   populateLlvm(pm, options);

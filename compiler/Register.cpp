@@ -1,6 +1,7 @@
 #include "compiler/Register.h"
 
 #include "compiler/CAbi.h"
+#include "compiler/LowerGpuModule.h"
 #include "compiler/Pipelines.h"
 #include "dialects/Attention/Attention.h"
 #include "passes/BufferizeAttention.h"
@@ -46,6 +47,7 @@ void flashc::registerAllPasses() {
   mlir::registerAllPasses();
   flashc::registerFlashcPasses();
   flashc::registerEmitCAbiPass();
+  flashc::registerLowerGpuModulePasses();
   flashc::registerPipelines();
   flashc::registerModulePipeline();
 }
