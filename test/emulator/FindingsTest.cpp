@@ -300,6 +300,53 @@ TEST(EmulatorFindings, ALoopThatNeverEnds) {
 }
 
 //===----------------------------------------------------------------------===//
+// AMD: lanes of a wave take part where they arrive
+//===----------------------------------------------------------------------===//
+
+// Lanes below 20 ask for the ballot in a branch, which two of them leave later; all ask behind it.
+static const char *const diverging = R"(
+target triple = "amdgcn-amd-amdhsa"
+declare i32 @llvm.amdgcn.workitem.id.x()
+declare i32 @llvm.amdgcn.ballot.i32(i1)
+declare void @llvm.amdgcn.s.barrier()
+define amdgpu_kernel void @k(ptr addrspace(1) %out) {
+entry:
+  %t = call i32 @llvm.amdgcn.workitem.id.x()
+  %some = icmp ult i32 %t, 20
+  br i1 %some, label %loop, label %join
+loop:
+  %n = phi i32 [ 0, %entry ], [ %n1, %loop ]
+  %b = call i32 @llvm.amdgcn.ballot.i32(i1 true)
+  %n1 = add i32 %n, 1
+  %few = icmp ult i32 %t, 2
+  %rounds = select i1 %few, i32 3, i32 1
+  %more = icmp ult i32 %n1, %rounds
+  br i1 %more, label %loop, label %join
+join:
+  %inside = phi i32 [ 0, %entry ], [ %b, %loop ]
+  %all = call i32 @llvm.amdgcn.ballot.i32(i1 true)
+  call void @llvm.amdgcn.s.barrier()
+  %p = getelementptr i32, ptr addrspace(1) %out, i32 %t
+  store i32 %inside, ptr addrspace(1) %p, align 4
+  %q = getelementptr i32, ptr addrspace(1) %p, i32 32
+  store i32 %all, ptr addrspace(1) %q, align 4
+  ret void
+}
+)";
+
+TEST(EmulatorFindings, LanesOfAWaveMeetBehindABranch) {
+  std::vector<uint32_t> out(64);
+  KernelRun run(diverging, "gfx1100");
+  run.buffer("out", out);
+  run.launch.threads = 32;
+  EXPECT_EQ(run.run(), "");
+  for (unsigned t = 0; t != 32; ++t) {
+    EXPECT_EQ(out[t], t < 2 ? 3u : t < 20 ? 0xfffffu : 0u) << t;
+    EXPECT_EQ(out[t + 32], 0xffffffffu) << t;
+  }
+}
+
+//===----------------------------------------------------------------------===//
 // What is no kernel
 //===----------------------------------------------------------------------===//
 
