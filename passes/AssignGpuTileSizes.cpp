@@ -34,9 +34,7 @@ struct Problem {
   /// query rows where the unit reads them there; each on its own kilobyte.
   int64_t sharedBytes(int64_t queries, int64_t keys) const {
     auto tile = [&](int64_t rows, int64_t columns) {
-      int64_t panel = 32;
-      while (panel < 128 && panel < columns * operandBytes)
-        panel *= 2;
+      int64_t panel = columns * operandBytes > 64 ? 128 : 64;
       return llvm::alignTo(rows * llvm::alignTo(columns * operandBytes, panel), 1024);
     };
     int64_t bytes = tile(keys, headDim) + tile(keys, valueHeadDim) + tile(queries, keys) + 1024;

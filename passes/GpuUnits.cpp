@@ -93,7 +93,8 @@ SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit) {
 }
 
 tile::SharedLayoutAttr flashc::getSharedLayout(MLIRContext *context, ArrayRef<int64_t> shape, int64_t elementBytes) {
-  int64_t panel = 32;
+  // Not below what the columns of one block of any unit take.
+  int64_t panel = 64;
   while (panel < 128 && panel < shape[1] * elementBytes)
     panel *= 2;
   return tile::SharedLayoutAttr::get(context, panel);

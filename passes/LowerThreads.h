@@ -32,6 +32,14 @@ struct ThreadTile {
   mlir::Value memory;
 };
 
+/// A coordinate that is the sum of a thread's share and a constant which have no bit in common.
+struct Position {
+  mlir::Value part;
+  /// The bits that `part` may have set.
+  int64_t bits;
+  int64_t offset;
+};
+
 /// The block of threads that the code is for; its values are computed where the block's code begins.
 struct ThreadBlock {
   GpuCapabilities gpu;
@@ -71,6 +79,9 @@ public:
   mlir::Value allocateShared(int64_t elements, mlir::Type element);
   /// Where element (row, column) of a tile of `shape` is (index).
   mlir::Value sharedIndex(tile::TileType type, mlir::Value row, mlir::Value column);
+  /// The same, in a form of which few values differ between threads: what is constant is added last, where an address takes
+  /// it. The column's share stays inside a panel.
+  mlir::Value sharedIndex(tile::TileType type, Position row, Position column);
   void barrier() { b.create<mlir::gpu::BarrierOp>(loc); }
 
   //===--- operations ---===//

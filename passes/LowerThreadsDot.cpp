@@ -98,9 +98,10 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
   SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit);
   int64_t column = n * shape[1], depth = k * shape[2];
   // An element of the product's column c at step k of its contraction.
-  auto indexOf = [&](Value c, Value step) {
+  auto indexOf = [&](Position c, Position step) {
     return op.getTransposed() ? sharedIndex(type, c, step) : sharedIndex(type, step, c);
   };
+  // Some of the lane's bits, as a share of a coordinate.
   auto bits = [&](int64_t shift, int64_t mask, int64_t weight) {
     Value x = shift ? b.create<arith::ShRUIOp>(loc, block.lane, constant(shift)).getResult() : block.lane;
     return index.mul(b.create<arith::AndIOp>(loc, x, constant(mask)), constant(weight));
@@ -108,13 +109,13 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
   if (block.gpu.matrixUnit == MatrixUnit::Mma || block.gpu.matrixUnit == MatrixUnit::Wgmma) {
     // Two blocks of columns at once: matrices (columns, steps) 0-7 x 0-7, 0-7 x 8-15, 8-15 x 0-7, 8-15 x 8-15.
     Value inner = bits(0, 7, 1), second = bits(3, 1, 8), third = bits(4, 1, 8);
-    Value c, step;
+    Position c, step;
     if (op.getTransposed()) { // rows in memory are columns
-      c = index.add(index.add(inner, third), column);
-      step = index.add(second, depth);
+      c = {index.add(inner, third), 15, column};
+      step = {second, 8, depth};
     } else {
-      c = index.add(third, column);
-      step = index.add(index.add(inner, second), depth);
+      c = {third, 8, column};
+      step = {index.add(inner, second), 15, depth};
     }
     auto eight = VectorType::get({8}, element);
     Value all = b.create<tile::LoadMatrixOp>(loc, eight, rhs, indexOf(c, step), !op.getTransposed());
@@ -126,22 +127,24 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
   // AMD's units: a lane has neighbouring steps of one column.
   bool mfma = block.gpu.matrixUnit == MatrixUnit::Mfma;
   int64_t held = mfma ? 4 : 16;
-  Value c = index.add(bits(0, shape[1] - 1, 1), column);
-  Value first = mfma ? index.add(bits(5, 1, 4), depth) : constant(depth);
+  Position c{bits(0, shape[1] - 1, 1), shape[1] - 1, column};
+  auto stepAt = [&](int64_t at) {
+    return mfma ? Position{bits(5, 1, 4), 4, depth + at} : Position{constant(0), 0, depth + at};
+  };
   auto whole = VectorType::get({held}, element);
   Value result = b.create<arith::ConstantOp>(loc, b.getZeroAttr(whole));
   if (op.getTransposed()) { // neighbouring in memory, too, at most a piece at a time
     int64_t run = std::min<int64_t>(held, 16 / bytesOf(element));
     for (int64_t at = 0; at < held; at += run) {
       auto vector = VectorType::get({run}, element);
-      Value piece = b.create<tile::VectorLoadOp>(loc, vector, rhs, indexOf(c, index.add(first, at)));
+      Value piece = b.create<tile::VectorLoadOp>(loc, vector, rhs, indexOf(c, stepAt(at)));
       result = run == held ? piece
                            : b.create<vector::InsertStridedSliceOp>(loc, piece, result, at, 1).getResult();
     }
     return {result};
   }
   for (int64_t e = 0; e < held; ++e) {
-    Value one = b.create<memref::LoadOp>(loc, rhs, indexOf(c, index.add(first, e)));
+    Value one = b.create<memref::LoadOp>(loc, rhs, indexOf(c, stepAt(e)));
     result = b.create<vector::InsertOp>(loc, one, result, e);
   }
   return {result};

@@ -145,6 +145,26 @@ Value ThreadBuilder::sharedIndex(tile::TileType type, Value row, Value column) {
   return index.add(place, index.mul(shr(column, width), constant(type.getShape()[0] * width)));
 }
 
+Value ThreadBuilder::sharedIndex(tile::TileType type, Position row, Position column) {
+  int64_t bytes = bytesOf(type.getElementType()), panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
+  int64_t width = panel / bytes, piece = kPieceBytes / bytes;
+  assert((row.offset & row.bits) == 0 && (column.offset & column.bits) == 0 && column.bits < width);
+  // How a row's pieces change places is a selection of its number's bits, so it is that of the share xor that of the
+  // constant; and of an xor with a constant, the bits that the share cannot have are a sum.
+  int64_t rowsAStep = std::max<int64_t>(1, 128 / panel);
+  auto step = [&](int64_t r) { return r / rowsAStep % (panel / kPieceBytes) * piece; };
+  Value moved = row.part;
+  if (rowsAStep > 1)
+    moved = b.createOrFold<arith::DivUIOp>(loc, moved, constant(rowsAStep));
+  moved = index.mul(b.createOrFold<arith::AndIOp>(loc, moved, constant(panel / kPieceBytes - 1)), constant(piece));
+  Value share = b.createOrFold<arith::XOrIOp>(loc, column.part, moved);
+  int64_t bits = column.bits | step(row.bits), fixed = column.offset % width ^ step(row.offset);
+  share = b.createOrFold<arith::XOrIOp>(loc, share, constant(fixed & bits));
+  share = index.add(share, index.mul(row.part, constant(width)));
+  int64_t rest = row.offset * width + (fixed & ~bits) + column.offset / width * (type.getShape()[0] * width);
+  return index.add(share, rest);
+}
+
 //===----------------------------------------------------------------------===//
 // Loads
 //===----------------------------------------------------------------------===//

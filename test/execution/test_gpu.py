@@ -46,6 +46,8 @@ def test_no_mask(chip, dtype):
 @pytest.mark.parametrize("dtype", ("f32", "bf16"))
 def test_head_dims(D, dtype):
     chip = CHIPS[(8, 24, 40, 59, 80, 96, 111, 128, 192, 256).index(D) % len(CHIPS)]
+    if dtype == "f32" and D > 128:
+        chip = "sm_80"  # the tiles of AMD's 64 KiB hold 128: test_refused
     for lengths in ((37, 150), (2, 70)):
         run(Case(dtype=dtype, D=D, Sq=lengths[0], Sk=lengths[1], target=target(chip)))
 
@@ -56,7 +58,7 @@ def test_wide_heads(D, chip):
     run(Case(dtype="bf16", D=D, Sq=70, Sk=150, masks=("causal_tl",), target=target(chip)))
 
 
-@pytest.mark.parametrize(("chip", "dims"), dealt(((8, 24), (59, 1), (128, 64), (64, 128), (192, 128))), ids=str)
+@pytest.mark.parametrize(("chip", "dims"), dealt(((8, 24), (59, 1), (128, 64), (64, 128), (128, 128))), ids=str)
 def test_value_dims(chip, dims):
     for dtype in ("f32", "f16"):
         run(Case(dtype=dtype, D=dims[0], Dv=dims[1], Sq=50, Sk=70, target=target(chip)))
@@ -87,6 +89,13 @@ def test_bias(chip, flat):
 @pytest.mark.parametrize(("chip", "name"), dealt(tuple(SCORE_MODS)), ids=str)
 def test_score_mod(chip, name):
     run(Case(dtype="f32", score_mod=name, softcap=5.0, Sq=50, Sk=70, D=24, masks=("causal_tl",), target=target(chip)))
+
+
+@pytest.mark.parametrize("chip", ("gfx90a", "gfx942", "gfx1100"))
+def test_refused(chip):
+    """What does not fit into a block's shared memory is named, with what there is."""
+    with pytest.raises(ValueError, match=r"shared memory for tiles of .* in 'f32', and the target has 65536"):
+        run(Case(dtype="f32", D=256, Sq=9, Sk=9, target=target(chip)))
 
 
 @pytest.mark.parametrize("chip", CHIPS)
