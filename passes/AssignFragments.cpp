@@ -61,7 +61,8 @@ LogicalResult BlockLayouts::chooseUnit() {
     bool narrow = element.getIntOrFloatBitWidth() == 16 && tileType(dot.getResult()).getElementType().isF32();
     MatrixUnit needed = narrow ? available : MatrixUnit::None;
     if (any && needed != unit) {
-      dot.emitOpError("takes elements of ") << element << ", another product of the same loop others; expected one type";
+      dot.emitOpError("takes elements of ")
+          << element << ", another product of the same loop others; expected one type";
       return WalkResult::interrupt();
     }
     unit = needed;

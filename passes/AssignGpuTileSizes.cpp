@@ -52,9 +52,8 @@ struct AssignGpuTileSizes : flashc::impl::AssignGpuTileSizesBase<AssignGpuTileSi
                                   << "'";
       return signalPassFailure();
     }
-    WalkResult result = getOperation().walk([&](attn::SdpaOp op) {
-      return op.getTiles() ? WalkResult::advance() : WalkResult(assign(op, *unit));
-    });
+    WalkResult result = getOperation().walk(
+        [&](attn::SdpaOp op) { return op.getTiles() ? WalkResult::advance() : WalkResult(assign(op, *unit)); });
     if (result.wasInterrupted())
       signalPassFailure();
   }
@@ -69,12 +68,9 @@ private:
                   key.getElementType() == element && value.getElementType() == element;
     MatrixUnit unit = narrow ? available : MatrixUnit::None;
     auto sums = getAccumulatorLayout(&getContext(), unit, subgroupSize, 1);
-    Problem problem{query.getDimSize(3),
-                    value.getDimSize(3),
-                    (narrow ? element : Type(compute)).getIntOrFloatBitWidth() / 8,
-                    sums.getBlock()[0],
-                    sums.getBlock()[1],
-                    unit == MatrixUnit::None};
+    Problem problem{
+        query.getDimSize(3), value.getDimSize(3), (narrow ? element : Type(compute)).getIntOrFloatBitWidth() / 8,
+        sums.getBlock()[0],  sums.getBlock()[1],  unit == MatrixUnit::None};
     int64_t widest = std::max(problem.headDim, problem.valueHeadDim);
     // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers.
     int64_t rows = queries ? queries.getValue() : 4 * problem.blockRows;
@@ -88,10 +84,10 @@ private:
     };
     while (problem.sharedBytes(rows, columns) > sharedBytes)
       if (!(!keys && halve(columns, problem.blockColumns)) && !(!queries && halve(rows, problem.blockRows)))
-        return op.emitOpError("needs ") << problem.sharedBytes(rows, columns)
-                                        << " bytes of shared memory for tiles of " << rows << " queries x " << columns
-                                        << " keys of head dims " << problem.headDim << " and " << problem.valueHeadDim
-                                        << " in " << (narrow ? element : Type(compute)) << ", and the target has "
+        return op.emitOpError("needs ") << problem.sharedBytes(rows, columns) << " bytes of shared memory for tiles of "
+                                        << rows << " queries x " << columns << " keys of head dims " << problem.headDim
+                                        << " and " << problem.valueHeadDim << " in "
+                                        << (narrow ? element : Type(compute)) << ", and the target has "
                                         << sharedBytes.getValue() << "; a smaller head dim, or narrower elements, fit";
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
     // Few rows are one subgroup's; its tiles of keys are the same, and a block attends some of them.

@@ -97,9 +97,9 @@ static void lowerRounding(arith::TruncFOp op) {
   SmallVector<Value> elements = takeApart(b, loc, op.getIn(), b.getF32Type()), words;
   for (size_t i = 0; i < elements.size(); i += 2) {
     // The first operand becomes the upper half.
-    Value rounded = b.create<LLVM::CallIntrinsicOp>(loc, pair, b.getStringAttr(name),
-                                                    ValueRange{elements[i + 1], elements[i]})
-                        .getResult(0);
+    Value rounded =
+        b.create<LLVM::CallIntrinsicOp>(loc, pair, b.getStringAttr(name), ValueRange{elements[i + 1], elements[i]})
+            .getResult(0);
     words.push_back(b.create<LLVM::BitcastOp>(loc, b.getI32Type(), rounded));
   }
   op.replaceAllUsesWith(putTogether(b, loc, words, type));

@@ -257,7 +257,8 @@ private:
     for (Operation &op : consumer.getBody()->without_terminator()) {
       auto view = dyn_cast<memref::SubViewOp>(op);
       bool isIndex = llvm::all_of(op.getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
-      if ((!view && !isIndex) || !isMemoryEffectFree(&op) || op.getNumRegions() != 0 || !llvm::all_of(op.getOperands(), isKnown))
+      if ((!view && !isIndex) || !isMemoryEffectFree(&op) || op.getNumRegions() != 0 ||
+          !llvm::all_of(op.getOperands(), isKnown))
         continue;
       Value part = b.clone(op, map)->getResult(0);
       if (!view)

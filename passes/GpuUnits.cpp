@@ -11,8 +11,7 @@ using namespace mlir;
 using namespace flashc;
 
 std::optional<MatrixUnit> flashc::parseMatrixUnit(StringRef name) {
-  for (MatrixUnit unit :
-       {MatrixUnit::None, MatrixUnit::Mma, MatrixUnit::Wgmma, MatrixUnit::Mfma, MatrixUnit::Wmma})
+  for (MatrixUnit unit : {MatrixUnit::None, MatrixUnit::Mma, MatrixUnit::Wgmma, MatrixUnit::Mfma, MatrixUnit::Wmma})
     if (toString(unit) == name)
       return unit;
   return std::nullopt;
@@ -42,7 +41,8 @@ tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, Matr
   };
   switch (unit) {
   case MatrixUnit::Mma:
-  case MatrixUnit::Wgmma: // PTX ISA, "Matrix fragments for mma.m16n8k16", C; a warpgroup's D is four of them, row by row
+  case MatrixUnit::Wgmma: // PTX ISA, "Matrix fragments for mma.m16n8k16", C; a warpgroup's D is four of them, row by
+                          // row
     return layout({16, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0});
   case MatrixUnit::Mfma:
     // V_MFMA_F32_32X32X8: the matrix core's columns are our rows, as the product is computed transposed: what a lane

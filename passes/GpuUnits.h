@@ -34,9 +34,9 @@ tile::FragmentLayoutAttr getLhsLayout(mlir::MLIRContext *context, MatrixUnit uni
 /// Rows, columns and contraction of one instruction as `tile.mma` counts them; empty for MatrixUnit::None.
 llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit);
 
-/// How `shape`'s tile of elements of `elementBytes` lies in shared memory: panels as wide as its rows, at most 128 bytes.
-tile::SharedLayoutAttr getSharedLayout(mlir::MLIRContext *context, llvm::ArrayRef<int64_t> shape,
-                                       int64_t elementBytes);
+/// How `shape`'s tile of elements of `elementBytes` lies in shared memory: panels as wide as its rows, at most 128
+/// bytes.
+tile::SharedLayoutAttr getSharedLayout(mlir::MLIRContext *context, llvm::ArrayRef<int64_t> shape, int64_t elementBytes);
 
 } // namespace flashc
 

@@ -25,8 +25,8 @@ namespace flashc::threads {
 
 /// A tile, as one thread sees it.
 struct ThreadTile {
-  /// Fragments: a vector for each block of the layout, row by row of blocks; of a tile with one element a row a scalar for
-  /// each row that the thread holds.
+  /// Fragments: a vector for each block of the layout, row by row of blocks; of a tile with one element a row a scalar
+  /// for each row that the thread holds.
   llvm::SmallVector<mlir::Value> parts;
   /// In shared memory: all of the tile's elements, one-dimensional.
   mlir::Value memory;
@@ -60,7 +60,8 @@ struct ThreadBlock {
 /// Emits a thread's code at an insertion point.
 class ThreadBuilder {
 public:
-  ThreadBuilder(mlir::OpBuilder &b, mlir::Location loc, ThreadBlock &block) : b(b), loc(loc), block(block), index(b, loc) {}
+  ThreadBuilder(mlir::OpBuilder &b, mlir::Location loc, ThreadBlock &block)
+      : b(b), loc(loc), block(block), index(b, loc) {}
 
   //===--- where elements are ---===//
 
@@ -75,19 +76,20 @@ public:
 
   //===--- shared memory ---===//
 
-  /// Room for `elements` elements, one-dimensional and aligned to 1024 bytes; it is in use until `block.used` is set back.
+  /// Room for `elements` elements, one-dimensional and aligned to 1024 bytes; it is in use until `block.used` is set
+  /// back.
   mlir::Value allocateShared(int64_t elements, mlir::Type element);
   /// Where element (row, column) of a tile of `shape` is (index).
   mlir::Value sharedIndex(tile::TileType type, mlir::Value row, mlir::Value column);
-  /// The same, in a form of which few values differ between threads: what is constant is added last, where an address takes
-  /// it. The column's share stays inside a panel.
+  /// The same, in a form of which few values differ between threads: what is constant is added last, where an address
+  /// takes it. The column's share stays inside a panel.
   mlir::Value sharedIndex(tile::TileType type, Position row, Position column);
   void barrier() { b.create<mlir::gpu::BarrierOp>(loc); }
 
   //===--- operations ---===//
 
-  /// Reads a tile from global memory into fragments or into `memory`. An asynchronous load may write memory at once; another
-  /// one waits for all threads to come, and for all to see it.
+  /// Reads a tile from global memory into fragments or into `memory`. An asynchronous load may write memory at once;
+  /// another one waits for all threads to come, and for all to see it.
   ThreadTile load(tile::LoadOp op, mlir::Value memory);
   /// Waits for what the thread has started to load, then for the other threads.
   void await();
@@ -114,8 +116,8 @@ private:
   ThreadTile dotElements(tile::DotOp op, tile::TileType lhsType, mlir::Value lhs, mlir::Value rhs,
                          const ThreadTile &accumulator);
   ThreadTile dotFragments(tile::DotOp op, const ThreadTile &lhs, mlir::Value rhs, const ThreadTile &accumulator);
-  /// The right-hand side's elements of columns from block `n` on and contraction block `k`: one vector a block, as many as
-  /// the unit reads at once.
+  /// The right-hand side's elements of columns from block `n` on and contraction block `k`: one vector a block, as many
+  /// as the unit reads at once.
   llvm::SmallVector<mlir::Value> loadRhs(tile::DotOp op, mlir::Value rhs, int64_t n, int64_t k);
   mlir::Value hasNonFinite(tile::TileType type, mlir::Value memory, mlir::Value flag);
   llvm::SmallVector<mlir::Value> rowIndices(mlir::Value memory, mlir::ValueRange offsets, mlir::Value row, bool grouped,

@@ -66,8 +66,8 @@ ThreadTile ThreadBuilder::convert(tile::ConvertOp op, const ThreadTile &input, V
     Value &other = both[at].second;
     if (!other)
       other = shuffleXor(own, exchanged);
-    Value upper = b.create<arith::CmpIOp>(
-        loc, arith::CmpIPredicate::ne, b.create<arith::AndIOp>(loc, block.lane, constant(exchanged)), constant(0));
+    Value upper = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne,
+                                          b.create<arith::AndIOp>(loc, block.lane, constant(exchanged)), constant(0));
     bool wantsUpper = column & columnBit;
     return b.create<arith::SelectOp>(loc, upper, wantsUpper ? own : other, wantsUpper ? other : own);
   };
@@ -138,8 +138,7 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
     for (int64_t at = 0; at < held; at += run) {
       auto vector = VectorType::get({run}, element);
       Value piece = b.create<tile::VectorLoadOp>(loc, vector, rhs, indexOf(c, stepAt(at)));
-      result = run == held ? piece
-                           : b.create<vector::InsertStridedSliceOp>(loc, piece, result, at, 1).getResult();
+      result = run == held ? piece : b.create<vector::InsertStridedSliceOp>(loc, piece, result, at, 1).getResult();
     }
     return {result};
   }
@@ -150,7 +149,8 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
   return {result};
 }
 
-ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, Value rhs, const ThreadTile &accumulator) {
+ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, Value rhs,
+                                       const ThreadTile &accumulator) {
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
   auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
   auto left = cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
@@ -192,9 +192,9 @@ ThreadTile ThreadBuilder::dotElements(tile::DotOp op, tile::TileType lhsType, Va
   int64_t run = std::min<int64_t>(16 / bytesOf(element), depth), wide = 1;
   while (depth % run != 0)
     run /= 2;
-  while (wide < 16 / bytesOf(element) && llvm::any_of(llvm::seq<size_t>(0, layout.getRegisters().size() / 2), [&](size_t bit) {
-           return layout.getRegisters()[2 * bit + 1] == wide;
-         }))
+  while (wide < 16 / bytesOf(element) && llvm::any_of(
+                                             llvm::seq<size_t>(0, layout.getRegisters().size() / 2),
+                                             [&](size_t bit) { return layout.getRegisters()[2 * bit + 1] == wide; }))
     wide *= 2;
   auto held = threadRows(layout, rows);
   SmallVector<int64_t> heldColumns;
@@ -289,24 +289,27 @@ Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag)
   barrier();
   auto vector = VectorType::get({run}, element), words = VectorType::get({run}, integer);
   Value start = index.mul(block.thread, constant(run));
-  auto loop = b.create<scf::ForOp>(loc, start, constant(count), constant(run * block.threads), ValueRange{},
-                                   [&](OpBuilder &lb, Location, Value at, ValueRange) {
-    Value x = lb.create<arith::BitcastOp>(loc, words, lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
-    Value mask = lb.create<arith::ConstantOp>(loc, DenseElementsAttr::get(words, exponent));
-    Value same = lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, lb.create<arith::AndIOp>(loc, x, mask), mask);
-    Value any = lb.create<vector::ReductionOp>(loc, vector::CombiningKind::OR, same);
-    auto found = lb.create<scf::IfOp>(loc, any, /*withElseRegion=*/false);
-    found.getThenBodyBuilder().create<memref::AtomicRMWOp>(loc, arith::AtomicRMWKind::ori, one, flag, ValueRange{origin});
-    lb.create<scf::YieldOp>(loc);
-  });
+  auto loop = b.create<scf::ForOp>(
+      loc, start, constant(count), constant(run * block.threads), ValueRange{},
+      [&](OpBuilder &lb, Location, Value at, ValueRange) {
+        Value x = lb.create<arith::BitcastOp>(loc, words, lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
+        Value mask = lb.create<arith::ConstantOp>(loc, DenseElementsAttr::get(words, exponent));
+        Value same =
+            lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, lb.create<arith::AndIOp>(loc, x, mask), mask);
+        Value any = lb.create<vector::ReductionOp>(loc, vector::CombiningKind::OR, same);
+        auto found = lb.create<scf::IfOp>(loc, any, /*withElseRegion=*/false);
+        found.getThenBodyBuilder().create<memref::AtomicRMWOp>(loc, arith::AtomicRMWKind::ori, one, flag,
+                                                               ValueRange{origin});
+        lb.create<scf::YieldOp>(loc);
+      });
   (void)loop;
   barrier();
   Value seen = b.create<memref::LoadOp>(loc, flag, ValueRange{origin});
   return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, seen, none);
 }
 
-ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
-                              Value scratch, Value flag) {
+ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
+                              const ThreadTile &accumulator, Value scratch, Value flag) {
   tile::TileType lhsType = typeOf(op.getLhs());
   auto left = dyn_cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
   if (!left)

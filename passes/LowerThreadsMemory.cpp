@@ -130,8 +130,8 @@ Value ThreadBuilder::allocateShared(int64_t elements, Type element) {
 Value ThreadBuilder::sharedIndex(tile::TileType type, Value row, Value column) {
   int64_t bytes = bytesOf(type.getElementType()), panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
   int64_t width = panel / bytes; // elements of a panel's row
-  // A byte at x of its panel is at x xor ((x >> 3) & (panel - 16)): for a whole row the same pieces change places, by the
-  // bits of the row's number from 128 bytes on.
+  // A byte at x of its panel is at x xor ((x >> 3) & (panel - 16)): for a whole row the same pieces change places, by
+  // the bits of the row's number from 128 bytes on.
   int64_t rowsAStep = std::max<int64_t>(1, 128 / panel);
   auto shr = [&](Value x, int64_t by) -> Value {
     return by == 1 ? x : b.createOrFold<arith::DivUIOp>(loc, x, constant(by));
@@ -225,7 +225,8 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   result.parts.resize(matrix ? down * across : held.size());
   if (matrix)
     for (Value &part : result.parts)
-      part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(VectorType::get({layout.getBlockElements()}, type.getElementType())));
+      part = b.create<arith::ConstantOp>(
+          loc, b.getZeroAttr(VectorType::get({layout.getBlockElements()}, type.getElementType())));
   // A row is read where it exists, all of a thread's elements of it at once.
   for (int64_t number = 0, count = held.size(); number < count; ++number) {
     Value row = index.add(first, held[number]);
@@ -239,7 +240,8 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
     for (int64_t n = 0; matrix && n < across; ++n)
       for (int64_t e = 0; e < layout.getBlockElements(); ++e)
         if (rowIndex(layout, number / rowsABlock, e) == number)
-          elements.push_back({number / rowsABlock * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
+          elements.push_back(
+              {number / rowsABlock * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
     SmallVector<Type> types(elements.size(), type.getElementType());
     auto read = b.create<scf::IfOp>(loc, types, exists, /*withElseRegion=*/true);
     OpBuilder ib = read.getThenBodyBuilder();
@@ -248,7 +250,8 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
     SmallVector<Value> values;
     for (const Element &element : elements) {
       if (!matrix) {
-        values.push_back(convertFloat(ib, loc, ib.create<memref::LoadOp>(loc, op.getSource(), indices), type.getElementType()));
+        values.push_back(
+            convertFloat(ib, loc, ib.create<memref::LoadOp>(loc, op.getSource(), indices), type.getElementType()));
         continue;
       }
       Value column = inner.index.add(firstColumn(layout), element.column);
@@ -352,7 +355,8 @@ void ThreadBuilder::copyPieces(tile::LoadOp op, Value memory, Value source, Valu
     Value column = lm.mul(number, lm.constant(piece));
     Value exists = lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
     if (!allExist(columns, pieces * piece))
-      exists = lb.create<arith::AndIOp>(loc, exists, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
+      exists = lb.create<arith::AndIOp>(loc, exists,
+                                        lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
     Value at = lm.add(offset, column);
     if (op.getGrouped()) {
       Value size = lm.max(lm.dim(op.getSource(), strides.size() - 2), lm.constant(1));
@@ -381,23 +385,24 @@ void ThreadBuilder::copyElements(tile::LoadOp op, Value memory) {
   int64_t width = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel() / bytesOf(type.getElementType());
   Value rows, columns;
   std::tie(rows, columns) = extents(b, loc, op.getValid(), type.getShape());
-  forEachOfThread(b, loc, block, type.getShape()[0], llvm::alignTo(type.getShape()[1], width),
-                  [&](OpBuilder &lb, Value row, Value column) {
-                    ThreadBuilder inner(lb, loc, block);
-                    Value exists = lb.create<arith::AndIOp>(
-                        loc, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows),
-                        lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
-                    auto read = lb.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, exists, true);
-                    OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
-                    SmallVector<Value> at = ThreadBuilder(tb, loc, block).rowIndices(op.getSource(), op.getOffsets(), row,
-                                                                                     op.getGrouped(), true);
-                    at.back() = IndexMath(tb, loc).add(column, at.back());
-                    Value value = tb.create<memref::LoadOp>(loc, op.getSource(), at);
-                    tb.create<scf::YieldOp>(loc, convertFloat(tb, loc, value, type.getElementType()));
-                    Value zero = eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(type.getElementType()));
-                    eb.create<scf::YieldOp>(loc, zero);
-                    lb.create<memref::StoreOp>(loc, read.getResult(0), memory, inner.sharedIndex(type, row, column));
-                  });
+  forEachOfThread(
+      b, loc, block, type.getShape()[0], llvm::alignTo(type.getShape()[1], width),
+      [&](OpBuilder &lb, Value row, Value column) {
+        ThreadBuilder inner(lb, loc, block);
+        Value exists =
+            lb.create<arith::AndIOp>(loc, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows),
+                                     lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
+        auto read = lb.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, exists, true);
+        OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
+        SmallVector<Value> at =
+            ThreadBuilder(tb, loc, block).rowIndices(op.getSource(), op.getOffsets(), row, op.getGrouped(), true);
+        at.back() = IndexMath(tb, loc).add(column, at.back());
+        Value value = tb.create<memref::LoadOp>(loc, op.getSource(), at);
+        tb.create<scf::YieldOp>(loc, convertFloat(tb, loc, value, type.getElementType()));
+        Value zero = eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(type.getElementType()));
+        eb.create<scf::YieldOp>(loc, zero);
+        lb.create<memref::StoreOp>(loc, read.getResult(0), memory, inner.sharedIndex(type, row, column));
+      });
 }
 
 //===----------------------------------------------------------------------===//
@@ -437,7 +442,8 @@ void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value) {
     ThreadBuilder inner(ib, loc, block);
     SmallVector<Value> indices = inner.rowIndices(op.getDestination(), op.getOffsets(), row, op.getGrouped(), matrix);
     if (!matrix) {
-      ib.create<memref::StoreOp>(loc, convertFloat(ib, loc, value.parts[number], element), op.getDestination(), indices);
+      ib.create<memref::StoreOp>(loc, convertFloat(ib, loc, value.parts[number], element), op.getDestination(),
+                                 indices);
       continue;
     }
     for (int64_t n = 0; n < across; ++n)
@@ -476,7 +482,8 @@ void ThreadBuilder::writeShared(tile::TileType type, tile::FragmentLayoutAttr la
       for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
         auto [row, column] = layout.getOffset(e);
         Value part = b.create<vector::ExtractOp>(loc, value.parts[m * across + n], e);
-        Value r = index.add(firstR, m * layout.getBlock()[0] + row), c = index.add(firstC, n * layout.getBlock()[1] + column);
+        Value r = index.add(firstR, m * layout.getBlock()[0] + row),
+              c = index.add(firstC, n * layout.getBlock()[1] + column);
         if (!padded) {
           b.create<memref::StoreOp>(loc, part, memory, sharedIndex(type, r, c));
           continue;

@@ -101,8 +101,7 @@ ThreadTile ThreadBuilder::map(tile::MapOp op, ArrayRef<ThreadTile> inputs) {
 
 Value ThreadBuilder::shuffleXor(Value x, int64_t mask) {
   auto shuffle = [&](Value word) -> Value {
-    return b.create<gpu::ShuffleOp>(loc, word, mask, block.gpu.subgroupSize, gpu::ShuffleMode::XOR)
-        .getShuffleResult();
+    return b.create<gpu::ShuffleOp>(loc, word, mask, block.gpu.subgroupSize, gpu::ShuffleMode::XOR).getShuffleResult();
   };
   unsigned bits = x.getType().getIntOrFloatBitWidth();
   if (bits == 32)
@@ -111,8 +110,8 @@ Value ThreadBuilder::shuffleXor(Value x, int64_t mask) {
   Type i32 = b.getI32Type();
   if (bits == 64) {
     auto pair = VectorType::get({2}, i32);
-    Value words = b.create<vector::BitCastOp>(
-        loc, pair, b.create<vector::BroadcastOp>(loc, VectorType::get({1}, x.getType()), x));
+    Value words = b.create<vector::BitCastOp>(loc, pair,
+                                              b.create<vector::BroadcastOp>(loc, VectorType::get({1}, x.getType()), x));
     Value moved = words;
     for (int64_t word = 0; word < 2; ++word)
       moved = b.create<vector::InsertOp>(loc, shuffle(b.create<vector::ExtractOp>(loc, words, word)), moved, word);

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// Replaces tile values by what one thread holds of them, through loops and branches, and tile operations by that thread's
-/// code.
+/// Replaces tile values by what one thread holds of them, through loops and branches, and tile operations by that
+/// thread's code.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -52,8 +52,8 @@ private:
 
   SmallVector<Value> flatten(ValueRange values);
   SmallVector<Type> flattenTypes(TypeRange types);
-  /// Hands out `values` to `old`, tiles as parts; what is no tile is replaced. `from` are the values that come in, whose
-  /// shared memory tiles keep.
+  /// Hands out `values` to `old`, tiles as parts; what is no tile is replaced. `from` are the values that come in,
+  /// whose shared memory tiles keep.
   void distribute(ValueRange old, ValueRange values, ValueRange from);
 
   scf::ForallOp loop;
@@ -179,11 +179,12 @@ LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
   // Single multiply-adds skip zeros themselves; a matrix unit needs to know whether it matters.
   tile::TileType lhs = typeOf(op.getLhs());
   if (op.getSkipZeros() && isa<tile::FragmentLayoutAttr>(lhs.getLayout())) {
-    scratch = sharedFor(at, lhs.withLayout(getSharedLayout(b.getContext(), lhs.getShape(), bytesOf(lhs.getElementType()))));
+    scratch =
+        sharedFor(at, lhs.withLayout(getSharedLayout(b.getContext(), lhs.getShape(), bytesOf(lhs.getElementType()))));
     flag = at.allocateShared(1, b.getI32Type());
   }
-  tiles[op.getResult()] = at.dot(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), tiles.at(op.getAccumulator()),
-                                 scratch, flag);
+  tiles[op.getResult()] =
+      at.dot(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), tiles.at(op.getAccumulator()), scratch, flag);
   block.used = used;
   return success();
 }

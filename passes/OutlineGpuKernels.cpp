@@ -81,8 +81,7 @@ public:
       // Of the descriptor: upstream folds memref.extract_aligned_pointer_as_index of a memref.view into that of its
       // source, without the view's shift.
       LLVMTypeConverter converter(b.getContext());
-      Value descriptor =
-          b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), value).getResult(0);
+      Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), value).getResult(0);
       Value address = b.create<LLVM::PtrToIntOp>(loc, i64, MemRefDescriptor(descriptor).alignedPtr(b, loc));
       if (movesPointer) {
         Value bytes = b.create<arith::ConstantIntOp>(loc, elementBytes, 64);

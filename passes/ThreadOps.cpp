@@ -18,8 +18,7 @@ Value flashc::getElementPointer(OpBuilder &b, Location loc, Value memory, Value 
   auto type = cast<MemRefType>(memory.getType());
   LLVMTypeConverter converter(b.getContext());
   // The cast meets the one that finalize-memref-to-llvm makes for the memory itself.
-  Value descriptor =
-      b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), memory).getResult(0);
+  Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), memory).getResult(0);
   Value base = MemRefDescriptor(descriptor).alignedPtr(b, loc);
   Value offset = b.create<arith::IndexCastOp>(loc, b.getI64Type(), index);
   return b.create<LLVM::GEPOp>(loc, base.getType(), type.getElementType(), base, ArrayRef<LLVM::GEPArg>{offset});

@@ -82,7 +82,8 @@ LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError, Arr
     llvm::interleave(shape, error, "x");
     return error << "x" << elementType;
   }
-  if (layout && !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr, InPlaceLayoutAttr, FragmentLayoutAttr, SharedLayoutAttr>(layout))
+  if (layout &&
+      !llvm::isa<RegisterLayoutAttr, PanelLayoutAttr, InPlaceLayoutAttr, FragmentLayoutAttr, SharedLayoutAttr>(layout))
     return emitError() << "expected a tile layout, got " << layout;
   return success();
 }
@@ -152,9 +153,8 @@ LogicalResult FragmentLayoutAttr::verify(function_ref<InFlightDiagnostic()> emit
                                          ArrayRef<int64_t> registers) {
   if (warps < 1 || warps > 64)
     return emitError() << "expected 1 to 64 warps, got " << warps;
-  if (block.size() != 2 || llvm::any_of(block, [](int64_t size) {
-        return size < 1 || size > 1024 || !llvm::isPowerOf2_64(size);
-      }))
+  if (block.size() != 2 ||
+      llvm::any_of(block, [](int64_t size) { return size < 1 || size > 1024 || !llvm::isPowerOf2_64(size); }))
     return emitError() << "expected a block of two powers of two up to 1024";
   if (lanes.size() > 14 || registers.size() > 20)
     return emitError() << "expected at most 128 lanes and 1024 registers";

@@ -33,13 +33,9 @@ static LogicalResult verifyVectorAccess(Operation *op, Type vector, Type memory)
   return success();
 }
 
-LogicalResult VectorLoadOp::verify() {
-  return verifyVectorAccess(*this, getResult().getType(), getMemory().getType());
-}
+LogicalResult VectorLoadOp::verify() { return verifyVectorAccess(*this, getResult().getType(), getMemory().getType()); }
 
-LogicalResult VectorStoreOp::verify() {
-  return verifyVectorAccess(*this, getValue().getType(), getMemory().getType());
-}
+LogicalResult VectorStoreOp::verify() { return verifyVectorAccess(*this, getValue().getType(), getMemory().getType()); }
 
 LogicalResult LoadMatrixOp::verify() {
   if (cast<VectorType>(getResult().getType()).getNumElements() != 8)
