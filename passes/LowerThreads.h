@@ -111,6 +111,9 @@ private:
   void copyPieces(tile::LoadOp op, mlir::Value memory, mlir::Value source, mlir::Value offset,
                   mlir::ValueRange strides);
   void copyElements(tile::LoadOp op, mlir::Value memory);
+  /// Whether the thread's lane is the first of those that hold the same elements; null where no two do.
+  mlir::Value isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix);
+  void writeElements(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);
   void writeShared(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);
   /// accumulator + lhs * rhs by single multiply-adds, both sides in shared memory.
   ThreadTile dotElements(tile::DotOp op, tile::TileType lhsType, mlir::Value lhs, mlir::Value rhs,

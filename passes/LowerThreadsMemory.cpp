@@ -409,6 +409,17 @@ void ThreadBuilder::copyElements(tile::LoadOp op, Value memory) {
 // Stores
 //===----------------------------------------------------------------------===//
 
+Value ThreadBuilder::isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix) {
+  int64_t same = 0;
+  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
+    if (layout.getLanes()[2 * bit] == 0 && (!matrix || layout.getLanes()[2 * bit + 1] == 0))
+      same |= int64_t(1) << bit;
+  if (!same)
+    return {};
+  Value differs = b.create<arith::AndIOp>(loc, block.lane, constant(same));
+  return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, differs, constant(0));
+}
+
 void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value) {
   auto type = cast<tile::TileType>(op.getValue().getType());
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
@@ -421,16 +432,7 @@ void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value) {
   Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
   SmallVector<int64_t> held = threadRows(layout, shape[0]);
   int64_t rowsABlock = held.size() / down;
-  // Of lanes that hold the same, one writes: of a row, the one at the first column.
-  int64_t same = 0;
-  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
-    if (layout.getLanes()[2 * bit] == 0 && (!matrix || layout.getLanes()[2 * bit + 1] == 0))
-      same |= int64_t(1) << bit;
-  Value writes;
-  if (same) {
-    Value differs = b.create<arith::AndIOp>(loc, block.lane, constant(same));
-    writes = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, differs, constant(0));
-  }
+  Value writes = isFirstHolder(layout, matrix);
   Value first = firstRow(layout, shape[0]);
   for (int64_t number = 0, count = held.size(); number < count; ++number) {
     Value row = index.add(first, held[number]);
@@ -471,19 +473,45 @@ void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value) {
 
 void ThreadBuilder::writeShared(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value,
                                 Value memory) {
+  if (Value writes = isFirstHolder(layout, /*matrix=*/true)) {
+    auto branch = b.create<scf::IfOp>(loc, writes, /*withElseRegion=*/false);
+    OpBuilder ib = branch.getThenBodyBuilder();
+    ThreadBuilder(ib, loc, block).writeElements(type, layout, value, memory);
+    return;
+  }
+  writeElements(type, layout, value, memory);
+}
+
+void ThreadBuilder::writeElements(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value,
+                                  Value memory) {
   int64_t down, across;
   std::tie(down, across) = layout.getBlocks(type.getShape());
   int64_t rows = type.getShape()[0], columns = type.getShape()[1];
   // Blocks at the edges reach beyond the tile.
   bool padded = layout.getWarpRows(rows) * layout.getWarps() > rows || across * layout.getBlock()[1] > columns;
   Value firstR = firstRow(layout, rows), firstC = firstColumn(layout);
+  // The bits of a thread's first row and column: its lane's, and of the row those that count subgroups.
+  int64_t warpRows = layout.getWarpRows(rows), rowBits = 0, columnBits = 0;
+  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit) {
+    rowBits |= layout.getLanes()[2 * bit];
+    columnBits |= layout.getLanes()[2 * bit + 1];
+  }
+  bool apart = llvm::isPowerOf2_64(warpRows) && !padded;
+  if (apart)
+    rowBits |= llvm::PowerOf2Ceil(layout.getWarps()) * warpRows - warpRows;
   for (int64_t m = 0; m < down; ++m)
     for (int64_t n = 0; n < across; ++n)
       for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
         auto [row, column] = layout.getOffset(e);
         Value part = b.create<vector::ExtractOp>(loc, value.parts[m * across + n], e);
-        Value r = index.add(firstR, m * layout.getBlock()[0] + row),
-              c = index.add(firstC, n * layout.getBlock()[1] + column);
+        row += m * layout.getBlock()[0];
+        column += n * layout.getBlock()[1];
+        if (apart) {
+          Value at = sharedIndex(type, Position{firstR, rowBits, row}, Position{firstC, columnBits, column});
+          b.create<memref::StoreOp>(loc, part, memory, at);
+          continue;
+        }
+        Value r = index.add(firstR, row), c = index.add(firstC, column);
         if (!padded) {
           b.create<memref::StoreOp>(loc, part, memory, sharedIndex(type, r, c));
           continue;
