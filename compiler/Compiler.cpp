@@ -216,7 +216,6 @@ LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, Ke
   const DeviceTarget *device = target.getDevice();
   if (device) {
     pipeline.gpu = device->getCapabilities();
-    pipeline.chip = device->getChip().str();
     pipeline.maskBounds = true;
     pipeline.bf16Operands = true;
   }

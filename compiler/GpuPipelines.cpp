@@ -125,7 +125,6 @@ constexpr Stage kAmdgpuStages[] = {kTiledStage,   kOnlineStage,  kTilesStage,
 struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
   Option<int64_t> rows{*this, "rows", llvm::cl::desc("Query rows of a tile; 0 = choose"), llvm::cl::init(0)};
   Option<int64_t> keys{*this, "keys", llvm::cl::desc("Keys of a tile; 0 = choose"), llvm::cl::init(0)};
-  Option<std::string> chip{*this, "chip", llvm::cl::desc("LLVM's name of the chip"), llvm::cl::init("")};
   Option<unsigned> subgroupSize{*this, "subgroup-size", llvm::cl::desc("Threads of a warp or wave"),
                                 llvm::cl::init(32)};
   Option<int64_t> sharedBytes{*this, "shared-bytes", llvm::cl::desc("Shared memory of a block"),
@@ -136,10 +135,9 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
   Option<bool> asyncCopy{*this, "async-copy", llvm::cl::desc("Whether copies are started and awaited"),
                          llvm::cl::init(false)};
 
-  PipelineOptions get(StringRef defaultChip) const {
+  PipelineOptions get() const {
     PipelineOptions options;
     options.tiles = {rows, keys};
-    options.chip = chip.empty() ? defaultChip.str() : std::string(chip);
     options.gpu.subgroupSize = subgroupSize;
     options.gpu.sharedBytes = sharedBytes;
     options.gpu.matrixUnit = parseMatrixUnit(matrixUnit).value_or(MatrixUnit::None);
@@ -157,12 +155,12 @@ void registerGpuPipelines() {
   PassPipelineRegistration<CommandLineOptions>("attention-to-nvptx", "From attn.sdpa on memrefs to the NVVM dialect",
                                                [](OpPassManager &pm, const CommandLineOptions &options) {
                                                  for (const Stage &stage : kNvptxStages)
-                                                   stage.populate(pm, options.get("sm_80"));
+                                                   stage.populate(pm, options.get());
                                                });
   PassPipelineRegistration<CommandLineOptions>("attention-to-amdgpu", "From attn.sdpa on memrefs to the ROCDL dialect",
                                                [](OpPassManager &pm, const CommandLineOptions &options) {
                                                  for (const Stage &stage : kAmdgpuStages)
-                                                   stage.populate(pm, options.get("gfx942"));
+                                                   stage.populate(pm, options.get());
                                                });
 }
 } // namespace flashc

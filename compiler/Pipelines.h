@@ -10,8 +10,6 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/ArrayRef.h"
 
-#include <string>
-
 namespace flashc {
 
 /// Everything that the pipelines depend on besides the module.
@@ -19,9 +17,8 @@ struct PipelineOptions {
   /// Chosen by assign-tile-sizes where 0.
   TileSizes tiles;
   CpuCapabilities cpu;
-  /// Of a GPU's target: the device, and LLVM's name of its chip.
+  /// Of a GPU's target.
   GpuCapabilities gpu;
-  std::string chip;
   /// Whether the last key is an edge of the mask, as it has to be where reductions do not respect a tile's extent.
   bool maskBounds = false;
   /// Whether products take bf16 as it is; else it is widened while packing.
