@@ -496,7 +496,8 @@ void ThreadBuilder::writeElements(tile::TileType type, tile::FragmentLayoutAttr 
     rowBits |= layout.getLanes()[2 * bit];
     columnBits |= layout.getLanes()[2 * bit + 1];
   }
-  bool apart = llvm::isPowerOf2_64(warpRows) && !padded;
+  int64_t width = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel() / bytesOf(type.getElementType());
+  bool apart = llvm::isPowerOf2_64(warpRows) && columnBits < width && !padded;
   if (apart)
     rowBits |= llvm::PowerOf2Ceil(layout.getWarps()) * warpRows - warpRows;
   for (int64_t m = 0; m < down; ++m)
