@@ -136,12 +136,9 @@ struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
   using AssignFragmentsBase::AssignFragmentsBase;
 
   void runOnOperation() override {
-    std::optional<MatrixUnit> unit = parseMatrixUnit(matrixUnit);
-    if (!unit) {
-      getOperation()->emitError() << "expected matrix-unit to be none, mma, wgmma, mfma or wmma, got '" << matrixUnit
-                                  << "'";
+    FailureOr<MatrixUnit> unit = readMatrixUnit(getOperation(), matrixUnit);
+    if (failed(unit))
       return signalPassFailure();
-    }
     if (subgroupSize != 32 && subgroupSize != 64) {
       getOperation()->emitError() << "expected subgroup-size to be 32 or 64, got " << subgroupSize.getValue();
       return signalPassFailure();

@@ -46,12 +46,9 @@ struct AssignGpuTileSizes : flashc::impl::AssignGpuTileSizesBase<AssignGpuTileSi
   using AssignGpuTileSizesBase::AssignGpuTileSizesBase;
 
   void runOnOperation() override {
-    std::optional<MatrixUnit> unit = parseMatrixUnit(matrixUnit);
-    if (!unit) {
-      getOperation()->emitError() << "expected matrix-unit to be none, mma, wgmma, mfma or wmma, got '" << matrixUnit
-                                  << "'";
+    FailureOr<MatrixUnit> unit = readMatrixUnit(getOperation(), matrixUnit);
+    if (failed(unit))
       return signalPassFailure();
-    }
     WalkResult result = getOperation().walk(
         [&](attn::SdpaOp op) { return op.getTiles() ? WalkResult::advance() : WalkResult(assign(op, *unit)); });
     if (result.wasInterrupted())

@@ -33,6 +33,12 @@ StringRef flashc::toString(MatrixUnit unit) {
   return "none";
 }
 
+FailureOr<MatrixUnit> flashc::readMatrixUnit(Operation *op, StringRef name) {
+  if (std::optional<MatrixUnit> unit = parseMatrixUnit(name))
+    return *unit;
+  return op->emitError() << "expected matrix-unit to be none, mma, wgmma, mfma or wmma, got '" << name << "'";
+}
+
 // Each pair is the row and column that one bit of a lane's or an element's number adds.
 tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
                                                       int64_t warps) {

@@ -24,6 +24,9 @@ namespace flashc {
 std::optional<MatrixUnit> parseMatrixUnit(llvm::StringRef name);
 llvm::StringRef toString(MatrixUnit unit);
 
+/// The unit that a pass's option `matrix-unit` names; an unknown one is an error at `op`.
+mlir::FailureOr<MatrixUnit> readMatrixUnit(mlir::Operation *op, llvm::StringRef name);
+
 /// The accumulators of a product, on `warps` subgroups of `subgroupSize` threads.
 tile::FragmentLayoutAttr getAccumulatorLayout(mlir::MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
                                               int64_t warps);

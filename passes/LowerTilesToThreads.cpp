@@ -290,12 +290,9 @@ struct LowerTilesToThreads : flashc::impl::LowerTilesToThreadsBase<LowerTilesToT
   using LowerTilesToThreadsBase::LowerTilesToThreadsBase;
 
   void runOnOperation() override {
-    std::optional<MatrixUnit> unit = parseMatrixUnit(matrixUnit);
-    if (!unit) {
-      getOperation()->emitError() << "expected matrix-unit to be none, mma, wgmma, mfma or wmma, got '" << matrixUnit
-                                  << "'";
+    FailureOr<MatrixUnit> unit = readMatrixUnit(getOperation(), matrixUnit);
+    if (failed(unit))
       return signalPassFailure();
-    }
     GpuCapabilities gpu;
     gpu.subgroupSize = subgroupSize;
     gpu.sharedBytes = sharedBytes;

@@ -1,0 +1,90 @@
+// RUN: flash-opt %s --split-input-file --verify-diagnostics
+
+// expected-error @below {{expected 1 to 64 warps, got 0}}
+func.func private @f(!tile.tile<16x8xf32, #tile.fragment<warps = 0, block = [16, 8], lanes = [0, 1], registers = [1, 0]>>)
+
+// -----
+
+// expected-error @below {{expected a block of two powers of two up to 1024}}
+func.func private @f(!tile.tile<16x8xf32, #tile.fragment<warps = 1, block = [12, 8], lanes = [0, 1], registers = [1, 0]>>)
+
+// -----
+
+// expected-error @below {{expected pairs of a row and a column in lanes, got 3 numbers}}
+func.func private @f(!tile.tile<2x2xf32, #tile.fragment<warps = 1, block = [2, 2], lanes = [0, 1, 1], registers = [1, 0]>>)
+
+// -----
+
+// expected-error @below {{expected powers of two below the block's size in registers, got 3}}
+func.func private @f(!tile.tile<4x2xf32, #tile.fragment<warps = 1, block = [4, 2], lanes = [0, 1], registers = [3, 0]>>)
+
+// -----
+
+// expected-error @below {{expected each bit of a coordinate once, got 1 twice}}
+func.func private @f(!tile.tile<2x2xf32, #tile.fragment<warps = 1, block = [2, 2], lanes = [0, 1], registers = [0, 1]>>)
+
+// -----
+
+// expected-error @below {{expected lanes and registers to cover a block of 4x2}}
+func.func private @f(!tile.tile<4x2xf32, #tile.fragment<warps = 1, block = [4, 2], lanes = [0, 1], registers = [1, 0]>>)
+
+// -----
+
+// expected-error @below {{expected panels of 32, 64 or 128 bytes, got 48}}
+func.func private @f(!tile.tile<4x2xf32, #tile.shared<panel = 48>>)
+
+// -----
+
+func.func @f(%x: !tile.tile<16x16xf32>) {
+  // expected-error @below {{expected the same tile in another layout, got '!tile.tile<16x16xf32>' and '!tile.tile<16x8xf32>'}}
+  %y = tile.convert %x : !tile.tile<16x16xf32> -> !tile.tile<16x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>) {
+  // expected-error @below {{expected a shape of three sizes (rows, columns, contraction), got 2}}
+  %d = tile.mma %a, %b, %c shape [16, 8] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: vector<8xbf16>, %b: vector<4xf16>, %c: vector<4xf32>) {
+  // expected-error @below {{expected both sides of one element type, got 'vector<8xbf16>' and 'vector<4xf16>'}}
+  %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xf16>, vector<4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?xf32>, %i: index) {
+  // expected-error @below {{expected a vector of the memory's 'f32', got 'vector<4xf16>'}}
+  %x = tile.vector_load %m[%i] : memref<?xf32> -> vector<4xf16>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?xf32>, %i: index, %x: vector<4xf16>) {
+  // expected-error @below {{expected a vector of the memory's 'f32', got 'vector<4xf16>'}}
+  tile.vector_store %x, %m[%i] : vector<4xf16>, memref<?xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?xf16>, %i: index) {
+  // expected-error @below {{expected eight elements, two of each of four matrices, got 'vector<4xf16>'}}
+  %x = tile.load_matrix %m[%i] : memref<?xf16> -> vector<4xf16>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?xf16>, %s: memref<?xbf16>, %i: index, %e: i1) {
+  // expected-error @below {{expected memory of one element type, got 'f16' and 'bf16'}}
+  tile.copy_async %m[%i], %s[%i] if %e : memref<?xf16>, memref<?xbf16>
+  return
+}

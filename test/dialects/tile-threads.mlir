@@ -1,0 +1,36 @@
+// RUN: flash-opt %s | flash-opt | FileCheck %s
+// RUN: flash-opt %s --mlir-print-op-generic | flash-opt | FileCheck %s
+
+#acc = #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#lhs = #tile.fragment<warps = 4, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+
+// CHECK-LABEL: @layouts
+// CHECK: tile.convert %{{.*}} : <64x64xbf16, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>> -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16],
+// CHECK: tile.load %{{.*}} async : memref<64x64xbf16> -> <64x64xbf16, #tile.shared<panel = 128>>
+// CHECK: tile.await %{{.*}} : <64x64xbf16, #tile.shared<panel = 128>>
+func.func @layouts(%x: !tile.tile<64x64xbf16, #acc>, %m: memref<64x64xbf16>, %z: index) {
+  %y = tile.convert %x : !tile.tile<64x64xbf16, #acc> -> !tile.tile<64x64xbf16, #lhs>
+  %p = tile.load %m[%z, %z] async : memref<64x64xbf16> -> !tile.tile<64x64xbf16, #tile.shared<panel = 128>>
+  %k = tile.await %p : !tile.tile<64x64xbf16, #tile.shared<panel = 128>>
+  return
+}
+
+// CHECK-LABEL: @threads
+// CHECK: tile.mma %{{.*}}, %{{.*}}, %{{.*}} shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+// CHECK: tile.load_matrix %{{.*}}[%{{.*}}] transposed : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+// CHECK: tile.vector_load %{{.*}}[%{{.*}}] : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+// CHECK: tile.vector_store %{{.*}}, %{{.*}}[%{{.*}}] : vector<8xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
+// CHECK: tile.copy_async %{{.*}}[%{{.*}}], %{{.*}}[%{{.*}}] if %{{.*}} : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
+// CHECK: tile.copy_commit
+// CHECK: tile.copy_wait 1
+func.func @threads(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>, %i: index, %e: i1,
+                   %g: memref<?xbf16>, %s: memref<?xbf16, #gpu.address_space<workgroup>>) {
+  %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
+  %x = tile.load_matrix %s[%i] transposed : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+  %y = tile.vector_load %s[%i] : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+  tile.vector_store %y, %s[%i] : vector<8xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
+  tile.copy_async %g[%i], %s[%i] if %e : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
+  tile.copy_commit
+  tile.copy_wait 1
+  return
+}

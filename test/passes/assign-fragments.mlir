@@ -1,0 +1,57 @@
+// RUN: flash-opt %s --assign-fragments=matrix-unit=mma | FileCheck %s --check-prefixes=CHECK,MMA
+// RUN: flash-opt %s --assign-fragments="matrix-unit=mfma subgroup-size=64" | FileCheck %s --check-prefixes=CHECK,MFMA
+// RUN: flash-opt %s --assign-fragments | FileCheck %s --check-prefixes=CHECK,NONE
+
+// A product's operands: the left-hand side in the unit's fragments, or in shared memory for single multiply-adds; the
+// right-hand side in shared memory. What is computed becomes an operand by a conversion.
+// CHECK-LABEL: @attend
+// MMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>>
+// MFMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 2, block = [32, 8], lanes = [1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4], registers = [0, 1, 0, 2]>>
+// NONE: tile.load %{{.*}} -> <64x64xbf16, #tile.shared<panel = 128>>
+// CHECK: tile.load %{{.*}} -> <32x64xbf16, #tile.shared<panel = 128>>
+// MMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>>
+// MFMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 2, block = [32, 32],
+// NONE: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 32],
+// CHECK: %[[W:.*]] = tile.convert %{{.*}} : <64x32xbf16, #tile.fragment<
+// CHECK: tile.dot %[[W]],
+// MMA: } {flashc.threads = 128 : i64}
+// MFMA: } {flashc.threads = 128 : i64}
+// NONE: } {flashc.threads = 128 : i64}
+func.func @attend(%q: memref<64x64xbf16>, %k: memref<32x64xbf16>, %v: memref<32x64xbf16>, %o: memref<64x64xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %query = tile.load %q[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+    %key = tile.load %k[%z, %z] : memref<32x64xbf16> -> !tile.tile<32x64xbf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<64x32xf32>
+    %s = tile.dot %query, %key, %none transposed : !tile.tile<64x64xbf16>, !tile.tile<32x64xbf16> -> !tile.tile<64x32xf32>
+    %start = tile.splat %zero : f32 -> !tile.tile<64xf32>
+    %m = tile.reduce max %s, %start : !tile.tile<64x32xf32> -> !tile.tile<64xf32>
+    %p = tile.map ins(%s, %m : !tile.tile<64x32xf32>, !tile.tile<64xf32>) {
+    ^bb0(%x: f32, %y: f32):
+      %d = arith.subf %x, %y : f32
+      %r = arith.truncf %d : f32 to bf16
+      tile.yield %r : bf16
+    } -> !tile.tile<64x32xbf16>
+    %value = tile.load %v[%z, %z] : memref<32x64xbf16> -> !tile.tile<32x64xbf16>
+    %acc = tile.splat %zero : f32 -> !tile.tile<64x64xf32>
+    %out = tile.dot %p, %value, %acc : !tile.tile<64x32xbf16>, !tile.tile<32x64xbf16> -> !tile.tile<64x64xf32>
+    tile.store %out, %o[%z, %z] : !tile.tile<64x64xf32>, memref<64x64xf32>
+  }
+  return
+}
+
+// A few rows are one subgroup's.
+// CHECK-LABEL: @few
+// CHECK: tile.splat {{.*}}#tile.fragment<warps = 1,
+// MMA: } {flashc.threads = 32 : i64}
+// MFMA: } {flashc.threads = 64 : i64}
+func.func @few(%m: memref<16xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %x = tile.splat %zero : f32 -> !tile.tile<16xf32>
+    tile.store %x, %m[%z] : !tile.tile<16xf32>, memref<16xf32>
+  }
+  return
+}

@@ -1,0 +1,29 @@
+// RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes=shared-bytes=65536 2>&1 | FileCheck %s --check-prefix=SIZES
+// RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=mma 2>&1 | FileCheck %s --check-prefix=MIXED
+// RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=cube 2>&1 | FileCheck %s --check-prefix=UNIT
+// RUN: not flash-opt %s --split-input-file --assign-fragments=subgroup-size=16 2>&1 | FileCheck %s --check-prefix=SUBGROUP
+// RUN: not flash-opt %s --split-input-file --lower-tiles-to-threads=matrix-unit=mma 2>&1 | FileCheck %s --check-prefix=THREADS
+
+// UNIT: error: expected matrix-unit to be none, mma, wgmma, mfma or wmma, got 'cube'
+// SUBGROUP: error: expected subgroup-size to be 32 or 64, got 16
+// SIZES: error: 'attn.sdpa' op needs {{[0-9]+}} bytes of shared memory for tiles of 16 queries x 32 keys of head dims 512 and 512 in 'f32', and the target has 65536; a smaller head dim, or narrower elements, fit
+func.func @wide(%q: memref<1x1x?x512xf32>) {
+  attn.sdpa ins(%q, %q, %q : memref<1x1x?x512xf32>, memref<1x1x?x512xf32>, memref<1x1x?x512xf32>) outs(%q : memref<1x1x?x512xf32>)
+  return
+}
+
+// -----
+
+// MIXED: error: 'tile.dot' op takes elements of 'f32', another product of the same loop others; expected one type
+// THREADS: error: 'scf.forall' op has no number of threads; run assign-fragments first
+func.func @mixed(%n: index) {
+  %zero = arith.constant 0.0 : f32
+  %half = arith.constant 0.0 : f16
+  scf.forall (%i) in (%n) {
+    %a = tile.splat %half : f16 -> !tile.tile<16x16xf16>
+    %b = tile.splat %zero : f32 -> !tile.tile<16x16xf32>
+    %c = tile.dot %a, %a, %b : !tile.tile<16x16xf16>, !tile.tile<16x16xf16> -> !tile.tile<16x16xf32>
+    %d = tile.dot %b, %b, %c : !tile.tile<16x16xf32>, !tile.tile<16x16xf32> -> !tile.tile<16x16xf32>
+  }
+  return
+}

@@ -1,0 +1,67 @@
+// RUN: flash-opt %s --assign-fragments=matrix-unit=mma --lower-tiles-to-threads="matrix-unit=mma async-copy=true" --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,MMA
+// RUN: flash-opt %s --assign-fragments --lower-tiles-to-threads --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,NONE
+
+// Of a tile with one element a row, each lane of a row holds the element; one of them writes it.
+// CHECK-LABEL: @rows
+// CHECK: %[[T:.*]] = gpu.thread_id x
+// CHECK: %[[LANE:.*]] = arith.remui %[[T]], %c32
+// CHECK: arith.andi %[[LANE]], %c7
+// CHECK: scf.if
+// CHECK-NEXT: memref.store
+// CHECK: flashc.shared_bytes = 0 : i64
+func.func @rows(%m: memref<16xf32>, %x: f32, %n: index) {
+  %z = arith.constant 0 : index
+  scf.forall (%i) in (%n) {
+    %t = tile.splat %x : f32 -> !tile.tile<16xf32>
+    tile.store %t, %m[%z] : !tile.tile<16xf32>, memref<16xf32>
+  }
+  return
+}
+
+// The right-hand side comes to shared memory in sixteen-byte pieces where rows begin at them, else by elements, between
+// barriers; then 16x8x16 products, two columns' blocks a load.
+// CHECK-LABEL: @product
+// CHECK: gpu.dynamic_shared_memory
+// MMA: gpu.barrier
+// MMA: tile.copy_async
+// MMA: } else {
+// MMA: memref.store
+// MMA: tile.copy_commit
+// MMA: tile.copy_wait 0
+// MMA: gpu.barrier
+// MMA-COUNT-4: tile.load_matrix
+// MMA-NOT: tile.load_matrix
+// NONE: scf.for
+// NONE: tile.vector_load
+// NONE: math.fma
+func.func @product(%q: memref<16x16xf16>, %k: memref<?x?xf16, strided<[?, ?]>>, %o: memref<16x64xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %c16 = arith.constant 16 : index
+  %c64 = arith.constant 64 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %query = tile.load %q[%z, %z] : memref<16x16xf16> -> !tile.tile<16x16xf16>
+    %key = tile.load %k[%z, %z] valid(%c64, %c16) : memref<?x?xf16, strided<[?, ?]>> -> !tile.tile<64x16xf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<16x64xf32>
+    %s = tile.dot %query, %key, %none transposed : !tile.tile<16x16xf16>, !tile.tile<64x16xf16> -> !tile.tile<16x64xf32>
+    tile.store %s, %o[%z, %z] : !tile.tile<16x64xf32>, memref<16x64xf32>
+  }
+  return
+}
+
+// A row's maximum: a thread's own elements, then those of the lanes of its row.
+// CHECK-LABEL: @maximum
+// CHECK: arith.maxnumf
+// CHECK-COUNT-12: gpu.shuffle xor
+// CHECK-NOT: gpu.shuffle
+func.func @maximum(%x: memref<16x32xf32>, %m: memref<16xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %lowest = arith.constant 0xFF800000 : f32
+  scf.forall (%i) in (%n) {
+    %t = tile.load %x[%z, %z] : memref<16x32xf32> -> !tile.tile<16x32xf32>
+    %start = tile.splat %lowest : f32 -> !tile.tile<16xf32>
+    %r = tile.reduce max %t, %start : !tile.tile<16x32xf32> -> !tile.tile<16xf32>
+    tile.store %r, %m[%z] : !tile.tile<16xf32>, memref<16xf32>
+  }
+  return
+}
