@@ -57,7 +57,7 @@ flashc_status run(const flashc_args *args, void *stream, void *workspace, size_t
       return status;
   int64_t count = args->tensors[0].size[0];
   void *x = args->tensors[0].data, *y = args->tensors[1].data;
-  void *params[] = {&x, &y, &count, &workspace};
+  void *params[] = {static_cast<void *>(&x), static_cast<void *>(&y), &count, static_cast<void *>(&workspace)};
   const int64_t threads = launched->function.threads;
   return args->host->launch(args->host->user, &launched->function, (count + threads - 1) / threads, params, stream);
 }

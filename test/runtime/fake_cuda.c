@@ -224,6 +224,6 @@ FAKE_API int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *ad
   words[3] = box[0];
   words[4] = (uint64_t)type;
   words[5] = (uint64_t)swizzle;
-  words[6] = (uint64_t)(interleave * 100 + promotion * 10 + fill);
+  words[6] = (uint64_t)interleave * 100 + (uint64_t)promotion * 10 + (uint64_t)fill;
   return 0;
 }
