@@ -69,10 +69,12 @@ private:
         query.getDimSize(3), value.getDimSize(3), (narrow ? element : Type(compute)).getIntOrFloatBitWidth() / 8,
         sums.getBlock()[0],  sums.getBlock()[1],  unit == MatrixUnit::None};
     int64_t widest = std::max(problem.headDim, problem.valueHeadDim);
-    // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers.
+    // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide
+    // heads, and where a unit holds its operands twice (WMMA) or its accumulators in few lanes' rows (MFMA), tiles are
+    // half as wide.
     int64_t rows = queries ? queries.getValue() : 4 * problem.blockRows;
-    int64_t columns = keys ? llvm::alignTo(keys, problem.blockColumns)
-                           : llvm::alignTo(widest > 128 || !narrow ? 32 : 64, problem.blockColumns);
+    bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma || (unit == MatrixUnit::Mfma && widest > 64);
+    int64_t columns = llvm::alignTo(keys ? keys.getValue() : narrowTiles ? 32 : 64, problem.blockColumns);
     auto halve = [&](int64_t &size, int64_t least) {
       if (size / 2 < least || size / 2 % least != 0)
         return false;
