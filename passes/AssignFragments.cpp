@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tile/Tile.h"
+#include "passes/GpuKernels.h"
 #include "passes/GpuUnits.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
@@ -74,7 +75,7 @@ LogicalResult BlockLayouts::chooseUnit() {
   int64_t height = getAccumulatorLayout(context, unit, subgroupSize, 1).getBlock()[0];
   int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
   accumulators = getAccumulatorLayout(context, unit, subgroupSize, warps);
-  loop->setAttr("flashc.threads", IntegerAttr::get(IntegerType::get(context, 64), warps * subgroupSize));
+  loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * subgroupSize));
   return success();
 }
 
@@ -145,7 +146,7 @@ struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
     }
     // A loop that says how many threads its blocks have holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
-      if (!loop->hasAttr("flashc.threads") && failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps).assign()))
+      if (!loop->hasAttr(kThreadsAttr) && failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps).assign()))
         return signalPassFailure();
   }
 };

@@ -23,6 +23,9 @@
 
 namespace flashc::threads {
 
+inline tile::TileType typeOf(mlir::Value value) { return llvm::cast<tile::TileType>(value.getType()); }
+inline int64_t bytesOf(mlir::Type element) { return element.getIntOrFloatBitWidth() / 8; }
+
 /// A tile, as one thread sees it.
 struct ThreadTile {
   /// Fragments: a vector for each block of the layout, row by row of blocks; of a tile with one element a row a scalar
@@ -53,8 +56,6 @@ struct ThreadBlock {
   /// A thread's first row and column in a layout.
   llvm::DenseMap<std::pair<mlir::Attribute, int64_t>, mlir::Value> firstRows;
   llvm::DenseMap<mlir::Attribute, mlir::Value> firstColumns;
-  /// Where the block's code begins.
-  mlir::Block *entry = nullptr;
 };
 
 /// Emits a thread's code at an insertion point.

@@ -14,9 +14,6 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::threads;
 
-static tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()); }
-static int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
-
 //===----------------------------------------------------------------------===//
 // Between layouts
 //===----------------------------------------------------------------------===//
@@ -289,7 +286,7 @@ Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag)
   barrier();
   auto vector = VectorType::get({run}, element), words = VectorType::get({run}, integer);
   Value start = index.mul(block.thread, constant(run));
-  auto loop = b.create<scf::ForOp>(
+  b.create<scf::ForOp>(
       loc, start, constant(count), constant(run * block.threads), ValueRange{},
       [&](OpBuilder &lb, Location, Value at, ValueRange) {
         Value x = lb.create<arith::BitcastOp>(loc, words, lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
@@ -302,7 +299,6 @@ Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag)
                                                                ValueRange{origin});
         lb.create<scf::YieldOp>(loc);
       });
-  (void)loop;
   barrier();
   Value seen = b.create<memref::LoadOp>(loc, flag, ValueRange{origin});
   return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, seen, none);

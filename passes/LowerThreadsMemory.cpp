@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "passes/ConvertFloat.h"
 #include "passes/LowerThreads.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -14,20 +15,6 @@ using namespace flashc;
 using namespace flashc::threads;
 
 static constexpr int64_t kPieceBytes = 16;
-
-static int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
-
-/// Converts a scalar between floating-point types of any width.
-static Value convertFloat(OpBuilder &b, Location loc, Value value, Type to) {
-  unsigned from = value.getType().getIntOrFloatBitWidth(), width = to.getIntOrFloatBitWidth();
-  if (value.getType() == to)
-    return value;
-  if (from == width) // f16 and bf16: neither holds the other
-    return convertFloat(b, loc, convertFloat(b, loc, value, b.getF32Type()), to);
-  if (from < width)
-    return b.create<arith::ExtFOp>(loc, to, value);
-  return b.create<arith::TruncFOp>(loc, to, value);
-}
 
 SmallVector<Type> threads::getPartTypes(tile::TileType type) {
   auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());

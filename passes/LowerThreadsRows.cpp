@@ -13,7 +13,6 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::threads;
 
-static tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()); }
 static bool isMatrix(Value value) { return typeOf(value).getShape().size() == 2; }
 
 ThreadTile ThreadBuilder::splat(tile::TileType type, Value scalar) {

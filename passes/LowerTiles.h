@@ -17,6 +17,8 @@
 
 #include "dialects/Tile/Tile.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "passes/ConvertFloat.h"
+
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -58,9 +60,6 @@ struct IndexBuilder {
 void buildLoop(mlir::OpBuilder &b, mlir::Location loc, mlir::Value begin, mlir::Value end, int64_t step,
                llvm::function_ref<void(mlir::OpBuilder &, mlir::Value)> body);
 
-/// Converts a scalar or vector between floating-point types of any width.
-mlir::Value convertFloat(mlir::OpBuilder &b, mlir::Location loc, mlir::Value value, mlir::Type element);
-
 /// result = accumulator + lhs * rhs over register blocks of `block`; `rhs` is packed as `panels` say, which are as wide
 /// as the block: with a depth the block's registers are a matrix unit's. `accumulator` and `result` are scratch of one
 /// shape, possibly the same; a null accumulator is zero. `finite` is scratch
@@ -84,6 +83,10 @@ void emitTilePanel(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs, mlir
 /// last of `depth` elements becomes zero: what the rows' maps and reductions write ends there.
 void clearBeyondVector(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs, mlir::Value numRows, mlir::Value depth,
                        tile::PanelLayoutAttr layout);
+
+/// Transposes blocks of as many rows as there are `vectors`, a power of two that divides their lanes: vector t's lane
+/// r * n + s becomes vector s's lane r * n + t, in log2(n) rounds of shuffles.
+void transposeBlocks(mlir::OpBuilder &b, mlir::Location loc, llvm::SmallVectorImpl<mlir::Value> &vectors);
 
 /// Where in the last two dimensions of packed memory element `position` (column times kpack, plus the place in the
 /// group) of group `group` of a panel lies. Vectors of lanes times kpack elements, from a multiple of that on, stay in

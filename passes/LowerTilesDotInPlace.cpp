@@ -228,26 +228,6 @@ struct InPlaceEmitter {
     return b.create<vector::ExtractStridedSliceOp>(loc, products, r * keys, keys, 1);
   }
 
-  /// Of as many vectors as a row of a block has keys: vector t's lane r * n + s becomes vector s's lane r * n + t.
-  SmallVector<Value> transposeParts(OpBuilder &b, SmallVector<Value> vectors) const {
-    auto n = static_cast<int64_t>(vectors.size());
-    for (int64_t bit = 1; bit < n; bit *= 2) {
-      SmallVector<int64_t> low, high;
-      for (int64_t lane = 0; lane < lanes; ++lane) {
-        low.push_back(lane & bit ? lanes + lane - bit : lane);
-        high.push_back(lane & bit ? lanes + lane : lane + bit);
-      }
-      for (int64_t t = 0; t < n; ++t) {
-        if (t & bit)
-          continue;
-        Value x = vectors[t], y = vectors[t + bit];
-        vectors[t] = b.create<vector::ShuffleOp>(loc, x, y, low);
-        vectors[t + bit] = b.create<vector::ShuffleOp>(loc, x, y, high);
-      }
-    }
-    return vectors;
-  }
-
   /// The products of the rows in blocks with the first keys, in as many streams as a block has keys: key k of a block
   /// is of part k of the keys, each of which is read from its start to its end. Neighbouring keys, read column by
   /// column, would look to the hardware's prefetchers like steps of a row's length, at half the speed. Returns how many
@@ -288,7 +268,7 @@ struct InPlaceEmitter {
         for (int64_t t = 0; t < streams; ++t)
           vectors.push_back(b.create<vector::LoadOp>(
               loc, type(), partial, ValueRange{placeOf(b, row, index.constant(t)), index.constant(0)}));
-        vectors = transposeParts(b, std::move(vectors));
+        transposeBlocks(b, loc, vectors);
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t s = 0; s < streams; ++s)
             storeScores(b, partOf(b, vectors[s], r, streams), index.add(row, index.constant(r)),

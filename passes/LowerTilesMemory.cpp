@@ -56,22 +56,6 @@ void cpu::buildLoop(OpBuilder &b, Location loc, Value begin, Value end, int64_t 
                        });
 }
 
-Value cpu::convertFloat(OpBuilder &b, Location loc, Value value, Type element) {
-  Type from = getElementTypeOrSelf(value.getType());
-  if (from == element)
-    return value;
-  auto typeOf = [&](Type t) -> Type {
-    auto vector = dyn_cast<VectorType>(value.getType());
-    return vector ? Type(vector.clone(t)) : t;
-  };
-  unsigned fromBits = from.getIntOrFloatBitWidth(), toBits = element.getIntOrFloatBitWidth();
-  if (fromBits == toBits) // f16 and bf16: neither holds the other
-    return convertFloat(b, loc, convertFloat(b, loc, value, b.getF32Type()), element);
-  if (fromBits < toBits)
-    return b.create<arith::ExtFOp>(loc, typeOf(element), value);
-  return b.create<arith::TruncFOp>(loc, typeOf(element), value);
-}
-
 /// The strides of ranked memory; `ShapedType::kDynamic` where not known.
 static int64_t innerStride(Value memory) {
   SmallVector<int64_t> strides;

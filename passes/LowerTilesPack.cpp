@@ -19,26 +19,26 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::cpu;
 
-namespace {
-
-/// Transposes `rows` (as many vectors as lanes) in log2(lanes) rounds: round h swaps the off-diagonal h x h blocks.
-void transposeSquare(OpBuilder &b, Location loc, SmallVectorImpl<Value> &rows) {
-  int64_t lanes = rows.size();
-  for (int64_t h = lanes / 2; h >= 1; h /= 2) {
+void cpu::transposeBlocks(OpBuilder &b, Location loc, SmallVectorImpl<Value> &vectors) {
+  int64_t n = vectors.size(), lanes = cast<VectorType>(vectors.front().getType()).getNumElements();
+  // A round swaps the off-diagonal h x h blocks.
+  for (int64_t h = n / 2; h >= 1; h /= 2) {
     SmallVector<int64_t> low, high;
     for (int64_t k = 0; k < lanes; ++k) {
       low.push_back(k & h ? lanes + k - h : k);
       high.push_back(k & h ? lanes + k : k + h);
     }
-    for (int64_t i = 0; i < lanes; ++i) {
+    for (int64_t i = 0; i < n; ++i) {
       if (i & h)
         continue;
-      Value x = rows[i], y = rows[i + h];
-      rows[i] = b.create<vector::ShuffleOp>(loc, x, y, low);
-      rows[i + h] = b.create<vector::ShuffleOp>(loc, x, y, high);
+      Value x = vectors[i], y = vectors[i + h];
+      vectors[i] = b.create<vector::ShuffleOp>(loc, x, y, low);
+      vectors[i + h] = b.create<vector::ShuffleOp>(loc, x, y, high);
     }
   }
 }
+
+namespace {
 
 /// Element i of each vector, then element i + 1 of each: a power of two of vectors becomes one.
 Value interleaved(OpBuilder &b, Location loc, ArrayRef<Value> vectors) {
@@ -170,7 +170,7 @@ struct Packer {
       Value x = readVector(b, at, column, lanes * kpack, count, present, row);
       square.push_back(kpack == 1 ? x : b.create<vector::BitCastOp>(loc, unitsType, x).getResult());
     }
-    transposeSquare(b, loc, square);
+    transposeBlocks(b, loc, square);
     Value group = kpack == 1 ? column : b.create<arith::DivUIOp>(loc, column, index.constant(kpack)).getResult();
     Value first = index.mul(row, kpack);
     for (int64_t r = 0, n = llvm::divideCeil(count, kpack); r < n; ++r) {

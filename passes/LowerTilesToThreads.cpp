@@ -11,6 +11,7 @@
 ///
 //===----------------------------------------------------------------------===//
 
+#include "passes/GpuKernels.h"
 #include "passes/GpuUnits.h"
 #include "passes/LowerThreads.h"
 #include "passes/Passes.h"
@@ -29,8 +30,6 @@ using namespace flashc;
 using namespace flashc::threads;
 
 static bool isTile(Value value) { return isa<tile::TileType>(value.getType()); }
-static tile::TileType typeOf(Value value) { return cast<tile::TileType>(value.getType()); }
-static int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
 
 namespace {
 
@@ -256,12 +255,11 @@ LogicalResult BlockLowering::lowerScope(Block &code) {
 
 LogicalResult BlockLowering::run() {
   Location loc = loop.getLoc();
-  auto threads = loop->getAttrOfType<IntegerAttr>("flashc.threads");
+  auto threads = loop->getAttrOfType<IntegerAttr>(kThreadsAttr);
   if (!threads)
     return loop.emitOpError("has no number of threads; run assign-fragments first");
   block.threads = threads.getInt();
-  block.entry = loop.getBody();
-  OpBuilder b = OpBuilder::atBlockBegin(block.entry);
+  OpBuilder b = OpBuilder::atBlockBegin(loop.getBody());
   IndexMath index(b, loc);
   block.thread = b.create<gpu::ThreadIdOp>(loc, b.getIndexType(), gpu::Dimension::x);
   Value size = index.constant(block.gpu.subgroupSize);
@@ -273,13 +271,13 @@ LogicalResult BlockLowering::run() {
   block.shared = memory;
   // Tiles are looked up by value, so references stay while others are added.
   tiles.reserve(256);
-  if (failed(lowerBlock(*block.entry)))
+  if (failed(lowerBlock(*loop.getBody())))
     return failure();
   for (Operation *op : llvm::reverse(lowered))
     op->erase();
   if (block.most == 0)
     memory->erase();
-  loop->setAttr("flashc.shared_bytes", b.getI64IntegerAttr(block.most));
+  loop->setAttr(kSharedBytesAttr, b.getI64IntegerAttr(block.most));
   if (block.most > block.gpu.sharedBytes)
     return loop.emitOpError("needs ") << block.most << " bytes of shared memory for its tiles, and the target has "
                                       << block.gpu.sharedBytes << "; expected smaller tiles";
@@ -300,7 +298,7 @@ struct LowerTilesToThreads : flashc::impl::LowerTilesToThreadsBase<LowerTilesToT
     gpu.asyncCopy = asyncCopy;
     // A loop that says how much shared memory its blocks need holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
-      if (!loop->hasAttr("flashc.shared_bytes") && failed(BlockLowering(loop, gpu).run()))
+      if (!loop->hasAttr(kSharedBytesAttr) && failed(BlockLowering(loop, gpu).run()))
         return signalPassFailure();
   }
 };
