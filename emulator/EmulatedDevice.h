@@ -40,6 +40,8 @@ protected:
   std::optional<Error> encode(void *map, const flashc_tensor_map &what) override;
   /// More than the blocks that run at a time, so that kernels which split their work do.
   int32_t concurrentBlocks() const override { return 8; }
+  /// Few, so that blocks which take several pieces of work do.
+  int32_t multiprocessorCount() const override { return 3; }
   Result<void *> takeWorkspace(size_t bytes, void *stream) override;
 
 private:

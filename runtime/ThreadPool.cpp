@@ -67,7 +67,7 @@ struct ThreadPool::StartArgument {
 };
 
 ThreadPool::ThreadPool(int32_t numWorkers)
-    : workers(numWorkers), face{FLASHC_ABI_VERSION, numWorkers, this, hostParallelFor, nullptr, nullptr},
+    : workers(numWorkers), face{FLASHC_ABI_VERSION, numWorkers, this, hostParallelFor, nullptr, nullptr, 0, 0},
       spins(numWorkers <= usableCpus()), threads(new pthread_t[numWorkers]) {
   static std::once_flag registered;
   std::call_once(registered, [] { pthread_atfork(forkPrepare, forkParent, forkChild); });

@@ -78,6 +78,7 @@ protected:
   std::optional<Error> start(const flashc_device_function &function, const DeviceCall &call, int64_t blocks,
                              void *const *params, void *stream) override;
   int32_t concurrentBlocks() const override { return info.units; }
+  int32_t multiprocessorCount() const override { return info.units; }
   Result<void *> takeWorkspace(size_t bytes, void *stream) override;
   std::optional<Error> returnWorkspace(void *workspace, size_t bytes, void *stream) override;
 

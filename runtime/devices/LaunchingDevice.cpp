@@ -25,7 +25,7 @@ void runTasks(void *, int64_t count, flashc_task task, void *context) {
 
 /// The services of a host, without a device behind them: enough for NAME_workspace_size.
 flashc_host makeHost(int32_t blocks, void *user) {
-  return {FLASHC_ABI_VERSION, blocks, user, runTasks, nullptr, nullptr};
+  return {FLASHC_ABI_VERSION, blocks, user, runTasks, nullptr, nullptr, 0, 0};
 }
 
 /// What cuTensorMapEncodeTiled asks for, said in words.
@@ -160,6 +160,7 @@ std::optional<Error> LaunchingDevice::launchWith(const flashc_kernel &kernel, co
   flashc_host host = makeHost(concurrentBlocks(), &call);
   host.launch = launchService;
   host.encode_tensor_map = encodeService;
+  host.multiprocessors = multiprocessorCount();
   flashc_args own = args;
   own.host = &host;
   const flashc_status status = kernel.run(&own, stream, workspace, bytes);

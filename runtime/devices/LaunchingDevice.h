@@ -62,6 +62,9 @@ protected:
   /// How many blocks the device runs at a time; what a kernel's splits are made for.
   virtual int32_t concurrentBlocks() const { return 1; }
 
+  /// How many multiprocessors the device has, for kernels whose blocks take several pieces of work; 0: not known.
+  virtual int32_t multiprocessorCount() const { return 0; }
+
   /// Memory for one call's workspace, free again for later work of the stream when returned to it.
   virtual Result<void *> takeWorkspace(size_t bytes, void *stream);
   virtual std::optional<Error> returnWorkspace(void *workspace, size_t bytes, void *stream);

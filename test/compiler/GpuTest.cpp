@@ -62,7 +62,7 @@ struct RecordingHost {
 
   std::vector<Launch> launches;
   size_t failing = 0; // the number of the launch that fails, from 1
-  flashc_host face{FLASHC_ABI_VERSION, 108, this, nullptr, launch, nullptr};
+  flashc_host face{FLASHC_ABI_VERSION, 108, this, nullptr, launch, nullptr, 0, 0};
 };
 
 class GpuTest : public flashc::test::CompilerTest {

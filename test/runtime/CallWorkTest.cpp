@@ -56,7 +56,8 @@ flashc_status seeHost(const flashc_args *args, void *, void *, size_t) {
 size_t needNothing(const flashc_args *) { return 0; }
 
 TEST(CallWork, DecidesWhetherThePoolIsAsked) {
-  const flashc_host host{FLASHC_ABI_VERSION, 2, nullptr, [](void *, int64_t, flashc_task, void *) {}, nullptr, nullptr};
+  const flashc_host host{
+      FLASHC_ABI_VERSION, 2, nullptr, [](void *, int64_t, flashc_task, void *) {}, nullptr, nullptr, 0, 0};
   std::vector<float> data(2 * 128 * 64), out(2 * 128 * 64);
   for (int64_t length : {8, 128}) {
     Call call(2, length, length);

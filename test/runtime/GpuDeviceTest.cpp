@@ -43,6 +43,7 @@ struct Launched {
   flashc_tensor_map map{};
   bool encodes = false;
   alignas(64) char encoded[128] = {};
+  int32_t multiprocessors = -1; ///< what the host said
 };
 thread_local Launched *launched = nullptr;
 
@@ -52,6 +53,7 @@ size_t workspaceSize(const flashc_args *) { return 1000; }
 flashc_status run(const flashc_args *args, void *stream, void *workspace, size_t) {
   if (!args->host || !args->host->launch)
     return FLASHC_ERROR_TARGET;
+  launched->multiprocessors = args->host->multiprocessors;
   if (launched->encodes)
     if (flashc_status status = args->host->encode_tensor_map(args->host->user, launched->encoded, &launched->map))
       return status;
@@ -214,9 +216,22 @@ TEST_P(Gpu, Runs) {
   EXPECT_FALSE(error) << error->message;
   const fake_counts counts = fake.counts();
   EXPECT_EQ(counts.loads, 1) << "an image is loaded once";
+  EXPECT_EQ(work.multiprocessors, device->describe().units) << "the host says how many blocks run at a time";
   EXPECT_EQ(counts.launches, 4);
   EXPECT_EQ(counts.last_blocks, 3);
   EXPECT_EQ(counts.last_threads, 128);
+}
+
+// Kernels are compiled with these numbers: a member only ever comes at the end.
+TEST(HostAbi, StaysWhereKernelsReadIt) {
+  EXPECT_EQ(sizeof(flashc_host), 48u);
+  EXPECT_EQ(offsetof(flashc_host, launch), 24u);
+  EXPECT_EQ(offsetof(flashc_host, encode_tensor_map), 32u);
+  EXPECT_EQ(offsetof(flashc_host, multiprocessors), 40u);
+  EXPECT_EQ(sizeof(flashc_tensor_map), 144u);
+  EXPECT_EQ(offsetof(flashc_tensor_map, stride_bytes), 56u);
+  EXPECT_EQ(offsetof(flashc_tensor_map, box), 88u);
+  EXPECT_EQ(offsetof(flashc_tensor_map, fill_nan), 140u);
 }
 
 TEST_P(Gpu, UsesTheCallersStreamAndDoesNotWait) {

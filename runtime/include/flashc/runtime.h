@@ -119,18 +119,20 @@ typedef flashc_status (*flashc_launch)(void *user, const flashc_device_function 
                                        void *const *params, void *stream);
 
 /* Writes the tensor map of `what` to the 128 bytes at `map`, which is 64-byte aligned. A device without a copy engine
- * returns FLASHC_ERROR_TARGET. */
+ * returns FLASHC_ERROR_TARGET. A kernel copies without the engine what could not be described. */
 typedef flashc_status (*flashc_encode_tensor_map)(void *user, void *map, const flashc_tensor_map *what);
 
 /* The services that a kernel takes from its host. A kernel for a CPU reads the members up to parallel_for and no other;
- * a kernel for a GPU reads launch, too, and encode_tensor_map where it makes tensor maps. */
+ * a kernel for a GPU reads launch, too, and where it may use a copy engine encode_tensor_map and multiprocessors. */
 typedef struct flashc_host {
   uint32_t abi_version; /* FLASHC_ABI_VERSION */
   int32_t num_workers;  /* >= 1: how many tasks may run at a time; of a GPU, how many blocks */
   void *user;           /* handed to the services */
   flashc_parallel_for parallel_for;
-  flashc_launch launch; /* null where the host has no device */
-  flashc_encode_tensor_map encode_tensor_map;
+  flashc_launch launch;                       /* null where the host has no device */
+  flashc_encode_tensor_map encode_tensor_map; /* null where there is no copy engine */
+  int32_t multiprocessors; /* of the device: how many blocks a kernel with long-lived blocks starts; 0: not known */
+  uint32_t reserved;       /* 0 */
 } flashc_host;
 
 /* The arguments of a call. With a null host a CPU's kernel runs every task on the calling thread; a GPU's kernel

@@ -72,7 +72,7 @@ int main(void) {
   tensors[2] = describe(v, HKV, SK);
   tensors[3] = describe(out, HQ, SQ);
   int loops = 0;
-  flashc_host host = {FLASHC_ABI_VERSION, 2, NULL, NULL, NULL, NULL};
+  flashc_host host = {FLASHC_ABI_VERSION, 2, NULL, NULL, NULL, NULL, 0, 0};
   host.user = &loops;
   host.parallel_for = alternate;
   for (int hosted = 0; hosted < 2; ++hosted) {
