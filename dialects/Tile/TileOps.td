@@ -9,6 +9,7 @@
 #define FLASHC_TILE_OPS_TD
 
 include "dialects/Tile/TileBase.td"
+include "dialects/Tile/TilePipeOps.td"
 include "dialects/Tile/TileTaskOps.td"
 include "dialects/Tile/TileThreadOps.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
