@@ -42,6 +42,13 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
   fragments.subgroupSize = options.gpu.subgroupSize;
   functions.addPass(createAssignFragments(fragments));
+  // Where there is a copy unit, threads of their own feed it, in blocks that outlive their first piece of work.
+  if (options.gpu.tma) {
+    functions.addPass(createMakePersistent());
+    SpecializeRolesOptions roles;
+    roles.sharedBytes = options.gpu.sharedBytes;
+    functions.addPass(createSpecializeRoles(roles));
+  }
   functions.addPass(createScheduleCopies());
   LowerTilesToThreadsOptions threads;
   threads.matrixUnit = fragments.matrixUnit;
@@ -134,6 +141,8 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
                                  llvm::cl::init("none")};
   Option<bool> asyncCopy{*this, "async-copy", llvm::cl::desc("Whether copies are started and awaited"),
                          llvm::cl::init(false)};
+  Option<bool> tma{*this, "tma", llvm::cl::desc("Whether a unit of its own copies boxes of tensors"),
+                   llvm::cl::init(false)};
 
   PipelineOptions get() const {
     PipelineOptions options;
@@ -142,6 +151,7 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
     options.gpu.sharedBytes = sharedBytes;
     options.gpu.matrixUnit = parseMatrixUnit(matrixUnit).value_or(MatrixUnit::None);
     options.gpu.asyncCopy = asyncCopy;
+    options.gpu.tma = tma;
     options.maskBounds = true;
     return options;
   }

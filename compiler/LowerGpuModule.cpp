@@ -1,5 +1,8 @@
 #include "compiler/LowerGpuModule.h"
 
+#include "passes/GpuKernels.h"
+#include "passes/HostServices.h"
+
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
@@ -43,6 +46,23 @@ template <typename Populate> LogicalResult lowerGpuModule(gpu::GPUModuleOp devic
   return applyPartialConversion(device, target, std::move(patterns));
 }
 
+/// The copy unit reads a tensor map where the launch has put it: a parameter by value that is never copied.
+void markTensorMaps(gpu::GPUModuleOp device) {
+  OpBuilder b(device.getContext());
+  auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), flashc::kTensorMapBytes);
+  for (auto kernel : device.getOps<LLVM::LLVMFuncOp>()) {
+    auto maps = kernel->getAttrOfType<DenseI32ArrayAttr>(flashc::kTensorMapsAttr);
+    if (!maps)
+      continue;
+    for (int32_t number : maps.asArrayRef()) {
+      kernel.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(bytes));
+      kernel.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(),
+                        b.getI64IntegerAttr(flashc::kTensorMapAlignment));
+      kernel.setArgAttr(number, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+    }
+  }
+}
+
 struct LowerGpuToNvvmPass : public PassWrapper<LowerGpuToNvvmPass, OperationPass<gpu::GPUModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerGpuToNvvmPass)
   StringRef getArgument() const final { return "lower-gpu-to-nvvm"; }
@@ -55,7 +75,8 @@ struct LowerGpuToNvvmPass : public PassWrapper<LowerGpuToNvvmPass, OperationPass
       populateGpuToNVVMConversionPatterns(converter, patterns);
     };
     if (failed(lowerGpuModule(getOperation(), populate)))
-      signalPassFailure();
+      return signalPassFailure();
+    markTensorMaps(getOperation());
   }
 };
 

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "passes/ConvertPipesToNvvm.h"
 #include "passes/Passes.h"
 #include "passes/ThreadOps.h"
 
@@ -115,6 +116,8 @@ struct ConvertTileToNvvm : flashc::impl::ConvertTileToNvvmBase<ConvertTileToNvvm
         ops.push_back(op);
     });
     for (Operation *op : ops) {
+      if (convertPipeOp(op))
+        continue;
       OpBuilder b(op);
       LogicalResult lowered =
           llvm::TypeSwitch<Operation *, LogicalResult>(op)

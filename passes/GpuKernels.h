@@ -14,6 +14,8 @@ inline constexpr llvm::StringLiteral kThreadsAttr = "flashc.threads";
 inline constexpr llvm::StringLiteral kSharedBytesAttr = "flashc.shared_bytes";
 /// Of a kernel: the bytes of each of its parameters, array<i32>.
 inline constexpr llvm::StringLiteral kParamBytesAttr = "flashc.param_bytes";
+/// Of a kernel: which of its parameters are tensor maps, pointers to 128 bytes that travel by value, array<i32>.
+inline constexpr llvm::StringLiteral kTensorMapsAttr = "flashc.tensor_maps";
 
 /// The global that describes a kernel to the host's launch service, a flashc_device_function. It is declared beside the
 /// host's code, and defined when the image is there.

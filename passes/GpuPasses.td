@@ -92,6 +92,116 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     Option<"maxWarps", "max-warps", "int64_t", "4", "The most subgroups of a block">];
 }
 
+def MakePersistent : Pass<"make-persistent", "mlir::func::FuncOp"> {
+  let summary = "Start as many blocks as there are multiprocessors, and let each do several iterations";
+  let description = [{
+    For the loops whose loads a producer may do (specialize-roles): it then fetches what the next iteration begins with while the
+    consumers end this one. Block b does items b, b + n, b + 2 n and so on, with n the number of blocks. Items of all heads of
+    a section come block by block of queries, so that the longest ones, which the loop has first, are begun first and a round of blocks
+    has items of about one length; a section is as many heads as have their keys and values in `cache-bytes` together. (The static
+    scheduler of FlashAttention-3, Shah et al., 2024.) Where the number of multiprocessors is not known, each item has its block.
+
+    Before:
+    ```mlir
+    #acc = #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+    #lhs = #tile.fragment<warps = 4, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+    #rhs = #tile.shared<panel = 128>
+    func.func @f(%q: !tile.tile<64x64xbf16, #lhs>, %keys: memref<?x?x?x64xbf16>, %none: !tile.tile<64x64xf32, #acc>,
+                 %out: memref<64x64xf32>, %batch: index, %heads: index, %blocks: index, %hi: index) {
+      %z = arith.constant 0 : index
+      %c64 = arith.constant 64 : index
+      scf.forall (%b, %h, %i) in (%batch, %heads, %blocks) {
+        %sums = scf.for %j = %z to %hi step %c64 iter_args(%sum = %none) -> (!tile.tile<64x64xf32, #acc>) {
+          %k = tile.load %keys[%b, %h, %j, %z] : memref<?x?x?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+          %s = tile.dot %q, %k, %sum transposed
+              : !tile.tile<64x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<64x64xf32, #acc>
+          scf.yield %s : !tile.tile<64x64xf32, #acc>
+        }
+        tile.store %sums, %out[%z, %z] : !tile.tile<64x64xf32, #acc>, memref<64x64xf32>
+      } {flashc.threads = 128 : i64}
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %units = tile.multiprocessors
+    ...
+    scf.forall (%first) in (%n) {
+      scf.for %item = %first to %total step %n {
+        ...
+        %sums = scf.for %j = ...
+        tile.store %sums, %out[...] : ...
+      }
+    } {flashc.threads = 128 : i64}
+    ```
+  }];
+  let options = [
+    Option<"cacheBytes", "cache-bytes", "int64_t", "33554432",
+           "What keys and values of the heads that are worked on at once may take of the device's cache">];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect",
+                           "flashc::tile::TileDialect"];
+  let statistics = [Statistic<"numPersistent", "num-persistent", "Loops whose blocks do several iterations">];
+}
+
+def SpecializeRoles : Pass<"specialize-roles", "mlir::func::FuncOp"> {
+  let summary = "Let a warpgroup of its own load what products read";
+  let description = [{
+    In a loop of blocks of whole warpgroups, products of 16-bit elements read their tiles from pipes: each block gets 128 threads more,
+    the producer, who runs through the same loops and branches and pushes a tile wherever there was a load. The other threads, the
+    consumers, pop it before its first reader and release it behind its last one; for a product that was started, that is behind its
+    `tile.await`. Tiles of one type from one memory share a pipe, whose number of stages is what `shared-bytes` has room for.
+
+    What the copy unit can know of the memory is described before the loop, and the producer leaves the copies to it; memory that it
+    does not take the producer's threads copy. With two and three warpgroups of consumers the producer gives registers to them.
+
+    Before:
+    ```mlir
+    #acc = #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+    #lhs = #tile.fragment<warps = 4, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+    #rhs = #tile.shared<panel = 128>
+    func.func @f(%q: !tile.tile<64x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %none: !tile.tile<64x64xf32, #acc>,
+                 %out: memref<64x64xf32>, %n: index, %hi: index) {
+      %z = arith.constant 0 : index
+      %c64 = arith.constant 64 : index
+      scf.forall (%i) in (%n) {
+        %sums = scf.for %j = %z to %hi step %c64 iter_args(%sum = %none) -> (!tile.tile<64x64xf32, #acc>) {
+          %k = tile.load %keys[%j, %z] : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+          %s = tile.dot %q, %k, %sum transposed
+              : !tile.tile<64x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<64x64xf32, #acc>
+          scf.yield %s : !tile.tile<64x64xf32, #acc>
+        }
+        tile.store %sums, %out[%z, %z] : !tile.tile<64x64xf32, #acc>, memref<64x64xf32>
+      } {flashc.threads = 128 : i64}
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %map, %usable = tile.tensor_map %keys rows 64 <panel = 128> : memref<?x64xbf16>
+    scf.forall (%i) in (%n) {
+      %pipe = tile.pipe stages 2 : <64x64xbf16, #tile.shared<panel = 128>>
+      tile.roles producer threads 128 {
+        ...
+        %pushed = scf.for %j = ... iter_args(%m = ...) -> (index) {
+          tile.push %keys[%j, %z] into %pipe at %m by %map if %usable : ...
+        ...
+      } consumers threads 128 {
+        ...
+          %k = tile.pop %pipe at %o : ...
+          %s = tile.dot %q, %k, %sum transposed : ...
+          tile.release %pipe at %o : ...
+        ...
+      }
+    } {flashc.threads = 256 : i64}
+    ```
+  }];
+  let options = [
+    Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
+    Option<"stages", "stages", "int64_t", "2", "The most tiles of a pipe">];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::scf::SCFDialect", "flashc::tile::TileDialect"];
+  let statistics = [Statistic<"numSpecialized", "num-specialized", "Loops of blocks with roles">];
+}
+
 def ScheduleCopies : Pass<"schedule-copies", "mlir::func::FuncOp"> {
   let summary = "Load tiles of keys and values while the products before them are computed";
   let description = [{
@@ -150,6 +260,9 @@ def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
     are `tile.mma` or multiply-adds. Where zeros have to be skipped beside a matrix unit, the block first looks for NaN and infinities
     in the values; only where there are some are elements multiplied one by one.
 
+    Roles become a branch on the thread's number. A tile of a pipe is waited for at two barriers in shared memory for each stage; it is
+    pushed by one thread, who starts a copy of a box for each of the tile's panels, or by all threads of the producer.
+
     The loop says in `flashc.shared_bytes` how much shared memory its blocks need.
 
     Before:
@@ -190,8 +303,9 @@ def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
 def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {
   let summary = "Turn what a thread does into NVIDIA's instructions";
   let description = [{
-    `tile.mma` becomes `mma.sync`, `tile.load_matrix` `ldmatrix`, `tile.copy_async` and its groups `cp.async`, and vectors of float32
-    are rounded to 16 bits in pairs. Memory spaces are numbers by now (lower-gpu-memory).
+    `tile.mma` becomes `mma.sync`, `tile.load_matrix` `ldmatrix`, `tile.copy_async` and its groups `cp.async`, `tile.copy_box`
+    `cp.async.bulk.tensor`, barriers `mbarrier` and `bar.sync`, registers of a role `setmaxnreg`, and vectors of float32 are rounded to 16
+    bits in pairs. Memory spaces are numbers by now (lower-gpu-memory).
 
     Before:
     ```mlir

@@ -43,14 +43,37 @@ struct Position {
   int64_t offset;
 };
 
+/// What a load to shared memory reads: `tile.load` and `tile.push` alike.
+struct SharedCopy {
+  tile::TileType type;
+  mlir::Value source;
+  llvm::SmallVector<mlir::Value> offsets, valid;
+  bool grouped;
+};
+
+/// A pipe: where its stages and its barriers are.
+struct ThreadPipe {
+  tile::TileType type;
+  int64_t stages;
+  /// Bytes of shared memory before the first stage, and from one to the next.
+  int64_t offset, stageBytes;
+  /// Numbers of the first stage's barriers: those of later stages follow.
+  int64_t full, empty;
+};
+
 /// The block of threads that the code is for; its values are computed where the block's code begins.
 struct ThreadBlock {
   GpuCapabilities gpu;
   int64_t threads = 0;
   /// The thread's number in the block and in its subgroup, and the subgroup's.
   mlir::Value thread, lane, warp;
+  /// Which of the hardware's barriers these threads meet at: 0 is that of the whole block.
+  int64_t barrier = 0;
   /// All shared memory, in bytes.
   mlir::Value shared;
+  /// The barriers of all pipes, and how many there are.
+  mlir::Value mbarriers;
+  int64_t numMbarriers = 0;
   /// Bytes of shared memory in use, and the most that were at once.
   int64_t used = 0, most = 0;
   /// A thread's first row and column in a layout.
@@ -85,7 +108,8 @@ public:
   /// The same, in a form of which few values differ between threads: what is constant is added last, where an address
   /// takes it. The column's share stays inside a panel.
   mlir::Value sharedIndex(tile::TileType type, Position row, Position column);
-  void barrier() { b.create<mlir::gpu::BarrierOp>(loc); }
+  /// Waits for all threads that the code is for.
+  void barrier();
 
   //===--- operations ---===//
 
@@ -103,15 +127,35 @@ public:
   ThreadTile dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
                  mlir::Value scratch, mlir::Value flag);
 
+  //===--- pipes ---===//
+
+  /// Room for a pipe's stages, for good.
+  ThreadPipe pipe(tile::PipeOp op);
+  /// Makes the barriers of all pipes, for `readers` subgroups that release what they have read; then the threads meet.
+  void startPipes(llvm::ArrayRef<ThreadPipe> pipes, int64_t readers);
+  void push(tile::PushOp op, const ThreadPipe &pipe);
+  ThreadTile pop(tile::PopOp op, const ThreadPipe &pipe);
+  void release(tile::ReleaseOp op, const ThreadPipe &pipe);
+
   mlir::Value constant(int64_t value) { return index.constant(value); }
   /// The value of `x` in the lane whose number differs by `mask`; of any floating-point type.
   mlir::Value shuffleXor(mlir::Value x, int64_t mask);
 
 private:
-  void loadShared(tile::LoadOp op, mlir::Value memory);
-  void copyPieces(tile::LoadOp op, mlir::Value memory, mlir::Value source, mlir::Value offset,
+  void loadShared(const SharedCopy &copy, mlir::Value memory);
+  void copyPieces(const SharedCopy &copy, mlir::Value memory, mlir::Value source, mlir::Value offset,
                   mlir::ValueRange strides);
-  void copyElements(tile::LoadOp op, mlir::Value memory);
+  void copyElements(const SharedCopy &copy, mlir::Value memory);
+  /// The stage that a pipe's tile of a number is in.
+  struct Stage {
+    mlir::Value full, empty; ///< indices of its barriers
+    mlir::Value parity;      ///< of the turn in which the tile passes
+    mlir::Value memory;
+  };
+  Stage stageOf(const ThreadPipe &pipe, mlir::Value number);
+  void pushByThreads(const SharedCopy &copy, const Stage &stage);
+  void pushByUnit(tile::PushOp op, const ThreadPipe &pipe, const Stage &stage);
+  void waitUntilEmpty(const Stage &stage);
   /// Whether the thread's lane is the first of those that hold the same elements; null where no two do.
   mlir::Value isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix);
   void writeElements(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);

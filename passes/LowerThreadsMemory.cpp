@@ -192,7 +192,7 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   if (memory) {
     if (!op.getAsync())
       barrier();
-    loadShared(op, memory);
+    loadShared({type, op.getSource(), op.getOffsets(), op.getValid(), op.getGrouped()}, memory);
     if (!op.getAsync())
       await();
     return {{}, memory};
@@ -278,26 +278,26 @@ void ThreadBuilder::await() {
   barrier();
 }
 
-void ThreadBuilder::loadShared(tile::LoadOp op, Value memory) {
-  auto type = cast<tile::TileType>(op.getResult().getType());
+void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
+  tile::TileType type = copy.type;
   Type element = type.getElementType();
-  auto source = cast<MemRefType>(op.getSource().getType());
+  auto source = cast<MemRefType>(copy.source.getType());
   int64_t bytes = bytesOf(element);
-  Value columns = extents(b, loc, op.getValid(), type.getShape()).second;
+  Value columns = extents(b, loc, copy.valid, type.getShape()).second;
   std::optional<int64_t> known = getConstantIntValue(columns);
   // Whole pieces of sixteen bytes where rows consist of them and begin at them.
   if (source.getElementType() != element || !known || *known * bytes % kPieceBytes != 0)
-    return copyElements(op, memory);
-  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, op.getSource());
+    return copyElements(copy, memory);
+  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, copy.source);
   Value offset = metadata.getOffset();
   SmallVector<Value> strides;
-  for (auto [first, stride] : llvm::zip_equal(op.getOffsets(), metadata.getConstifiedMixedStrides())) {
+  for (auto [first, stride] : llvm::zip_equal(copy.offsets, metadata.getConstifiedMixedStrides())) {
     strides.push_back(getValueOrCreateConstantIndexOp(b, loc, stride));
     offset = index.add(offset, index.mul(first, strides.back()));
   }
   Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, metadata.getBaseBuffer());
   address = index.add(address, index.mul(offset, constant(bytes)));
-  for (Value stride : ArrayRef(strides).drop_back().take_back(op.getGrouped() ? 2 : 1))
+  for (Value stride : ArrayRef(strides).drop_back().take_back(copy.grouped ? 2 : 1))
     address = b.create<arith::OrIOp>(loc, address, index.mul(stride, constant(bytes)));
   Value low = b.create<arith::AndIOp>(loc, address, constant(kPieceBytes - 1));
   Value aligned = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, low, constant(0));
@@ -309,10 +309,10 @@ void ThreadBuilder::loadShared(tile::LoadOp op, Value memory) {
     Value whole = ib.create<memref::ReinterpretCastOp>(
         loc, flat, metadata.getBaseBuffer(), OpFoldResult(ib.getIndexAttr(0)),
         ArrayRef<OpFoldResult>{IndexMath(ib, loc).add(offset, 1)}, ArrayRef<OpFoldResult>{ib.getIndexAttr(1)});
-    ThreadBuilder(ib, loc, block).copyPieces(op, memory, whole, offset, strides);
+    ThreadBuilder(ib, loc, block).copyPieces(copy, memory, whole, offset, strides);
   }
   OpBuilder eb = branch.getElseBodyBuilder();
-  ThreadBuilder(eb, loc, block).copyElements(op, memory);
+  ThreadBuilder(eb, loc, block).copyElements(copy, memory);
   if (block.gpu.asyncCopy)
     b.create<tile::CopyCommitOp>(loc);
 }
@@ -329,13 +329,13 @@ static void forEachOfThread(OpBuilder &b, Location loc, const ThreadBlock &block
   body(lb, row, column);
 }
 
-void ThreadBuilder::copyPieces(tile::LoadOp op, Value memory, Value source, Value offset, ValueRange strides) {
-  auto type = cast<tile::TileType>(op.getResult().getType());
+void ThreadBuilder::copyPieces(const SharedCopy &copy, Value memory, Value source, Value offset, ValueRange strides) {
+  tile::TileType type = copy.type;
   int64_t bytes = bytesOf(type.getElementType()), piece = kPieceBytes / bytes;
   int64_t panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
   int64_t pieces = llvm::alignTo(type.getShape()[1] * bytes, panel) / kPieceBytes;
   Value rows, columns;
-  std::tie(rows, columns) = extents(b, loc, op.getValid(), type.getShape());
+  std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
   forEachOfThread(b, loc, block, type.getShape()[0], pieces, [&](OpBuilder &lb, Value row, Value number) {
     ThreadBuilder inner(lb, loc, block);
     IndexMath lm(lb, loc);
@@ -345,8 +345,8 @@ void ThreadBuilder::copyPieces(tile::LoadOp op, Value memory, Value source, Valu
       exists = lb.create<arith::AndIOp>(loc, exists,
                                         lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
     Value at = lm.add(offset, column);
-    if (op.getGrouped()) {
-      Value size = lm.max(lm.dim(op.getSource(), strides.size() - 2), lm.constant(1));
+    if (copy.grouped) {
+      Value size = lm.max(lm.dim(copy.source, strides.size() - 2), lm.constant(1));
       Value group = lm.div(row, size);
       at = lm.add(at, lm.mul(group, strides[strides.size() - 3]));
       at = lm.add(at, lm.mul(lm.sub(row, lm.mul(group, size)), strides[strides.size() - 2]));
@@ -367,29 +367,28 @@ void ThreadBuilder::copyPieces(tile::LoadOp op, Value memory, Value source, Valu
   });
 }
 
-void ThreadBuilder::copyElements(tile::LoadOp op, Value memory) {
-  auto type = cast<tile::TileType>(op.getResult().getType());
+void ThreadBuilder::copyElements(const SharedCopy &copy, Value memory) {
+  tile::TileType type = copy.type;
   int64_t width = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel() / bytesOf(type.getElementType());
   Value rows, columns;
-  std::tie(rows, columns) = extents(b, loc, op.getValid(), type.getShape());
-  forEachOfThread(
-      b, loc, block, type.getShape()[0], llvm::alignTo(type.getShape()[1], width),
-      [&](OpBuilder &lb, Value row, Value column) {
-        ThreadBuilder inner(lb, loc, block);
-        Value exists =
-            lb.create<arith::AndIOp>(loc, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows),
-                                     lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
-        auto read = lb.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, exists, true);
-        OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
-        SmallVector<Value> at =
-            ThreadBuilder(tb, loc, block).rowIndices(op.getSource(), op.getOffsets(), row, op.getGrouped(), true);
-        at.back() = IndexMath(tb, loc).add(column, at.back());
-        Value value = tb.create<memref::LoadOp>(loc, op.getSource(), at);
-        tb.create<scf::YieldOp>(loc, convertFloat(tb, loc, value, type.getElementType()));
-        Value zero = eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(type.getElementType()));
-        eb.create<scf::YieldOp>(loc, zero);
-        lb.create<memref::StoreOp>(loc, read.getResult(0), memory, inner.sharedIndex(type, row, column));
-      });
+  std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
+  forEachOfThread(b, loc, block, type.getShape()[0], llvm::alignTo(type.getShape()[1], width),
+                  [&](OpBuilder &lb, Value row, Value column) {
+                    ThreadBuilder inner(lb, loc, block);
+                    Value exists = lb.create<arith::AndIOp>(
+                        loc, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows),
+                        lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns));
+                    auto read = lb.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, exists, true);
+                    OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
+                    SmallVector<Value> at =
+                        ThreadBuilder(tb, loc, block).rowIndices(copy.source, copy.offsets, row, copy.grouped, true);
+                    at.back() = IndexMath(tb, loc).add(column, at.back());
+                    Value value = tb.create<memref::LoadOp>(loc, copy.source, at);
+                    tb.create<scf::YieldOp>(loc, convertFloat(tb, loc, value, type.getElementType()));
+                    Value zero = eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(type.getElementType()));
+                    eb.create<scf::YieldOp>(loc, zero);
+                    lb.create<memref::StoreOp>(loc, read.getResult(0), memory, inner.sharedIndex(type, row, column));
+                  });
 }
 
 //===----------------------------------------------------------------------===//

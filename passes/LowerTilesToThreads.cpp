@@ -29,6 +29,9 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::threads;
 
+/// Numbers of the hardware's barriers that roles have for themselves.
+enum RoleBarrier : int64_t { kConsumerBarrier = 1, kProducerBarrier = 2 };
+
 static bool isTile(Value value) { return isa<tile::TileType>(value.getType()); }
 
 namespace {
@@ -46,6 +49,9 @@ private:
   LogicalResult lowerFor(scf::ForOp op);
   LogicalResult lowerIf(scf::IfOp op);
   LogicalResult lowerDot(tile::DotOp op);
+  LogicalResult lowerRoles(tile::RolesOp op);
+  /// False where `op` is no operation on pipes.
+  bool lowerPipeOp(Operation *op, ThreadBuilder &at);
   /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
   Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
 
@@ -58,6 +64,7 @@ private:
   scf::ForallOp loop;
   ThreadBlock block;
   DenseMap<Value, ThreadTile> tiles;
+  llvm::MapVector<Value, ThreadPipe> pipes;
   /// Of each loop that has been replaced, what its turns hand on to each other.
   DenseMap<Operation *, SmallVector<Value>> carried;
   /// Shared memory that nobody reads any more, in use as the block counts it.
@@ -188,6 +195,67 @@ LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
   return success();
 }
 
+LogicalResult BlockLowering::lowerRoles(tile::RolesOp op) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  ThreadBuilder at(b, loc, block);
+  IndexMath index(b, loc);
+  lowered.push_back(op);
+  int64_t consumers = op.getConsumerThreads(), producers = op.getProducerThreads();
+  if (consumers + producers != block.threads)
+    return op.emitOpError("divides ") << consumers + producers << " threads; expected the block's " << block.threads;
+  SmallVector<ThreadPipe> all;
+  for (auto &[value, pipe] : pipes)
+    all.push_back(pipe);
+  at.startPipes(all, consumers / block.gpu.subgroupSize);
+  Value isConsumer = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, block.thread, index.constant(consumers));
+  auto branch = b.create<scf::IfOp>(loc, TypeRange(), isConsumer, /*addThenBlock=*/false, /*addElseBlock=*/false);
+  // The consumers' numbers in the block are those in their role; barrier 0 is the block's.
+  const ThreadBlock whole = block;
+  auto lowerRole = [&](Region &from, Region &to, int64_t barrier, int64_t threads, std::optional<uint64_t> registers) {
+    to.takeBody(from);
+    Block &code = to.front();
+    OpBuilder rb = OpBuilder::atBlockBegin(&code);
+    int64_t most = block.most;
+    block = whole;
+    block.most = most;
+    block.barrier = barrier;
+    block.threads = threads;
+    if (registers) // half of all registers or more are for those who have accumulators
+      rb.create<tile::SetRegistersOp>(loc, *registers, /*increase=*/barrier == kConsumerBarrier);
+    if (barrier == kProducerBarrier)
+      block.thread = IndexMath(rb, loc).add(whole.thread, -consumers);
+    if (failed(lowerScope(code)))
+      return failure();
+    OpBuilder::atBlockEnd(&code).create<scf::YieldOp>(loc);
+    return success();
+  };
+  if (failed(lowerRole(op.getConsumers(), branch.getThenRegion(), kConsumerBarrier, consumers,
+                       op.getConsumerRegisters())) ||
+      failed(
+          lowerRole(op.getProducer(), branch.getElseRegion(), kProducerBarrier, producers, op.getProducerRegisters())))
+    return failure();
+  int64_t most = block.most;
+  block = whole;
+  block.most = most;
+  return success();
+}
+
+bool BlockLowering::lowerPipeOp(Operation *op, ThreadBuilder &at) {
+  if (auto pipe = dyn_cast<tile::PipeOp>(op))
+    pipes[pipe.getResult()] = at.pipe(pipe);
+  else if (auto push = dyn_cast<tile::PushOp>(op))
+    at.push(push, pipes.lookup(push.getPipe()));
+  else if (auto pop = dyn_cast<tile::PopOp>(op))
+    tiles[pop.getResult()] = at.pop(pop, pipes.lookup(pop.getPipe()));
+  else if (auto release = dyn_cast<tile::ReleaseOp>(op))
+    at.release(release, pipes.lookup(release.getPipe()));
+  else
+    return false;
+  lowered.push_back(op);
+  return true;
+}
+
 LogicalResult BlockLowering::lowerOp(Operation *op) {
   OpBuilder b(op);
   ThreadBuilder at(b, op->getLoc(), block);
@@ -195,6 +263,10 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
     return lowerFor(loop);
   if (auto branch = dyn_cast<scf::IfOp>(op))
     return lowerIf(branch);
+  if (auto roles = dyn_cast<tile::RolesOp>(op))
+    return lowerRoles(roles);
+  if (lowerPipeOp(op, at))
+    return success();
   if (op->getNumRegions() == 0 && llvm::none_of(op->getOperands(), isTile) && llvm::none_of(op->getResults(), isTile))
     return success();
   // Operands that are tiles have been lowered: the order is that of execution.
@@ -236,8 +308,9 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
 
 LogicalResult BlockLowering::lowerBlock(Block &code) {
   SmallVector<Operation *> operations;
-  for (Operation &op : code.without_terminator())
-    operations.push_back(&op);
+  for (Operation &op : code)
+    if (!op.hasTrait<OpTrait::IsTerminator>())
+      operations.push_back(&op);
   for (Operation *op : operations)
     if (failed(lowerOp(op)))
       return failure();

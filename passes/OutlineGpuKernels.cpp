@@ -5,7 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/Tile/Tile.h"
 #include "passes/GpuKernels.h"
+#include "passes/HostServices.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -18,6 +20,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/DataLayoutInterfaces.h"
 
+#include <variant>
+
 namespace flashc {
 #define GEN_PASS_DEF_OUTLINEGPUKERNELS
 #include "passes/Passes.h.inc"
@@ -27,8 +31,6 @@ using namespace mlir;
 using namespace flashc;
 
 namespace {
-/// Fields of flashc_host (runtime/include/flashc/runtime.h).
-enum HostField { kHostUser = 2, kHostLaunch = 4 };
 /// Both vendors' number for global memory.
 constexpr unsigned kGlobal = 1;
 constexpr int64_t kMostThreads = 1024;
@@ -36,7 +38,7 @@ constexpr int64_t kMostThreads = 1024;
 /// One value that a kernel captures, as the parameters it travels in.
 class Capture {
 public:
-  Capture(Value value, const DataLayout &layout) : value(value) {
+  explicit Capture(Value value) : value(value) {
     MLIRContext *context = value.getContext();
     Type type = value.getType();
     Builder b(context);
@@ -45,7 +47,6 @@ public:
       int64_t offset;
       SmallVector<int64_t> strides;
       (void)getStridesAndOffset(memref, strides, offset);
-      elementBytes = layout.getTypeSize(memref.getElementType()).getFixedValue();
       movesPointer = ShapedType::isDynamic(offset);
       types.push_back(LLVM::LLVMPointerType::get(context, kGlobal));
       for (int64_t d = 0; d < memref.getRank(); ++d) {
@@ -55,6 +56,8 @@ public:
           this->strides.push_back(d);
       }
       types.append(sizes.size() + this->strides.size(), b.getI64Type());
+    } else if (isa<tile::TensorMapType>(type)) {
+      types.push_back(LLVM::LLVMPointerType::get(context));
     } else if (isa<LLVM::LLVMPointerType>(type)) {
       types.push_back(LLVM::LLVMPointerType::get(context, kGlobal));
     } else if (isa<IndexType>(type)) {
@@ -72,23 +75,16 @@ public:
   /// Empty for a value that no parameter can carry.
   ArrayRef<Type> getTypes() const { return types; }
 
+  /// A tensor map is handed over as it lies, by its address.
+  bool isTensorMap() const { return isa<tile::TensorMapType>(value.getType()); }
+
   /// The parameters' values on the host; pointers as integers.
   SmallVector<Value> toHost(OpBuilder &b, Location loc) const {
     Type i64 = b.getI64Type(), type = value.getType();
     auto asI64 = [&](Value index) -> Value { return b.create<arith::IndexCastOp>(loc, i64, index); };
     if (isa<MemRefType>(type)) {
       auto data = b.create<memref::ExtractStridedMetadataOp>(loc, value);
-      // Of the descriptor: upstream folds memref.extract_aligned_pointer_as_index of a memref.view into that of its
-      // source, without the view's shift.
-      LLVMTypeConverter converter(b.getContext());
-      Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), value).getResult(0);
-      Value address = b.create<LLVM::PtrToIntOp>(loc, i64, MemRefDescriptor(descriptor).alignedPtr(b, loc));
-      if (movesPointer) {
-        Value bytes = b.create<arith::ConstantIntOp>(loc, elementBytes, 64);
-        Value moved = b.create<arith::MulIOp>(loc, asI64(data.getOffset()), bytes);
-        address = b.create<arith::AddIOp>(loc, address, moved);
-      }
-      SmallVector<Value> values{address};
+      SmallVector<Value> values{getBaseAddress(b, loc, value)};
       for (unsigned d : sizes)
         values.push_back(asI64(data.getSizes()[d]));
       for (unsigned d : strides)
@@ -128,6 +124,8 @@ public:
         descriptor.setStride(b, loc, d, ShapedType::isDynamic(known[d]) ? parameters[next++] : number(known[d]));
       return b.create<UnrealizedConversionCastOp>(loc, type, Value(descriptor)).getResult(0);
     }
+    if (isTensorMap())
+      return b.create<UnrealizedConversionCastOp>(loc, type, parameters.front()).getResult(0);
     if (isa<LLVM::LLVMPointerType>(type))
       return b.create<LLVM::AddrSpaceCastOp>(loc, generic, parameters.front());
     if (isa<IndexType>(type))
@@ -148,7 +146,6 @@ private:
   /// Of a memref: which sizes and strides are parameters, and whether the pointer is moved by the offset.
   SmallVector<unsigned> sizes, strides;
   bool movesPointer = false;
-  int64_t elementBytes = 0;
 };
 
 /// Turns the loops of one function into kernels.
@@ -160,7 +157,6 @@ public:
     OpBuilder b(context);
     i32 = b.getI32Type();
     i64 = b.getI64Type();
-    hostStruct = LLVM::LLVMStructType::getLiteral(context, {i32, i32, ptr, ptr, ptr, ptr});
   }
 
   LogicalResult run(ArrayRef<scf::ForallOp> loops);
@@ -187,9 +183,10 @@ private:
   LLVM::LLVMPointerType ptr;
   int64_t sharedLimit;
   Type i32, i64;
-  LLVM::LLVMStructType hostStruct;
   gpu::GPUModuleOp device;
   Value host, stream, status;
+  /// Where on the stack the tensor maps are.
+  DenseMap<Value, Value> tensorMaps;
 };
 
 LogicalResult Outliner::check(scf::ForallOp loop) {
@@ -228,12 +225,17 @@ FailureOr<gpu::GPUFuncOp> Outliner::createKernel(scf::ForallOp loop, StringRef n
       end && end->hasTrait<OpTrait::IsTerminator>())
     b.setInsertionPoint(end);
   SmallVector<Type> types;
-  SmallVector<int32_t> bytes;
-  for (const Capture &capture : captures)
+  SmallVector<int32_t> bytes, maps;
+  for (const Capture &capture : captures) {
+    if (capture.isTensorMap())
+      maps.push_back(types.size());
     for (Type type : capture.getTypes()) {
       types.push_back(type);
-      bytes.push_back(isa<LLVM::LLVMPointerType>(type) ? 8 : int32_t(layout.getTypeSize(type).getFixedValue()));
+      bytes.push_back(capture.isTensorMap()              ? int32_t(kTensorMapBytes)
+                      : isa<LLVM::LLVMPointerType>(type) ? 8
+                                                         : int32_t(layout.getTypeSize(type).getFixedValue()));
     }
+  }
   auto kernel = b.create<gpu::GPUFuncOp>(loc, name, b.getFunctionType(types, {}));
   kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   auto threads = loop->getAttrOfType<IntegerAttr>(kThreadsAttr);
@@ -242,6 +244,8 @@ FailureOr<gpu::GPUFuncOp> Outliner::createKernel(scf::ForallOp loop, StringRef n
   kernel->setAttr(kThreadsAttr, threads);
   kernel->setAttr(kSharedBytesAttr, shared ? shared : b.getI64IntegerAttr(0));
   kernel->setAttr(kParamBytesAttr, b.getDenseI32ArrayAttr(bytes));
+  if (!maps.empty())
+    kernel->setAttr(kTensorMapsAttr, b.getDenseI32ArrayAttr(maps));
   // What a vendor's dialect says of a kernel, such as how many blocks share a unit, is said of the loop.
   for (NamedAttribute attribute : loop->getDiscardableAttrs())
     if (!attribute.getName().strref().starts_with("flashc."))
@@ -288,12 +292,22 @@ FailureOr<gpu::GPUFuncOp> Outliner::createKernel(scf::ForallOp loop, StringRef n
 void Outliner::createLaunch(scf::ForallOp loop, StringRef name, ArrayRef<Value> counts, ArrayRef<Capture> captures) {
   Location loc = loop.getLoc();
   OpBuilder b(loop);
+  // The values of the frame, and of each parameter its number there or the tensor map.
   SmallVector<Value> values;
-  for (const Capture &capture : captures)
-    values.append(capture.toHost(b, loc));
+  SmallVector<std::variant<int32_t, Value>> parameters;
+  for (const Capture &capture : captures) {
+    if (capture.isTensorMap()) {
+      parameters.push_back(tensorMaps.lookup(capture.value));
+      continue;
+    }
+    for (Value value : capture.toHost(b, loc)) {
+      parameters.push_back(static_cast<int32_t>(values.size()));
+      values.push_back(value);
+    }
+  }
   SmallVector<Type> types = llvm::map_to_vector(values, [](Value value) { return value.getType(); });
   auto frameType = LLVM::LLVMStructType::getLiteral(context, types);
-  auto pointersType = LLVM::LLVMArrayType::get(ptr, values.size());
+  auto pointersType = LLVM::LLVMArrayType::get(ptr, parameters.size());
 
   // The parameters live in the entry block, so that a loop around the launch would not grow the stack.
   OpBuilder eb = OpBuilder::atBlockBegin(&func.front());
@@ -309,13 +323,15 @@ void Outliner::createLaunch(scf::ForallOp loop, StringRef name, ArrayRef<Value> 
   Value before = b.create<LLVM::LoadOp>(loc, i32, status);
   Value good = b.create<LLVM::ICmpOp>(loc, LLVM::ICmpPredicate::eq, before, constant(b, loc, i32, 0));
   b.create<scf::IfOp>(loc, b.create<LLVM::AndOp>(loc, some, good), [&](OpBuilder &nb, Location l) {
-    for (auto [i, value] : llvm::enumerate(values)) {
-      Value place = field(nb, l, frameType, frame, i);
-      nb.create<LLVM::StoreOp>(l, value, place);
+    for (auto [i, value] : llvm::enumerate(values))
+      nb.create<LLVM::StoreOp>(l, value, field(nb, l, frameType, frame, i));
+    for (auto [i, parameter] : llvm::enumerate(parameters)) {
+      Value place = std::holds_alternative<Value>(parameter)
+                        ? std::get<Value>(parameter)
+                        : field(nb, l, frameType, frame, std::get<int32_t>(parameter));
       nb.create<LLVM::StoreOp>(l, place, field(nb, l, pointersType, pointers, i));
     }
-    Value user = nb.create<LLVM::LoadOp>(l, ptr, field(nb, l, hostStruct, host, kHostUser));
-    Value launch = nb.create<LLVM::LoadOp>(l, ptr, field(nb, l, hostStruct, host, kHostLaunch));
+    Value user = loadHostField(nb, l, host, HostField::User), launch = loadHostField(nb, l, host, HostField::Launch);
     Value function = nb.create<LLVM::AddressOfOp>(l, ptr, getDeviceFunctionSymbol(name));
     auto type = LLVM::LLVMFunctionType::get(i32, {ptr, ptr, i64, ptr, ptr});
     auto call = nb.create<LLVM::CallOp>(l, type, ValueRange{launch, user, function, blocks, pointers, stream});
@@ -332,7 +348,7 @@ LogicalResult Outliner::outline(scf::ForallOp loop, unsigned number) {
   TaskCaptures captured = collectCaptures(loop, counts);
   SmallVector<Capture> captures;
   for (Value value : captured.values) {
-    captures.emplace_back(value, layout);
+    captures.emplace_back(value);
     if (captures.back().getTypes().empty())
       return loop.emitOpError("captures a value of type ")
              << value.getType() << "; a kernel takes numbers of 8 to 64 bits and strided memrefs in global memory";
@@ -382,11 +398,14 @@ LogicalResult Outliner::run(ArrayRef<scf::ForallOp> loops) {
   b.setInsertionPointToStart(&func.front());
   status = b.create<LLVM::AllocaOp>(loc, ptr, i32, constant(b, loc, i64, 1), /*alignment=*/4);
   b.create<LLVM::StoreOp>(loc, constant(b, loc, i32, 0), status);
+  tensorMaps = lowerHostServices(func, host);
   for (auto [number, loop] : llvm::enumerate(loops))
     if (failed(outline(loop, number)))
       return failure();
   if (failed(checkHost()))
     return failure();
+  for (auto [map, place] : tensorMaps)
+    map.getDefiningOp()->erase();
 
   func.setType(b.getFunctionType(func.getArgumentTypes(), i32));
   for (Block &block : func.getBody())

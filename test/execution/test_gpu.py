@@ -131,3 +131,33 @@ def test_masked_nan(chip, dtype):
     dirty = flashc.attention(q, k, v, mask=flashc.causal("top_left"), target=target(chip))
     assert torch.equal(clean[:, :, :40], dirty[:, :, :40])
     assert torch.isnan(dirty[:, :, 40:]).all()
+
+
+@pytest.mark.parametrize("strides", STRIDES)
+def test_pipe_strides(strides):
+    """Tensors that the copy unit takes and others, in kernels whose blocks have several pieces of work: keys and values of both kinds
+    at once, too."""
+    for D in (64, 40):
+        run(Case(dtype="bf16", B=2, Hq=4, Hkv=2, Sq=130, Sk=200, D=D, strides=strides, masks=("causal_br",),
+                 target=target("sm_90a")))  # fmt: skip
+
+
+def test_pipe_alignment():
+    """One tensor or the other begins beside a multiple of sixteen bytes; the result is the same to the bit."""
+    rng = np.random.default_rng(0)
+    shape = (1, 2, 150, 64)
+
+    def shifted(x: np.ndarray, by: int) -> np.ndarray:
+        memory = np.zeros(x.size + 64, x.dtype)
+        first = -memory.ctypes.data % 16 // x.itemsize + by
+        view = memory[first : first + x.size].reshape(x.shape)
+        view[...] = x
+        return view
+
+    q, k, v = (rng.standard_normal(shape).astype(np.float16) for _ in range(3))
+    results = [
+        flashc.attention(q, shifted(k, a), shifted(v, b), mask=flashc.causal("top_left"), target=target("sm_90a"))
+        for a, b in ((0, 0), (1, 0), (0, 3), (5, 5))
+    ]
+    for result in results[1:]:
+        assert np.array_equal(results[0], result)
