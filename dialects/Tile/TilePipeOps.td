@@ -108,12 +108,14 @@ def Tile_RolesOp : Tile_PipeBaseOp<"roles", [SingleBlock, NoTerminator, Recursiv
     `registers` is how many registers each thread of a role is to have; without it they are shared out evenly.
 
     ```mlir
+    %p = tile.pipe stages 2 : !tile.pipe<128x64xbf16, #tile.shared<panel = 128>>
     tile.roles producer threads 128 registers 24 {
-      tile.push %k[%j, %z] valid(%rows, %d) into %p at %n : memref<?x64xbf16>, !tile.pipe<128x64xbf16, #shared>
+      tile.push %k[%j, %z] valid(%rows, %d) into %p at %n
+          : memref<?x64xbf16>, <128x64xbf16, #tile.shared<panel = 128>>
     } consumers threads 256 registers 240 {
-      %t = tile.pop %p at %n : !tile.pipe<128x64xbf16, #shared> -> <128x64xbf16, #shared>
-      ...
-      tile.release %p at %n : !tile.pipe<128x64xbf16, #shared>
+      %t = tile.pop %p at %n
+          : <128x64xbf16, #tile.shared<panel = 128>> -> <128x64xbf16, #tile.shared<panel = 128>>
+      tile.release %p at %n : <128x64xbf16, #tile.shared<panel = 128>>
     }
     ```
   }];
@@ -133,12 +135,8 @@ def Tile_PushOp : Tile_PipeBaseOp<"push", [AttrSizedOperandSegments, MemoryEffec
     They wait until the stage is empty, and go on before the tile has arrived. The tile is that of a `tile.load`, except that rows beyond
     the `valid` ones are zero or, where the memory goes on, what it holds there.
 
-    With a `map` of the memory its copy unit does it where `usable` says so; else, and without a map, the threads do.
-
-    ```mlir
-    tile.push %k[%b, %h, %j, %z] valid(%rows, %d) into %p at %n by %map if %usable
-        : memref<?x?x?x64xbf16>, !tile.pipe<128x64xbf16, #tile.shared<panel = 128>>
-    ```
+    With a map of the memory - `by %map if %usable` behind the number - its copy unit does it where `usable` says so; else, and without
+    a map, the threads do. `tile.roles` shows it among the others.
   }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$offsets, Variadic<Index>:$valid, Tile_PipeType:$pipe,
                        Index:$number, Optional<Tile_TensorMapType>:$map, Optional<I1>:$usable);
@@ -153,10 +151,6 @@ def Tile_PopOp : Tile_PipeBaseOp<"pop", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "The consumers wait for the next tile of a pipe";
   let description = [{
     The tile may be read until it is released.
-
-    ```mlir
-    %t = tile.pop %p at %n : !tile.pipe<128x64xbf16, #shared> -> !tile.tile<128x64xbf16, #shared>
-    ```
   }];
   let arguments = (ins Tile_PipeType:$pipe, Index:$number);
   let results = (outs Tile_Matrix:$result);
@@ -168,10 +162,6 @@ def Tile_ReleaseOp : Tile_PipeBaseOp<"release", [MemoryEffects<[MemRead, MemWrit
   let summary = "The consumers have read a tile of a pipe: its stage is empty";
   let description = [{
     Each subgroup of the consumers says so for itself. Products that read the tile and are under way have been awaited.
-
-    ```mlir
-    tile.release %p at %n : !tile.pipe<128x64xbf16, #tile.shared<panel = 128>>
-    ```
   }];
   let arguments = (ins Tile_PipeType:$pipe, Index:$number);
   let assemblyFormat = "$pipe `at` $number attr-dict `:` type($pipe)";
