@@ -24,6 +24,7 @@ struct AttentionShape {
   int64_t batch = -1, heads = -1, kvHeads = -1, queries = -1, keys = -1;
   bool causal = false; ///< rows attend up to a diagonal
   int64_t window = -1; ///< keys that a row attends at most; below 0 = all
+  std::string target;  ///< what the kernel is compiled for where that is less than the device: "nvptx:sm_80"
 };
 
 /// Tiles with the time that the model predicts.
@@ -43,8 +44,8 @@ public:
   /// The predicted seconds of one call with legal tiles.
   virtual double predict(const AttentionShape &shape, const TileSizes &tiles) const = 0;
 
-  /// Every legal choice that the device tells apart, fastest first; never empty. The first is what a kernel gets that
-  /// nobody tuned.
+  /// Every legal choice that the device tells apart, fastest first. Of a CPU never empty, and the first is what a
+  /// kernel gets that nobody tuned.
   std::vector<RankedTiles> rank(const AttentionShape &shape) const;
 
 protected:

@@ -1,0 +1,238 @@
+//===- GpuCostModel.cpp - how long a choice of tiles would take on a GPU ------===//
+
+#include "runtime/GpuCostModel.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace flashc;
+
+namespace {
+constexpr int64_t middlingLength = 4096, middlingHeads = 32;
+/// The most threads of a block, on every device.
+constexpr int64_t mostThreads = 1024;
+
+int64_t divideUp(int64_t x, int64_t y) { return (x + y - 1) / y; }
+int64_t roundUp(int64_t x, int64_t multiple) { return divideUp(x, multiple) * multiple; }
+
+AttentionShape complete(AttentionShape shape) {
+  if (shape.batch < 0)
+    shape.batch = 1;
+  if (shape.heads < 0)
+    shape.heads = middlingHeads;
+  if (shape.kvHeads < 0)
+    shape.kvHeads = shape.heads;
+  if (shape.queries < 0)
+    shape.queries = middlingLength;
+  if (shape.keys < 0)
+    shape.keys = std::max(shape.queries, middlingLength);
+  return shape;
+}
+
+std::string text(int64_t value) { return std::to_string(value); }
+std::string textOf(const TileSizes &tiles) { return text(tiles.rows) + " x " + text(tiles.keys); }
+} // namespace
+
+bool GpuTileRules::find(std::string_view chip, int64_t storedBytes, GpuTileRules &rules) {
+  const bool nvidia = chip.rfind("sm_", 0) == 0, hopper = chip == "sm_90a";
+  const bool rdna = chip.rfind("gfx11", 0) == 0, cdna = chip == "gfx90a" || chip == "gfx942";
+  if (!nvidia && !rdna && !cdna)
+    return false;
+  rules.chip = chip;
+  rules.matrixUnit = storedBytes == 2;
+  rules.wideProducts = hopper && rules.matrixUnit;
+  rules.sharedBytes = hopper ? 227 << 10 : nvidia ? 99 << 10 : 64 << 10;
+  // Without a matrix unit a thread has 4 x 4 elements of each block of 32 columns.
+  rules.rowUnit = cdna ? 32 : rules.wideProducts ? 64 : 16;
+  rules.rowUnitThreads = cdna ? 64 : rules.wideProducts ? 128 : 32;
+  rules.keyUnit = cdna || !rules.matrixUnit ? 32 : 16;
+  return true;
+}
+
+int64_t GpuTileRules::blockBytes(const AttentionShape &shape, const TileSizes &tiles) const {
+  const int64_t element = matrixUnit ? 2 : shape.computeBytes;
+  auto tile = [&](int64_t rows, int64_t columns) {
+    const int64_t panel = columns * element > 64 ? 128 : 64;
+    return roundUp(rows * roundUp(columns * element, panel), 1024);
+  };
+  // Warpgroups multiply two tiles while the next ones arrive, and have their weights in registers where no mask may put
+  // one beside a NaN.
+  const int64_t stages = wideProducts ? 2 : 1;
+  int64_t bytes = stages * (tile(tiles.keys, shape.headDim) + tile(tiles.keys, shape.valueHeadDim)) + 1024;
+  if (!wideProducts || shape.causal || shape.window >= 0)
+    bytes += tile(tiles.rows, tiles.keys);
+  return matrixUnit && !wideProducts ? bytes : bytes + tile(tiles.rows, shape.headDim);
+}
+
+int64_t GpuTileRules::accumulators(const AttentionShape &shape, const TileSizes &tiles) const {
+  const int64_t words = shape.computeBytes / 4;
+  const int64_t columns = roundUp(shape.valueHeadDim, keyUnit) + tiles.keys;
+  return divideUp(rowUnit * columns, rowUnitThreads) * words;
+}
+
+GpuTileRules GpuCostModel::rulesOf(const AttentionShape &shape) const {
+  GpuTileRules rules;
+  const std::string_view target = shape.target;
+  const size_t colon = target.find(':');
+  if (colon == std::string_view::npos || !GpuTileRules::find(target.substr(colon + 1), shape.storedBytes, rules))
+    (void)GpuTileRules::find(chip.name, shape.storedBytes, rules);
+  return rules;
+}
+
+int64_t GpuCostModel::sharedBytes(const GpuTileRules &rules) const {
+  return limits.sharedPerBlock > 0 ? std::min(rules.sharedBytes, limits.sharedPerBlock) : rules.sharedBytes;
+}
+
+std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const {
+  const GpuTileRules rules = rulesOf(shape);
+  if (tiles.rows < 1 || tiles.keys < 1)
+    return "expected tiles of at least 1 row and 1 key, got " + textOf(tiles);
+  if (tiles.rows % rules.rowUnit != 0)
+    return "expected query rows in multiples of " + text(rules.rowUnit) + ", what one product on " + rules.chip +
+           " has, got " + text(tiles.rows);
+  if (tiles.keys % rules.keyUnit != 0)
+    return "expected keys in multiples of " + text(rules.keyUnit) + ", what one product on " + rules.chip +
+           " has, got " + text(tiles.keys);
+  if (tiles.split < 0 || tiles.split % tiles.keys != 0)
+    return "expected a split in multiples of the " + text(tiles.keys) + " keys of a tile, got " + text(tiles.split);
+  if (rules.threads(tiles.rows) > mostThreads)
+    return "expected at most " + text(mostThreads / rules.rowUnitThreads * rules.rowUnit) +
+           " query rows, which are the " + text(mostThreads) + " threads of a block, got " + text(tiles.rows);
+  if (const int64_t bytes = rules.blockBytes(shape, tiles); bytes > sharedBytes(rules))
+    return "expected at most the " + text(sharedBytes(rules)) + " bytes of shared memory of a block on " + rules.chip +
+           ", got " + text(bytes) + " for tiles of " + textOf(tiles) + " and head dims " + text(shape.headDim) +
+           " and " + text(shape.valueHeadDim);
+  if (const int64_t registers = rules.accumulators(shape, tiles); registers > chip.mostRegisters)
+    return "expected at most the " + text(chip.mostRegisters) + " registers of a thread on " + rules.chip + ", got " +
+           text(registers) + " for the sums and scores of tiles of " + textOf(tiles) + " and head dim " +
+           text(shape.valueHeadDim);
+  return "";
+}
+
+bool GpuCostModel::isFew(const AttentionShape &shape) const {
+  if (shape.queries < 0 || shape.heads <= 0 || shape.kvHeads <= 0)
+    return false;
+  const GpuTileRules rules = rulesOf(shape);
+  // One subgroup's rows: a warpgroup's product is for many.
+  const int64_t most = rules.wideProducts ? 16 : rules.rowUnit;
+  const bool isMany = shape.keys < 0 || shape.keys >= CpuCostModel::manyKeys;
+  return shape.queries * std::max<int64_t>(1, shape.heads / shape.kvHeads) <=
+         (isMany ? most : std::min(most, CpuCostModel::fewRows));
+}
+
+std::vector<TileSizes> GpuCostModel::enumerate(const AttentionShape &shape) const {
+  const GpuTileRules rules = rulesOf(shape);
+  std::vector<TileSizes> all;
+  if (isFew(shape)) {
+    // Rows and keys are of the other form, which such a call does not take.
+    AttentionShape any = shape;
+    any.queries = any.keys = any.heads = any.kvHeads = -1;
+    const std::vector<RankedTiles> ranked = rank(any);
+    if (ranked.empty())
+      return all;
+    TileSizes tiles = ranked.front().tiles;
+    for (int64_t size : {128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384})
+      if (tiles.split = roundUp(size, tiles.keys);
+          all.empty() || (all.back().split < tiles.split && all.back().split < shape.keys))
+        all.push_back(tiles);
+    return all;
+  }
+  for (int64_t rows : {16, 32, 48, 64, 96, 128, 192, 256, 384})
+    for (int64_t keys : {16, 32, 48, 64, 80, 96, 112, 128, 144, 176, 192, 224, 256})
+      if (rows % rules.rowUnit == 0 && keys % rules.keyUnit == 0)
+        all.push_back({rows, keys, 0});
+  return all;
+}
+
+double GpuCostModel::predict(const AttentionShape &shape, const TileSizes &tiles) const {
+  const AttentionShape known = complete(shape);
+  return isFew(shape) ? predictFew(known, tiles) : predictRows(known, tiles);
+}
+
+double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles) const {
+  const GpuTileRules rules = rulesOf(s);
+  const auto rows = static_cast<double>(tiles.rows), keys = static_cast<double>(tiles.keys);
+  const auto threads = static_cast<double>(rules.threads(tiles.rows));
+  const double subgroups = std::max(1.0, threads / chip.subgroupSize);
+  // Products contract 16 elements, and make whole units of columns.
+  const auto d = static_cast<double>(roundUp(s.headDim, rules.matrixUnit ? 16 : 1)),
+             dv = static_cast<double>(roundUp(s.valueHeadDim, rules.matrixUnit ? rules.keyUnit : 32));
+  const bool wide = s.computeBytes == 8;
+  const double scores = rows * keys, element = rules.matrixUnit ? 2 : static_cast<double>(s.computeBytes);
+
+  // Clocks of a multiprocessor for one tile of one block.
+  const double share = rules.wideProducts ? 1.0 : static_cast<double>(chip.mmaShare);
+  const double fmaLanes = wide ? chip.fma64Lanes : chip.fmaLanes;
+  const double products =
+      rules.matrixUnit ? 2 * scores * (d + dv) / (chip.matrixFlops * share) : scores * (d + dv) / fmaLanes;
+  // A score is scaled, compared, summed and half of a conversion; the sums so far are scaled; a tile has its overhead.
+  // Of float64 an exponential is a polynomial.
+  const double perThread = (wide ? 18.0 : 4.5) * scores / threads + rows * dv / threads + 80;
+  const double arithmetic = perThread * threads / (wide ? std::min<double>(fmaLanes, chip.aluLanes) : chip.aluLanes);
+  const double special = wide ? 0 : scores / chip.specialLanes;
+  const double between = chip.oneVectorUnit ? arithmetic + special : std::max(arithmetic, special);
+  // Each unit of rows reads all keys and values; one by one, four loads of four feed sixteen multiply-adds.
+  const double readBytes = rules.matrixUnit ? rows / static_cast<double>(rules.rowUnit) * keys * (d + dv) * element
+                                            : scores * (d + dv) * element / 2;
+  const double tileBytes = keys * static_cast<double>(s.headDim + s.valueHeadDim) * static_cast<double>(s.storedBytes);
+  const double shared = (readBytes + tileBytes) / chip.sharedBytes, l2 = tileBytes / chip.l2Bytes;
+
+  // The products' own operands: the weights, and the rows where they are not read from shared memory.
+  const int64_t registers =
+      rules.accumulators(s, tiles) + 32 +
+      (rules.matrixUnit ? rules.rowUnit * (tiles.keys + (rules.wideProducts ? 0 : s.headDim)) / rules.rowUnitThreads / 2
+                        : 16);
+  const int64_t held = std::min(registers, chip.mostRegisters);
+  const GpuOccupancy occupancy = gpuOccupancy(chip, rules.threads(tiles.rows), held, rules.blockBytes(s, tiles));
+  const double heads = static_cast<double>(s.batch * s.heads);
+  const double blocksOfHead = static_cast<double>(divideUp(std::max<int64_t>(1, s.queries), tiles.rows));
+  const double blocks = heads * blocksOfHead;
+  const double together =
+      std::clamp(std::ceil(blocks / units()), 1.0, static_cast<double>(std::max<int64_t>(1, occupancy.blocks)));
+
+  const double perScheduler = std::ceil(together * subgroups / chip.schedulers);
+  const double dealt = perScheduler * chip.schedulers / subgroups; // blocks' worth of a scheduler's time
+  // Products of single elements and what lies between them may have one unit together.
+  const bool oneUnit = chip.oneVectorUnit && !rules.matrixUnit;
+  const double busiest = std::max(
+      {dealt * (oneUnit ? products + between : std::max(products, between)), together * shared, together * l2});
+  const double alone = chip.schedulers / subgroups *
+                       (rules.wideProducts ? std::max(products, between) : std::max(products, shared) + between);
+  double clocks = std::max(busiest, alone);
+  // What registers do not hold is stored and read in every tile.
+  clocks *= 1 + 3 * static_cast<double>(registers - held) / static_cast<double>(chip.mostRegisters);
+
+  double attended = static_cast<double>(std::max<int64_t>(1, s.keys));
+  if (s.causal) // the average block ends at the middle, and computes its own triangle as a rectangle
+    attended = std::min(attended, attended / 2 + (rows + keys) / 2);
+  if (s.window >= 0)
+    attended = std::min(attended, static_cast<double>(s.window) + rows + keys);
+  const double turns = std::ceil(attended / keys);
+  // Rows come in and go out, and the first tile is waited for.
+  const double latency = 1500 + rows * static_cast<double>(s.headDim + s.valueHeadDim) *
+                                    static_cast<double>(s.storedBytes) * together / chip.l2Bytes;
+  const double block = turns * clocks + latency;
+  const double rounds = blocks / (units() * together);
+  // Blocks that are alike end together, so that the last round is whole; under a diagonal the long ones come first.
+  const double waited = s.causal ? std::max(1.0, rounds + 0.35) : std::ceil(rounds);
+  return waited * block / clock() + 3e-6;
+}
+
+double GpuCostModel::predictFew(const AttentionShape &s, const TileSizes &tiles) const {
+  const int64_t keys = std::max<int64_t>(1, s.keys);
+  const int64_t split = std::clamp<int64_t>(tiles.split > 0 ? tiles.split : roundUp(512, tiles.keys), 1, keys);
+  const double parts = static_cast<double>(divideUp(keys, split));
+  const double blocks = static_cast<double>(s.batch * s.kvHeads) * parts;
+  const double bytes = static_cast<double>(split * (s.headDim + s.valueHeadDim) * s.storedBytes);
+  // A block has one subgroup: what it may have under way is its two tiles; several share a multiprocessor.
+  const double together = std::clamp(std::ceil(blocks / units()), 1.0, 8.0);
+  const double reading =
+      std::max(bytes * together / (chip.l2Bytes * clock()), bytes * std::min(blocks, together * units()) / memory());
+  const double turns = static_cast<double>(divideUp(split, tiles.keys));
+  const double waiting = turns * 900 / clock(); // the memory's latency, of which one tile is hidden
+  const double block = std::max(reading, waiting) + 2000 / clock();
+  const double rounds = std::ceil(blocks / (units() * together));
+  const double rows = static_cast<double>(s.batch * s.heads * s.queries);
+  const double merging = parts > 1 ? 2e-6 + rows * parts * static_cast<double>(s.valueHeadDim) * 4 * 2 / memory() : 0;
+  return rounds * block + merging + 3e-6;
+}

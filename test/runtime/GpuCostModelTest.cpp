@@ -1,0 +1,143 @@
+//===- GpuCostModelTest.cpp - which tiles a GPU can run, and which are fast ----===//
+
+#include "runtime/GpuCostModel.h"
+#include "runtime/DeviceFacts.h"
+#include "runtime/TunedKernel.h"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+
+using namespace flashc;
+
+namespace {
+AttentionShape shapeOf(int64_t headDim, int64_t storedBytes, const std::string &target = "") {
+  AttentionShape shape;
+  shape.headDim = shape.valueHeadDim = headDim;
+  shape.storedBytes = storedBytes;
+  shape.computeBytes = storedBytes == 8 ? 8 : 4;
+  shape.operandBytes = shape.computeBytes;
+  shape.batch = 1;
+  shape.heads = shape.kvHeads = 32;
+  shape.queries = shape.keys = 4096;
+  shape.target = target;
+  return shape;
+}
+
+GpuCostModel modelOf(const char *chip) { return GpuCostModel(*findGpuChip(chip)); }
+} // namespace
+
+TEST(GpuCostModel, SaysWhatIsIllegalAndWhatWouldBeLegal) {
+  const GpuCostModel a100 = modelOf("sm_80");
+  const AttentionShape shape = shapeOf(128, 2);
+  EXPECT_EQ(a100.whyIllegal(shape, {64, 64, 0}), "");
+  EXPECT_EQ(a100.whyIllegal(shape, {24, 64, 0}),
+            "expected query rows in multiples of 16, what one product on sm_80 has, got 24");
+  EXPECT_EQ(a100.whyIllegal(shape, {64, 40, 0}),
+            "expected keys in multiples of 16, what one product on sm_80 has, got 40");
+  EXPECT_EQ(a100.whyIllegal(shape, {0, 64, 0}), "expected tiles of at least 1 row and 1 key, got 0 x 64");
+  EXPECT_EQ(a100.whyIllegal(shape, {64, 64, 100}), "expected a split in multiples of the 64 keys of a tile, got 100");
+  EXPECT_EQ(a100.whyIllegal(shape, {1024, 16, 0}),
+            "expected at most 512 query rows, which are the 1024 threads of a block, got 1024");
+  // Keys and values of 192 rows of 256 bytes, weights of 64 rows of 384 bytes, and a kilobyte: 2 * 48 + 24 + 1 KiB.
+  EXPECT_EQ(a100.whyIllegal(shape, {64, 192, 0}),
+            "expected at most the 101376 bytes of shared memory of a block on sm_80, got 123904 for tiles of 64 x 192 "
+            "and head dims 128 and 128");
+  // A thread has half a row's sums and scores, each in two registers.
+  AttentionShape doubles = shapeOf(8, 8);
+  doubles.valueHeadDim = 256;
+  EXPECT_EQ(modelOf("sm_90a").whyIllegal(doubles, {16, 32, 0}),
+            "expected at most the 255 registers of a thread on sm_90a, got 288 for the sums and scores of tiles of "
+            "16 x 32 and head dim 256");
+  AttentionShape wide = shapeOf(128, 8);
+  EXPECT_EQ(a100.whyIllegal(wide, {16, 32, 0}), "");
+  EXPECT_EQ(a100.whyIllegal(wide, {16, 128, 0}).substr(0, 26), "expected at most the 10137");
+}
+
+TEST(GpuCostModel, ATargetsRulesAndNotTheDevices) {
+  // Code for sm_80 on a device that could run sm_90a's.
+  const GpuCostModel h100 = modelOf("sm_90a");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {16, 64, 0}),
+            "expected query rows in multiples of 64, what one product on sm_90a has, got 16");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2, "nvptx:sm_80"), {16, 64, 0}), "");
+  EXPECT_NE(h100.whyIllegal(shapeOf(128, 2, "nvptx:sm_80"), {128, 192, 0}), "");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {128, 176, 0}), "");
+  // A device with less shared memory than its chip's largest.
+  GpuLimits limits;
+  limits.sharedPerBlock = 48 << 10;
+  EXPECT_NE(GpuCostModel(*findGpuChip("sm_80"), limits).whyIllegal(shapeOf(128, 2), {64, 128, 0}), "");
+}
+
+TEST(GpuCostModel, RanksLegalTilesOnEveryChip) {
+  for (const char *chip : {"sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100"})
+    for (int64_t headDim : {8, 40, 64, 96, 128, 192, 256})
+      for (int64_t bytes : {2, 4}) {
+        if (bytes == 4 && headDim > 128)
+          continue; // not in the 64 KiB of AMD's
+        const GpuCostModel model = modelOf(chip);
+        const AttentionShape shape = shapeOf(headDim, bytes);
+        const std::vector<RankedTiles> ranked = model.rank(shape);
+        ASSERT_FALSE(ranked.empty()) << chip << " D" << headDim << " " << bytes << " bytes";
+        EXPECT_TRUE(std::is_sorted(ranked.begin(), ranked.end(),
+                                   [](const RankedTiles &a, const RankedTiles &b) { return a.seconds < b.seconds; }));
+        for (const RankedTiles &each : ranked) {
+          EXPECT_EQ(model.whyIllegal(shape, each.tiles), "");
+          EXPECT_GT(each.seconds, 0);
+        }
+      }
+}
+
+TEST(GpuCostModel, IsNeverFasterThanTheProducts) {
+  // 2 * 32 heads * 4,096 * 4,096 * 256 multiply-adds' operations at 312 and 989 TFLOP/s.
+  const double flops = 2.0 * 32 * 4096 * 4096 * 256;
+  for (auto [chip, peak] :
+       {std::pair("sm_80", 312e12), std::pair("sm_90a", 989.5e12), std::pair("gfx942", 1307.5e12)}) {
+    const double best = modelOf(chip).rank(shapeOf(128, 2)).front().seconds;
+    EXPECT_GT(best, flops / peak) << chip;
+    EXPECT_LT(best, 6 * flops / peak) << chip;
+  }
+  // Half of the work under a diagonal, and a little more.
+  AttentionShape causal = shapeOf(128, 2);
+  causal.causal = true;
+  const GpuCostModel a100 = modelOf("sm_80");
+  const double full = a100.predict(shapeOf(128, 2), {64, 64, 0}), half = a100.predict(causal, {64, 64, 0});
+  EXPECT_GT(half, 0.45 * full);
+  EXPECT_LT(half, 0.65 * full);
+}
+
+TEST(GpuCostModel, WideTilesPayOnHopper) {
+  // A warpgroup's products with 128 keys each beside those with 16.
+  const GpuCostModel h100 = modelOf("sm_90a");
+  EXPECT_LT(h100.predict(shapeOf(128, 2), {128, 128, 0}), h100.predict(shapeOf(128, 2), {64, 16, 0}));
+}
+
+TEST(GpuCostModel, FewRowsChooseASplit) {
+  const GpuCostModel a100 = modelOf("sm_80");
+  AttentionShape decode = shapeOf(128, 2);
+  decode.queries = 1;
+  decode.keys = 32768;
+  decode.heads = 32;
+  decode.kvHeads = 8;
+  ASSERT_TRUE(a100.isFew(decode));
+  const std::vector<RankedTiles> ranked = a100.rank(decode);
+  ASSERT_GT(ranked.size(), 3u);
+  for (const RankedTiles &each : ranked) {
+    EXPECT_EQ(each.tiles.rows, ranked.front().tiles.rows);
+    EXPECT_EQ(each.tiles.split % each.tiles.keys, 0);
+    EXPECT_GT(each.tiles.split, 0);
+  }
+  // Eight heads in one part each leave most of 108 multiprocessors without work.
+  EXPECT_LT(ranked.front().tiles.split, 8192);
+  // No faster than the memory: 8 * 32,768 * 256 elements of two bytes.
+  EXPECT_GT(ranked.front().seconds, 8.0 * 32768 * 256 * 2 / 2039e9);
+  decode.queries = 64;
+  EXPECT_FALSE(a100.isFew(decode));
+}
+
+TEST(GpuCostModel, KeysNameTheGpu) {
+  TunedKernel kernel;
+  kernel.dtype = "bf16";
+  kernel.headDim = kernel.valueHeadDim = 128;
+  kernel.target = "nvptx:sm_90a";
+  EXPECT_EQ(kernel.shape({1, 8, 8, 128, 128}).target, "nvptx:sm_90a");
+  EXPECT_EQ(kernel.key(), "forward bf16 d128 for nvptx:sm_90a");
+}
