@@ -2,6 +2,7 @@
 #ifndef FLASHC_COMPILER_DEVICECODE_H
 #define FLASHC_COMPILER_DEVICECODE_H
 
+#include "compiler/DeviceResources.h"
 #include "compiler/Pipelines.h"
 #include "passes/GpuCapabilities.h"
 
@@ -63,6 +64,8 @@ public:
   virtual llvm::Expected<DeviceImage> createImage(llvm::Module &module, int optLevel, bool binary) const = 0;
   /// What the device code depends on beside the compiler's own build: the assembler's version. Part of cache keys.
   virtual std::string describeTools(bool binary) const { return ""; }
+  /// What the functions of an assembly text that the device's machine emitted take of a multiprocessor.
+  virtual DeviceResources readResources(llvm::StringRef assembly) const = 0;
 
 protected:
   DeviceTarget() = default;

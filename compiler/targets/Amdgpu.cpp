@@ -72,6 +72,10 @@ public:
       return bytes.takeError();
     return DeviceImage{"hsaco", std::move(*bytes)};
   }
+
+  DeviceResources readResources(StringRef assembly) const override {
+    return {parseAmdMetadata(assembly), "the code object's metadata"};
+  }
 };
 } // namespace
 

@@ -32,6 +32,7 @@ public:
     module.print(os, nullptr);
     return image;
   }
+  DeviceResources readResources(StringRef assembly) const override { return real->readResources(assembly); }
 
 private:
   std::unique_ptr<DeviceTarget> real;

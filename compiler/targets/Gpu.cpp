@@ -81,7 +81,8 @@ std::string findTool(StringRef variable, ArrayRef<StringRef> names, ArrayRef<std
 
 Expected<std::string>
 runTool(StringRef program, StringRef input, StringRef suffix,
-        function_ref<SmallVector<std::string>(StringRef inputPath, StringRef outputPath)> arguments) {
+        function_ref<SmallVector<std::string>(StringRef inputPath, StringRef outputPath)> arguments,
+        std::string *said) {
   // Files that only this user reads, with names that nobody can foresee.
   SmallString<128> paths[3];
   int descriptors[3];
@@ -111,6 +112,8 @@ runTool(StringRef program, StringRef input, StringRef suffix,
   auto log = MemoryBuffer::getFile(paths[2]);
   if (result != 0)
     return createStringError("'" + program + "' failed: " + message + (log ? (*log)->getBuffer() : ""));
+  if (said)
+    *said = log ? (*log)->getBuffer().str() : "";
   auto output = MemoryBuffer::getFile(paths[1]);
   if (!output)
     return createStringError("cannot read what '" + program + "' wrote: " + output.getError().message());

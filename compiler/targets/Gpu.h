@@ -28,11 +28,12 @@ std::string findTool(llvm::StringRef variable, llvm::ArrayRef<llvm::StringRef> n
                      llvm::ArrayRef<std::string> folders);
 
 /// Runs `program`, which reads a file of `input` and writes another, without a shell; gives the written file's bytes.
-/// `arguments` get both paths. `suffix` is the input file's. An error holds what the program said.
-llvm::Expected<std::string>
-runTool(llvm::StringRef program, llvm::StringRef input, llvm::StringRef suffix,
-        llvm::function_ref<llvm::SmallVector<std::string>(llvm::StringRef inputPath, llvm::StringRef outputPath)>
-            arguments);
+/// `arguments` get both paths. `suffix` is the input file's. An error holds what the program said; `log` gets it where
+/// it succeeds.
+llvm::Expected<std::string> runTool(
+    llvm::StringRef program, llvm::StringRef input, llvm::StringRef suffix,
+    llvm::function_ref<llvm::SmallVector<std::string>(llvm::StringRef inputPath, llvm::StringRef outputPath)> arguments,
+    std::string *log = nullptr);
 
 } // namespace flashc
 

@@ -108,6 +108,20 @@ public:
            itostr(status.getLastModificationTime().time_since_epoch().count());
   }
 
+  DeviceResources readResources(StringRef assembly) const override {
+    std::string ptxas = findAssembler();
+    if (ptxas.empty())
+      return {{}, "not known: found no ptxas (FLASHC_PTXAS, the PATH, CUDA_HOME)"};
+    auto arguments = [&](StringRef input, StringRef output) -> SmallVector<std::string> {
+      return {"-v", "-arch=" + chip, "-o", output.str(), input.str()};
+    };
+    std::string log;
+    Expected<std::string> bytes = runTool(ptxas, assembly, "ptx", arguments, &log);
+    if (!bytes)
+      return {{}, "not known: " + toString(bytes.takeError())};
+    return {parsePtxasLog(log), "ptxas -v"};
+  }
+
 private:
   static std::string findAssembler() { return findTool("FLASHC_PTXAS", {"ptxas"}, getToolFolders()); }
 };

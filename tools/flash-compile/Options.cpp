@@ -61,6 +61,14 @@ struct Flags {
                         cl::cat(category)};
   cl::opt<std::string> explain{"explain", cl::desc("write a page with the module at each stage (.html or text)"),
                                cl::cat(category)};
+  cl::opt<ReportForm> report{
+      "report",
+      cl::desc("print what bounds a GPU's kernel: instructions of each kind against its units' rates"),
+      cl::ValueOptional,
+      cl::init(ReportForm::None),
+      cl::values(clEnumValN(ReportForm::Text, "", ""), clEnumValN(ReportForm::Text, "text", "for people (default)"),
+                 clEnumValN(ReportForm::Json, "json", "for programs")),
+      cl::cat(category)};
   cl::opt<bool> time{"time", cl::desc("say what each phase of compiling took"), cl::cat(category)};
   cl::opt<Emit> emit{"emit", cl::desc("what to write:"), cl::init(Emit::Pack),
                      cl::values(clEnumValN(Emit::Pack, "pack", "a folder to build against and to load (default)"),
@@ -151,7 +159,12 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   if (options.targets.size() > 1 && (options.emit != Emit::Pack || !flags.explain.empty()))
     return createStringError("several targets make a fat pack; give --emit and --explain with one of them");
   options.output = flags.output;
-  if (options.output.empty() && options.explain.empty() && flags.explain.empty()) {
+  options.report = flags.report;
+  if (options.report != ReportForm::None && (options.targets.size() > 1 || options.emit != Emit::Pack))
+    return createStringError("--report prints on standard output what one target's kernel is like; give it without "
+                             "--emit and with one --target");
+  if (options.output.empty() && options.explain.empty() && flags.explain.empty() &&
+      options.report == ReportForm::None) {
     if (options.emit == Emit::Pack || options.emit == Emit::Object || options.emit == Emit::Binary)
       return createStringError("expected -o, the place to write to, found none");
     options.output = "-";

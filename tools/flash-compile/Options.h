@@ -14,6 +14,9 @@
 
 namespace flashc {
 
+/// How a GPU's kernel is reported on.
+enum class ReportForm { None, Text, Json };
+
 /// What is written.
 enum class Emit { Pack, Object, Binary, Assembly, LlvmIr, Mlir };
 
@@ -28,6 +31,8 @@ struct ToolOptions {
   /// Where the page of stages goes; "" for nowhere.
   std::string explain;
   Emit emit = Emit::Pack;
+  /// Printed on standard output.
+  ReportForm report = ReportForm::None;
   /// Whether to say what each phase of compiling took.
   bool time = false;
   /// Sizes whose tuned tiles are taken from the store; nothing for none.

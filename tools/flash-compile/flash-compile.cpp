@@ -4,6 +4,7 @@
 #include "compiler/Aot.h"
 #include "compiler/Explain.h"
 #include "compiler/InputText.h"
+#include "compiler/KernelReport.h"
 #include "compiler/Register.h"
 #include "compiler/TargetRegistry.h"
 #include "compiler/TunedTiles.h"
@@ -30,6 +31,25 @@ static llvm::StringRef getEmittedStage(Emit emit) {
          : emit == Emit::LlvmIr   ? "llvm-ir"
          : emit == Emit::Mlir     ? "input"
                                   : "";
+}
+
+/// Prints the report on a kernel of a GPU's target.
+static llvm::Error printReport(const Target &target, const Artifact &artifact, const StageTexts &stages,
+                               ReportForm form) {
+  auto textOf = [&](llvm::StringRef stage) -> llvm::StringRef {
+    for (const auto &entry : stages.entries)
+      if (entry.stage == stage)
+        return entry.text;
+    return "";
+  };
+  auto report = reportKernel(target, artifact.metadata, textOf("llvm-ir"), textOf("asm"));
+  if (!report)
+    return report.takeError();
+  if (form == ReportForm::Json)
+    llvm::outs() << llvm::formatv("{0:2}\n", report->toJson());
+  else
+    llvm::outs() << report->toText();
+  return llvm::Error::success();
 }
 
 using PhaseTimes = llvm::MapVector<llvm::StringRef, llvm::TimeRecord>;
@@ -62,6 +82,10 @@ int main(int argc, char **argv) {
   if (options->emit == Emit::Binary && !target.getDevice())
     return fail(llvm::createStringError("--emit binary: target '" + target.getName() +
                                         "' has no device code; expected a GPU's target, or --emit object"));
+
+  if (options->report != ReportForm::None && !target.getDevice())
+    return fail(llvm::createStringError("--report: target '" + target.getName() +
+                                        "' has no device code; expected a GPU's target"));
 
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
@@ -101,9 +125,12 @@ int main(int argc, char **argv) {
 
   StageTexts stages;
   llvm::StringRef emitted = getEmittedStage(options->emit);
-  if (!options->explain.empty() || !emitted.empty())
+  const bool reports = options->report != ReportForm::None;
+  if (!options->explain.empty() || !emitted.empty() || reports)
     options->compile.onStage = [&](llvm::StringRef stage, llvm::StringRef text) { stages.add(stage, text); };
-  if (options->explain.empty())
+  if (options->explain.empty() && reports)
+    options->compile.stages = {"llvm-ir", "asm"};
+  else if (options->explain.empty())
     options->compile.stages = {emitted.str()};
   PhaseTimes times;
   if (options->time)
@@ -118,6 +145,9 @@ int main(int argc, char **argv) {
   const Artifact &artifact = artifacts.front();
   if (options->time)
     printTimes(times);
+  if (reports)
+    if (llvm::Error error = printReport(target, artifact, stages, options->report))
+      return fail(std::move(error));
 
   if (!options->explain.empty()) {
     bool html = llvm::StringRef(options->explain).ends_with(".html");
