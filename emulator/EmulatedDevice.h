@@ -17,7 +17,7 @@ namespace flashc {
 /// before a launch returns. Each launch may touch the call's tensors - outputs alone may be written - and its
 /// workspace, which begins as bytes that are NaN in every floating type. What is wrong with a kernel comes back as
 /// FLASHC_ERROR_DEVICE with the finding's text.
-class EmulatedDevice final : public LaunchingDevice {
+class EmulatedDevice : public LaunchingDevice {
 public:
   /// Async work completes as late as it may; the environment's FLASHC_EMULATED_ORDER=random:SEED says otherwise.
   explicit EmulatedDevice(const emulator::Chip &chip);
@@ -31,6 +31,7 @@ public:
   }
 
   DeviceInfo describe() const override;
+  bool hasClock() const override { return false; }
   Result<int> suitability(std::string_view target) const override;
   void forget(const flashc_kernel_info *info) override;
 

@@ -5,6 +5,7 @@
 #include "python/Errors.h"
 #include "python/Kernel.h"
 #include "runtime/DeviceFacts.h"
+#include "runtime/GpuCostModel.h"
 
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
@@ -38,21 +39,30 @@ bool isOrdinary(const ProblemSizes &sizes) {
   return sizes.batch > 0 && sizes.heads > 0 && sizes.kvHeads > 0 && sizes.queries > 0 && sizes.keys > 0;
 }
 
-/// The device that runs a kernel of this target, described once: asking the system takes longer than a small call.
+/// The processor, described once: asking the system takes longer than a small call.
 const DeviceInfo &hostInfo() {
   static const DeviceInfo *info = new DeviceInfo(cpuDevice().describe());
   return *info;
 }
 
-Device &deviceOf(const std::string &target) {
+Device *deviceOf(const std::string &target) {
+  // Most kernels are the processor's, and looking for GPUs takes long.
+  if (target.rfind("cpu", 0) == 0)
+    return &cpuDevice();
   Result<Device *> device = deviceForTarget(target);
-  return device ? **device : cpuDevice();
+  return device ? *device : nullptr;
+}
+
+std::string targetOf(const CompiledKernel &kernel) {
+  const flashc_kernel_info *info = kernel.functions().info;
+  return info ? info->target : "cpu";
 }
 } // namespace
 
 TunedVersions::TunedVersions(KernelRequest wanted, std::shared_ptr<CompiledKernel> compiled)
-    : request(std::move(wanted)), base(std::move(compiled)), traits(TunedKernel::parse(base->metadata())),
-      baseTiles(tilesOf(base->metadata())) {}
+    : request(std::move(wanted)), target(targetOf(*compiled)), device(deviceOf(target)),
+      info(device && device != &cpuDevice() ? device->describe() : hostInfo()), base(std::move(compiled)),
+      traits(TunedKernel::parse(base->metadata())), baseTiles(tilesOf(base->metadata())) {}
 
 const flashc_kernel &TunedVersions::choose(const ProblemSizes &sizes) {
   if (!isOrdinary(sizes))
@@ -112,7 +122,7 @@ const TunedVersions::Choice *TunedVersions::resolve(const ProblemSizes &sizes, u
 std::optional<FoundTiles> TunedVersions::find(const ProblemSizes &sizes) const {
   if (!traits)
     return std::nullopt;
-  return findTiles(TuningStore::process(), hostInfo(), tuningKey(hostInfo(), *traits, sizes, getCompilerSources()));
+  return findTiles(TuningStore::process(), info, tuningKey(info, *traits, sizes, getCompilerSources()));
 }
 
 FoundTiles TunedVersions::tilesFor(const ProblemSizes &sizes) const {
@@ -125,22 +135,29 @@ FoundTiles TunedVersions::tilesFor(const ProblemSizes &sizes) const {
 Result<std::vector<RankedTiles>> TunedVersions::candidates(const ProblemSizes &sizes) const {
   if (!traits || !isOrdinary(sizes))
     return Error{FLASHC_ERROR_INVALID, "expected sizes of at least 1 and a kernel that is one attention"};
-  Device &device = deviceOf(base->functions().info->target);
-  const std::unique_ptr<CostModel> model = device.costModel(deviceFacts(device));
+  // A kernel for a GPU that is not here has the model of its chip.
+  const GpuChip *chip = device ? nullptr : gpuChipOfTarget(target);
+  const std::unique_ptr<CostModel> model = device ? device->costModel(deviceFacts(*device))
+                                           : chip ? std::make_unique<GpuCostModel>(*chip)
+                                                  : nullptr;
   if (!model)
     return Error{FLASHC_ERROR_TARGET, "no cost model for this device"};
   return model->rank(traits->shape(sizes));
 }
 
 Result<TuningOutcome> TunedVersions::tune(const ProblemSizes &sizes, const TuningOptions &options) {
+  if (!device)
+    return deviceForTarget(target).error();
+  if (std::optional<Error> error = whyNotTuned(*device))
+    return *error;
   Result<std::vector<RankedTiles>> ranked = candidates(sizes);
   if (!ranked)
     return ranked.error();
   std::vector<RankedTiles> order = spread(*ranked);
   TuningStore &store = TuningStore::process();
-  const TuningKey key = tuningKey(hostInfo(), *traits, sizes, getCompilerSources());
+  const TuningKey key = tuningKey(info, *traits, sizes, getCompilerSources());
   // What won before has to win again.
-  if (std::optional<FoundTiles> found = findTiles(store, hostInfo(), key))
+  if (std::optional<FoundTiles> found = findTiles(store, info, key))
     order.insert(order.begin(), {found->tiles, 0});
   WorkerStart worker;
   {
@@ -262,7 +279,8 @@ py::dict tune(const Kernel &kernel, const std::array<int64_t, 5> &sizes, double 
     throw py::error_already_set();
   }
   if (!*outcome)
-    throwError(Error{FLASHC_ERROR_TARGET, outcome->error().message});
+    throwError(Error{outcome->error().status == FLASHC_ERROR_DEVICE ? FLASHC_ERROR_DEVICE : FLASHC_ERROR_TARGET,
+                     outcome->error().message});
   return toDict(**outcome);
 }
 
@@ -321,7 +339,7 @@ void bindTuning(py::module_ &module) {
   module.def("tuning_on_first_use", [] { return tuneOnFirstUse.load(); });
   module.def("serve_tuning", [](int socket) {
     const py::gil_scoped_release release;
-    return serveTuning(cpuDevice(), [](const Artifact &artifact) { return loadArtifact(artifact); }, socket);
+    return serveTuning([](const Artifact &artifact) { return loadArtifact(artifact); }, socket);
   });
 }
 

@@ -49,6 +49,10 @@ private:
   std::optional<FoundTiles> find(const ProblemSizes &sizes) const;
 
   const KernelRequest request;
+  const std::string target;
+  /// The device that suits the kernel best, or null where none does, and what the store knows it by.
+  Device *const device;
+  const DeviceInfo info;
   const std::shared_ptr<CompiledKernel> base;
   const std::optional<TunedKernel> traits;
   const std::optional<TileSizes> baseTiles;

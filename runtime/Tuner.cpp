@@ -303,6 +303,14 @@ Result<TuningOutcome> flashc::tuneTiles(const ProblemSizes &sizes, const std::ve
   return Session(sizes, candidates, compile, worker, options).run();
 }
 
+std::optional<Error> flashc::whyNotTuned(const Device &device) {
+  if (device.hasClock())
+    return std::nullopt;
+  const DeviceInfo info = device.describe();
+  return Error{FLASHC_ERROR_DEVICE, info.name + ": expected a device whose time is a kernel's, got one that is " +
+                                        "executed on the CPU; its cost model ranks tiles without measuring them"};
+}
+
 std::vector<RankedTiles> flashc::spread(const std::vector<RankedTiles> &ranked) {
   constexpr double factor = 1.45;
   auto near = [](int64_t a, int64_t b) {

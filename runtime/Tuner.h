@@ -71,6 +71,9 @@ Result<TuningOutcome> tuneTiles(const ProblemSizes &sizes, const std::vector<Ran
                                 const CompileCandidate &compile, const WorkerStart &worker,
                                 const TuningOptions &options = {});
 
+/// Why nothing can be tuned on a device: FLASHC_ERROR_DEVICE where its clock says nothing of a kernel's speed.
+std::optional<Error> whyNotTuned(const Device &device);
+
 /// The same candidates in an order to measure them in: by turns the best that is no neighbour of
 /// an earlier one, and the best of the neighbours. Where the model errs, it errs for neighbours alike.
 std::vector<RankedTiles> spread(const std::vector<RankedTiles> &ranked);

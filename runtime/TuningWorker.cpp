@@ -83,7 +83,8 @@ struct CheckedProblem {
 
 class Server {
 public:
-  Server(Device &device, const LoadArtifact &load) : device(device), load(load) {}
+  /// Null: the device that suits the first candidate.
+  Server(Device *device, const LoadArtifact &load) : device(device), load(load) {}
 
   json answer(const json &request, const std::string &payload) {
     const std::string what = request.at("do");
@@ -106,7 +107,7 @@ public:
     options.warmups = 1;
     options.repeats = 3;
     options.minSeconds = slice;
-    Result<Timing> timing = device.time(*kernel->second, problems.back().placed->getArgs(), options);
+    Result<Timing> timing = device->time(*kernel->second, problems.back().placed->getArgs(), options);
     if (!timing)
       return describe(timing.error());
     return {{"median", timing->median}, {"best", timing->best}, {"runs", timing->runs}};
@@ -133,6 +134,12 @@ private:
     Result<Artifact> artifact = Artifact::parse(payload);
     if (!artifact)
       return artifact.error();
+    if (!device) {
+      Result<Device *> found = deviceForTarget(artifact->target);
+      if (!found)
+        return found.error();
+      device = *found;
+    }
     Result<std::unique_ptr<LoadedKernel>> kernel = load(*artifact);
     if (!kernel)
       return kernel.error();
@@ -158,7 +165,7 @@ private:
       Result<std::unique_ptr<KernelProblem>> problem = KernelProblem::create(info, metadata, sizes, seed);
       if (!problem)
         return problem.error();
-      Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(device, **problem);
+      Result<std::unique_ptr<PlacedProblem>> placed = PlacedProblem::create(*device, **problem);
       if (!placed)
         return placed.error();
       CheckedProblem checked{std::move(*problem), std::move(*placed), std::nullopt};
@@ -176,7 +183,7 @@ private:
     return std::nullopt;
   }
 
-  Device &device;
+  Device *device;
   const LoadArtifact &load;
   ProblemSizes real;
   uint64_t seed = 1;
@@ -196,7 +203,7 @@ void subordinate() {
 }
 } // namespace
 
-int flashc::serveTuning(Device &device, const LoadArtifact &load, int socket) {
+static int serve(Device *device, const LoadArtifact &load, int socket) {
   subordinate();
   Server server(device, load);
   std::string line, payload;
@@ -226,6 +233,10 @@ int flashc::serveTuning(Device &device, const LoadArtifact &load, int socket) {
     }
   }
 }
+
+int flashc::serveTuning(Device &device, const LoadArtifact &load, int socket) { return serve(&device, load, socket); }
+
+int flashc::serveTuning(const LoadArtifact &load, int socket) { return serve(nullptr, load, socket); }
 
 //===----------------------------------------------------------------------===//
 // The parent

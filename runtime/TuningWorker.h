@@ -25,6 +25,9 @@ using LoadArtifact = std::function<Result<std::unique_ptr<LoadedKernel>>(const A
 /// The child's side: answers requests on `socket` until it is closed. Returns the exit status.
 int serveTuning(Device &device, const LoadArtifact &load, int socket);
 
+/// The same on the device that suits the first candidate's target best.
+int serveTuning(const LoadArtifact &load, int socket);
+
 /// How a worker comes to life.
 struct WorkerStart {
   /// A program that calls serveTuning on the descriptor whose number is appended as the last argument.

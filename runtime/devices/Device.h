@@ -96,6 +96,10 @@ public:
   /// waiting, else before it returns. The tensors lie in the device's memory. args.host matters to a CPU alone.
   virtual std::optional<Error> launch(const flashc_kernel &kernel, const flashc_args &args, void *stream = nullptr) = 0;
 
+  /// Whether time() says how fast a kernel is on what the device stands for. Not of an emulated one, whose time is the
+  /// emulator's.
+  virtual bool hasClock() const { return true; }
+
   /// Runs the kernel repeatedly, caches warm, and reports the median of the times of single runs.
   virtual Result<Timing> time(const flashc_kernel &kernel, const flashc_args &args,
                               const TimeOptions &options = {}) = 0;

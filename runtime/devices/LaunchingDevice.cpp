@@ -1,6 +1,8 @@
 //===- LaunchingDevice.cpp - a device that a kernel's host side launches on ---===//
 
 #include "runtime/devices/LaunchingDevice.h"
+#include "runtime/DeviceFacts.h"
+#include "runtime/GpuCostModel.h"
 #include "runtime/devices/HostKernel.h"
 
 #include <cstdio>
@@ -63,6 +65,19 @@ std::optional<Error> checkTensorMap(const void *map, const flashc_tensor_map &wh
   return std::nullopt;
 }
 } // namespace
+
+std::unique_ptr<CostModel> LaunchingDevice::costModel(const DeviceFacts &facts) const {
+  const DeviceInfo info = describe();
+  const GpuChip *chip = findGpuChip(info.architecture);
+  if (!chip) // what its code is compiled for
+    chip = findGpuChip(info.architecture.rfind("sm_", 0) == 0 ? "sm_80" : "gfx90a");
+  GpuLimits limits;
+  limits.units = fact(facts, "multiprocessors");
+  limits.clockGhz = fact(facts, "clock-ghz");
+  limits.memoryGbps = fact(facts, "dram-read-gbps-all");
+  limits.sharedPerBlock = info.sharedBytes;
+  return std::make_unique<GpuCostModel>(*chip, limits);
+}
 
 Result<std::unique_ptr<LoadedKernel>> LaunchingDevice::load(const Artifact &artifact) {
   if (Result<int> suits = suitability(artifact.target); !suits)

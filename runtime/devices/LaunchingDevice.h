@@ -27,7 +27,9 @@ class LaunchingDevice : public Device {
 public:
   LaunchingDevice *launching() override { return this; }
   DeviceFacts measure() override { return {}; }
-  std::unique_ptr<CostModel> costModel(const DeviceFacts &) const override { return nullptr; }
+  /// Of the chip's rates, with what the driver says of the device; of a chip that nobody described those of the
+  /// nearest.
+  std::unique_ptr<CostModel> costModel(const DeviceFacts &facts) const override;
 
   /// The artifact is a shared library for the host, which holds the device's images.
   Result<std::unique_ptr<LoadedKernel>> load(const Artifact &artifact) override;

@@ -176,6 +176,8 @@ std::optional<Error> tune(const Arguments &arguments) {
   if (!device)
     return device.error();
   const DeviceInfo info = (*device)->describe();
+  if (std::optional<Error> error = whyNotTuned(**device))
+    return *error;
   const std::unique_ptr<CostModel> model = (*device)->costModel(deviceFacts(**device));
   if (!model)
     return Error{FLASHC_ERROR_TARGET, info.description + ": no cost model for this device"};
@@ -241,9 +243,7 @@ std::optional<Error> moveTuned(const Arguments &arguments) {
 }
 
 int runWorker(int socket) {
-  Device &device = cpuDevice();
   return serveTuning(
-      device,
       [](const Artifact &artifact) -> Result<std::unique_ptr<LoadedKernel>> {
         Result<Device *> own = deviceForTarget(artifact.target);
         return own ? (*own)->load(artifact) : own.error();
