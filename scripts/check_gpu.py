@@ -200,6 +200,15 @@ def cache_bytes(metadata: dict, sizes: tuple) -> float:
     return float(sizes[0] * sizes[2] * sizes[4] * (metadata["head_dim"] + metadata["value_head_dim"]) * size)
 
 
+def prediction_of(path: Path, metadata: dict) -> dict:
+    """What the model says that the code cannot exceed (flash-compile --report), where the pack has it."""
+    for file in sorted(path.rglob("report.json")):
+        report = json.loads(file.read_text())
+        if report.get("target") == metadata.get("target"):
+            return report.get("prediction", {})
+    return {}
+
+
 class Peers:
     """PyTorch's attention: cuDNN's, FlashAttention's and, by torch.compile, Triton's. Nothing without PyTorch on a GPU."""
 
@@ -284,6 +293,7 @@ def bench_all(runtime: Runtime, good: list[dict], root: Path, device: object, op
     heads = tuple(int(count) for count in options.heads.split(","))
     for result in good:
         with Pack(runtime, root / result["pack"], device) as pack:
+            prediction = prediction_of(root / result["pack"], pack.metadata)
             problems = [(1, *heads, length, length) for length in lengths]
             problems += [] if options.no_decode else DECODE_SIZES
             for sizes in problems:
@@ -300,12 +310,26 @@ def bench_all(runtime: Runtime, good: list[dict], root: Path, device: object, op
                 row["unit"] = "GB/s" if decode else "TFLOP/s"
                 scale = 1e-9 if decode else 1e-12
                 row["rate"] = amount / seconds * scale if seconds else math.inf
+                if prediction and not decode:
+                    row["predicted"] = {**prediction, "measured_share": row["rate"] / prediction["peak_tflops"]}
                 for name, value in peers.measure(pack.metadata, sizes, options.seconds).items():
                     row["peers"][name] = amount / value * scale if isinstance(value, float) else value
+                model = predicted_cell(row)
                 print(
-                    f"{row['kernel']:40} {row['sizes']:34} {row['rate']:9.1f} {row['unit']}", row["peers"], flush=True
+                    f"{row['kernel']:40} {row['sizes']:34} {row['rate']:9.1f} {row['unit']}",
+                    model,
+                    row["peers"],
+                    flush=True,
                 )
     return rows
+
+
+def predicted_cell(row: dict) -> str:
+    """The measured share of the peak beside the one that the model allows."""
+    model = row.get("predicted")
+    if not model:
+        return ""
+    return f"{model['measured_share']:.1%} of at most {model['share_of_peak']:.1%} ({model['bound']})"
 
 
 def to_markdown(report: dict) -> str:
@@ -339,11 +363,19 @@ def to_markdown(report: dict) -> str:
             "Medians of single runs, by the device's events, caches warm. FLOPs as the literature ",
         ]
         lines[-1] += "counts them, half under a causal mask; decoding counts the bytes of K and V."
-        lines += ["", "| kernel | sizes | ms | flashc | " + "".join(f"{name} | " for name in names)]
-        lines += ["|---|---|---|---|" + "---|" * len(names)]
+        products = {row["predicted"]["product"] for row in report["times"] if "predicted" in row}
+        if products:
+            lines += [
+                "",
+                f"Shares are of the peak of {', '.join(sorted(products))}; the second one is what the kernel's code ",
+            ]
+            lines[-1] += "allows, by its instructions and the units' rates."
+        lines += ["", "| kernel | sizes | ms | flashc | share of peak | " + "".join(f"{name} | " for name in names)]
+        lines += ["|---|---|---|---|---|" + "---|" * len(names)]
         for row in report["times"]:
             cells = [row["kernel"], row["sizes"]]
             cells += [f"{row['ms']:.3f}", f"{row['rate']:.1f} {row['unit']}"] if "ms" in row else ["", row["error"]]
+            cells.append(predicted_cell(row))
             for name in names:
                 value = row["peers"].get(name, "")
                 cells.append(f"{value:.1f}" if isinstance(value, float) else value)

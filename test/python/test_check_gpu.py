@@ -82,3 +82,17 @@ def test_on_an_emulated_device(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["kernels"][0]["device"] == "emulated:sm_80"
     assert report["kernels"][0]["checked"] == 10
+
+
+def test_the_model_stands_beside_what_was_measured(tmp_path):
+    flashc.compile(head_dim=32, dtype="f32").save(tmp_path / "one")
+    model = {"share_of_peak": 0.58, "bound": "alu", "peak_tflops": 1e-6, "tflops": 5.8e-7, "product": "H100 SXM"}
+    target = json.loads((tmp_path / "one" / "kernel.json").read_text())["target"]
+    (tmp_path / "one" / "report.json").write_text(json.dumps({"target": target, "prediction": model}))
+    done, report = check(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = report["times"]
+    assert row["predicted"]["measured_share"] == pytest.approx(row["rate"] / 1e-6)
+    text = (tmp_path / "report.md").read_text()
+    assert "% of at most 58.0% (alu) |" in text
+    assert "Shares are of the peak of H100 SXM" in text
