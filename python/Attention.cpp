@@ -12,7 +12,6 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
-#include <cstring>
 #include <mutex>
 #include <pthread.h>
 #include <unordered_map>
@@ -90,9 +89,7 @@ private:
       return compiled.error();
     auto kernel = std::make_shared<Kernel>((*compiled)->functions(), *compiled, layout);
     kernel->compiled = *compiled;
-    // What is tuned is tuned for the CPU.
-    const bool forCpu = std::strncmp((*compiled)->functions().info->target, "cpu", 3) == 0;
-    if (request.tileQueries == 0 && request.tileKeys == 0 && forCpu)
+    if (request.tileQueries == 0 && request.tileKeys == 0)
       kernel->versions = std::make_shared<TunedVersions>(request, *compiled);
     const std::lock_guard<std::mutex> lock(mutex);
     return kernels.emplace(key, std::move(kernel)).first->second;
