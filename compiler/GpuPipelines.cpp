@@ -42,9 +42,12 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
   fragments.subgroupSize = options.gpu.subgroupSize;
   functions.addPass(createAssignFragments(fragments));
+  if (options.gpu.tma)
+    functions.addPass(createMakePersistent());
+  if (options.gpu.matrixUnit == MatrixUnit::Wgmma)
+    functions.addPass(createScheduleProducts());
   // Where there is a copy unit, threads of their own feed it, in blocks that outlive their first piece of work.
   if (options.gpu.tma) {
-    functions.addPass(createMakePersistent());
     SpecializeRolesOptions roles;
     roles.sharedBytes = options.gpu.sharedBytes;
     functions.addPass(createSpecializeRoles(roles));

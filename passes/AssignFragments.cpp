@@ -36,6 +36,8 @@ public:
 
 private:
   LogicalResult chooseUnit();
+  /// Whether right-hand sides have as many columns as one instruction takes, and keys that fill its steps.
+  bool isWholeForWarpgroups();
   void assignOperands(tile::DotOp dot);
   void assignValue(Value value);
 
@@ -72,14 +74,25 @@ LogicalResult BlockLayouts::chooseUnit() {
   });
   if (result.wasInterrupted())
     return failure();
+  unit = getUnitForRows(unit, isWholeForWarpgroups() ? rows : 0);
   int64_t height = getAccumulatorLayout(context, unit, subgroupSize, 1).getBlock()[0];
   int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
   accumulators = getAccumulatorLayout(context, unit, subgroupSize, warps);
-  loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * subgroupSize));
+  loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
   return success();
 }
 
-/// A product reads its right-hand side from shared memory, and its left-hand side from registers or from there.
+bool BlockLayouts::isWholeForWarpgroups() {
+  WalkResult result = loop.walk([&](tile::DotOp dot) {
+    ArrayRef<int64_t> right = tileType(dot.getRhs()).getShape();
+    int64_t columns = right[dot.getTransposed() ? 0 : 1], keys = right[0];
+    return WalkResult(success(columns <= kWarpgroupColumns && keys % kWarpgroupSteps == 0));
+  });
+  return !result.wasInterrupted();
+}
+
+/// A product reads its right-hand side from shared memory, and its left-hand side from registers or from there: a
+/// warpgroup reads what has been loaded where it lies.
 void BlockLayouts::assignOperands(tile::DotOp dot) {
   auto place = [&](OpOperand &operand, Attribute layout) {
     Value value = operand.get();
@@ -104,7 +117,9 @@ void BlockLayouts::assignOperands(tile::DotOp dot) {
     return getSharedLayout(context, type.getShape(), type.getElementType().getIntOrFloatBitWidth() / 8);
   };
   Attribute lhs = getLhsLayout(context, unit, accumulators.getWarps());
-  place(dot.getLhsMutable(), lhs ? lhs : shared(dot.getLhs()));
+  if (!lhs || (unit == MatrixUnit::Wgmma && dot.getLhs().getDefiningOp<tile::LoadOp>()))
+    lhs = shared(dot.getLhs());
+  place(dot.getLhsMutable(), lhs);
   place(dot.getRhsMutable(), shared(dot.getRhs()));
 }
 

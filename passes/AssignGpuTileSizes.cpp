@@ -26,9 +26,11 @@ struct Problem {
   int64_t headDim, valueHeadDim;
   /// Bytes of an element in shared memory.
   int64_t operandBytes;
-  /// Rows and columns of the unit's accumulators, and whether it takes its left-hand side from shared memory.
-  int64_t blockRows, blockColumns;
-  bool lhsShared;
+  /// Whether a masked weight may stand beside a NaN.
+  bool skipsZeros;
+  MatrixUnit unit = MatrixUnit::None;
+  /// Rows and columns of the unit's accumulators.
+  int64_t blockRows = 0, blockColumns = 0;
 
   /// Shared memory that the lowering takes: keys, values, weights where elements may be multiplied one by one, and the
   /// query rows where the unit reads them there; each on its own kilobyte.
@@ -37,10 +39,25 @@ struct Problem {
       int64_t panel = columns * operandBytes > 64 ? 128 : 64;
       return llvm::alignTo(rows * llvm::alignTo(columns * operandBytes, panel), 1024);
     };
-    int64_t bytes = tile(keys, headDim) + tile(keys, valueHeadDim) + tile(queries, keys) + 1024;
-    return lhsShared ? bytes + tile(queries, headDim) : bytes;
+    // Warpgroups multiply two tiles of keys and values while the next ones arrive.
+    int64_t stages = unit == MatrixUnit::Wgmma ? 2 : 1;
+    int64_t bytes = stages * (tile(keys, headDim) + tile(keys, valueHeadDim)) + 1024;
+    if (skipsZeros || unit != MatrixUnit::Wgmma)
+      bytes += tile(queries, keys);
+    if (unit == MatrixUnit::None || unit == MatrixUnit::Wgmma)
+      bytes += tile(queries, headDim);
+    return bytes;
   }
 };
+
+/// Rows and keys of warpgroups' tiles for head dims up to `headDim`, with masks and without: accumulators, scores and
+/// weights of 64 rows fit into the registers of two or three warpgroups beside the one that copies. (The sizes of
+/// FlashAttention-3, Shah et al., 2024.)
+struct WarpgroupTiles {
+  int64_t headDim, rows, maskedKeys, keys;
+};
+constexpr WarpgroupTiles kWarpgroupTiles[] = {
+    {64, 192, 96, 96}, {96, 192, 96, 96}, {128, 128, 128, 160}, {192, 128, 112, 112}, {256, 128, 80, 80}};
 
 struct AssignGpuTileSizes : flashc::impl::AssignGpuTileSizesBase<AssignGpuTileSizes> {
   using AssignGpuTileSizesBase::AssignGpuTileSizesBase;
@@ -64,36 +81,57 @@ private:
     bool narrow = element.getIntOrFloatBitWidth() == 16 && available != MatrixUnit::None &&
                   key.getElementType() == element && value.getElementType() == element;
     MatrixUnit unit = narrow ? available : MatrixUnit::None;
-    auto sums = getAccumulatorLayout(&getContext(), unit, subgroupSize, 1);
-    Problem problem{
-        query.getDimSize(3), value.getDimSize(3), (narrow ? element : Type(compute)).getIntOrFloatBitWidth() / 8,
-        sums.getBlock()[0],  sums.getBlock()[1],  unit == MatrixUnit::None};
+    Problem problem{query.getDimSize(3), value.getDimSize(3),
+                    (narrow ? element : Type(compute)).getIntOrFloatBitWidth() / 8,
+                    !op.getMaskList().empty() || !op.getScore().empty() || op.getBias()};
     int64_t widest = std::max(problem.headDim, problem.valueHeadDim);
+    const WarpgroupTiles *whole =
+        llvm::find_if(kWarpgroupTiles, [&](const WarpgroupTiles &tiles) { return widest <= tiles.headDim; });
+    bool suits = whole != std::end(kWarpgroupTiles) && keys <= kWarpgroupColumns;
+    unit = getUnitForRows(unit, !suits ? 0 : queries ? queries.getValue() : whole->rows);
+    auto use = [&](MatrixUnit chosen) {
+      problem.unit = chosen;
+      ArrayRef<int64_t> block = getAccumulatorLayout(&getContext(), chosen, subgroupSize, 1).getBlock();
+      problem.blockRows = block[0];
+      problem.blockColumns = chosen == MatrixUnit::Wgmma ? kWarpgroupSteps : block[1];
+    };
+    use(unit);
     // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide
     // heads, and where a unit holds its operands twice (WMMA) or its accumulators in few lanes' rows (MFMA), tiles are
     // half as wide.
-    int64_t rows = queries ? queries.getValue() : 4 * problem.blockRows;
     bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma || (unit == MatrixUnit::Mfma && widest > 64);
-    int64_t columns = llvm::alignTo(keys ? keys.getValue() : narrowTiles ? 32 : 64, problem.blockColumns);
-    auto halve = [&](int64_t &size, int64_t least) {
-      if (size / 2 < least || size / 2 % least != 0)
+    int64_t fewColumns = narrowTiles ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
+    if (unit == MatrixUnit::Wgmma) {
+      rows = whole->rows;
+      columns = problem.skipsZeros ? whole->maskedKeys : whole->keys;
+    }
+    rows = queries ? queries.getValue() : rows;
+    columns = llvm::alignTo(keys ? keys.getValue() : columns, problem.blockColumns);
+    // Warpgroups' instructions are of any width, others' tiles stay powers of two.
+    auto reduce = [&](int64_t &size, int64_t least) {
+      int64_t reduced = unit == MatrixUnit::Wgmma ? size - least : size / 2;
+      if (reduced < least || reduced % least != 0)
         return false;
-      size /= 2;
+      size = reduced;
       return true;
     };
     while (problem.sharedBytes(rows, columns) > sharedBytes)
-      if (!(!keys && halve(columns, problem.blockColumns)) && !(!queries && halve(rows, problem.blockRows)))
+      if (!(!keys && reduce(columns, problem.blockColumns)) && !(!queries && reduce(rows, problem.blockRows)))
         return op.emitOpError("needs ") << problem.sharedBytes(rows, columns) << " bytes of shared memory for tiles of "
                                         << rows << " queries x " << columns << " keys of head dims " << problem.headDim
                                         << " and " << problem.valueHeadDim << " in "
                                         << (narrow ? element : Type(compute)) << ", and the target has "
                                         << sharedBytes.getValue() << "; a smaller head dim, or narrower elements, fit";
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
-    // Few rows are one subgroup's; its tiles of keys are the same, and a block attends some of them.
-    int64_t part = split ? llvm::alignTo(split, columns) : llvm::alignTo(512, columns);
+    // Few rows are one warp's or wave's, and a block attends some tiles of keys. They are the same as of many rows, but
+    // for warpgroups'.
+    if (unit == MatrixUnit::Wgmma)
+      use(getUnitForRows(unit, 0));
+    fewColumns = unit == MatrixUnit::Wgmma && !keys ? fewColumns : columns;
+    int64_t part = llvm::alignTo(split ? split.getValue() : 512, fewColumns);
     Type operand = narrow ? element : Type();
-    auto few = attn::TilesAttr::getChecked(error, &getContext(), problem.blockRows, columns, columns, Type(compute),
-                                           operand, part, Attribute());
+    auto few = attn::TilesAttr::getChecked(error, &getContext(), problem.blockRows, fewColumns, fewColumns,
+                                           Type(compute), operand, part, Attribute());
     if (!few)
       return failure();
     auto tiles = attn::TilesAttr::getChecked(error, &getContext(), rows, columns, columns, Type(compute), operand,

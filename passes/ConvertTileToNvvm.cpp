@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/ConvertPipesToNvvm.h"
+#include "passes/ConvertWarpgroupToNvvm.h"
 #include "passes/Passes.h"
 #include "passes/ThreadOps.h"
 
@@ -112,7 +113,7 @@ struct ConvertTileToNvvm : flashc::impl::ConvertTileToNvvmBase<ConvertTileToNvvm
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<tile::TileDialect>(op->getDialect()) || isa<arith::TruncFOp>(op))
+      if (isa<tile::TileDialect>(op->getDialect()) || isa<arith::TruncFOp, arith::MaxNumFOp>(op))
         ops.push_back(op);
     });
     for (Operation *op : ops) {
@@ -131,6 +132,13 @@ struct ConvertTileToNvvm : flashc::impl::ConvertTileToNvvmBase<ConvertTileToNvvm
               })
               .Case<tile::CopyWaitOp>([&](auto op) {
                 b.create<NVVM::CpAsyncWaitGroupOp>(op.getLoc(), op.getPending());
+                return op.erase(), success();
+              })
+              .Case<tile::WarpgroupMmaOp>([](auto op) { return lowerWarpgroupMma(op), success(); })
+              .Case<tile::WarpgroupWaitOp>([](auto op) { return lowerWarpgroupWait(op), success(); })
+              // One instruction; what upstream expands it to is four.
+              .Case<arith::MaxNumFOp>([&](auto op) {
+                op.replaceAllUsesWith(b.create<LLVM::MaxNumOp>(op.getLoc(), op.getLhs(), op.getRhs()).getResult());
                 return op.erase(), success();
               })
               .Case<arith::TruncFOp>([](auto op) { return lowerRounding(op), success(); })

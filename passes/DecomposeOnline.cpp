@@ -271,8 +271,10 @@ struct Step {
     Value oldAcc = map(accType, {op.getAcc(), alpha}, product);
     Value value = loadKeys(op.getValue());
     auto acc = b.create<tile::DotOp>(loc, accType, weights, value, oldAcc, /*transposed=*/false);
-    // Where a score can be dropped, the value it would have weighed must not matter, even if it is NaN.
-    acc.setSkipZeros(!op.getMaskList().empty() || !op.getScore().empty() || op.getBias());
+    // Where a score can be dropped, the value it would have weighed must not matter, even if it is NaN. Beyond the last
+    // key there is none: values are loaded as zeros.
+    bool drops = llvm::any_of(op.getMaskList(), [](Attribute mask) { return !isa<attn::BoundsAttr>(mask); });
+    acc.setSkipZeros(drops || !op.getScore().empty() || op.getBias());
     op.replaceAllUsesWith(ValueRange{acc, max, sum});
     op.erase();
   }

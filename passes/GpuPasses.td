@@ -18,7 +18,8 @@ def AssignGpuTileSizes : Pass<"assign-gpu-tile-sizes", "mlir::func::FuncOp"> {
   let summary = "Choose the tile sizes of each attention for a GPU's blocks of threads";
   let description = [{
     Rows and keys are as many as a block's shared memory and its threads' registers hold: four subgroups of the matrix unit's
-    rows, and 64 keys, or fewer for wide heads and for products without a matrix unit. 16-bit operands stay as they are where a
+    rows, and 64 keys, or fewer for wide heads and for products without a matrix unit; of `wgmma` 128 or 192 rows and 80 to 176 keys by
+    head dim. 16-bit operands stay as they are where a
     matrix unit takes them. Each operation also gets a form for few query rows, of one subgroup. What does not fit even in the smallest
     tiles is refused.
 
@@ -57,7 +58,9 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     Each iteration of a parallel loop is done by a block of threads. What is computed has the layout of the products'
     accumulators, divided among as many subgroups as the tiles have rows for, at most `max-warps`; the right-hand side of
     a product is in shared memory; the left-hand side is in the unit's fragments, or in shared memory where products are
-    single multiply-adds. Tiles that are computed become operands by `tile.convert`.
+    single multiply-adds. Tiles that are computed become operands by `tile.convert`. With `matrix-unit=wgmma` tiles of whole
+    warpgroups' rows (64 each) are theirs, and what is loaded for the left-hand side is in shared memory, too; other tiles are
+    `mma`'s.
 
     Before, with `matrix-unit=mma`:
     ```mlir
@@ -251,6 +254,67 @@ def ScheduleCopies : Pass<"schedule-copies", "mlir::func::FuncOp"> {
   let statistics = [Statistic<"numScheduled", "num-scheduled", "Loops whose loads overlap with products">];
 }
 
+def ScheduleProducts : Pass<"schedule-products", "mlir::func::FuncOp"> {
+  let summary = "Start the next tile's scores before this tile's values are multiplied";
+  let description = [{
+    A warpgroup's products run by themselves. In a loop over keys each turn starts the scores of its tile, then the product of the
+    weights and values of the tile before; it computes its own weights while that runs. So the first weights are computed before the
+    loop, and the last values multiplied behind it, if there is any turn. (The two-stage pipeline of FlashAttention-3, Shah et
+    al., 2024.) Products that skip zeros stay as they are.
+
+    Before:
+    ```mlir
+    #acc = #tile.fragment<warps = 1, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>
+    #lhs = #tile.fragment<warps = 1, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>
+    #mem = #tile.shared<panel = 128>
+    func.func @f(%q: !tile.tile<64x64xbf16, #mem>, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>,
+                 %none: !tile.tile<64x64xf32, #acc>, %lo: index, %hi: index, %n: index) {
+      %z = arith.constant 0 : index
+      %c64 = arith.constant 64 : index
+      scf.forall (%i) in (%n) {
+        %sums = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!tile.tile<64x64xf32, #acc>) {
+          %k = tile.load %keys[%j, %z] : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #mem>
+          %s = tile.dot %q, %k, %none transposed
+              : !tile.tile<64x64xbf16, #mem>, !tile.tile<64x64xbf16, #mem> -> !tile.tile<64x64xf32, #acc>
+          %p = tile.map ins(%s : !tile.tile<64x64xf32, #acc>) {
+          ^bb0(%x: f32):
+            %y = arith.truncf %x : f32 to bf16
+            tile.yield %y : bf16
+          } -> !tile.tile<64x64xbf16, #acc>
+          %w = tile.convert %p : !tile.tile<64x64xbf16, #acc> -> !tile.tile<64x64xbf16, #lhs>
+          %v = tile.load %values[%j, %z] : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #mem>
+          %o = tile.dot %w, %v, %sum
+              : !tile.tile<64x64xbf16, #lhs>, !tile.tile<64x64xbf16, #mem> -> !tile.tile<64x64xf32, #acc>
+          scf.yield %o : !tile.tile<64x64xf32, #acc>
+        }
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    %sums = scf.if %any -> ... {
+      %k0 = tile.load %keys[%lo, %z] : ...
+      %s0 = tile.dot %q, %k0, %none transposed : ...
+      %w0 = tile.convert ...
+      %turns:3 = scf.for %j = %second to %hi step %c64 iter_args(%sum = %none, %w = %w0, %before = %lo) -> ...
+        %k = tile.load %keys[%j, %z] : ...
+        %s = tile.dot %q, %k, %none transposed async : ...
+        %v = tile.load %values[%before, %z] : ...
+        %o = tile.dot %w, %v, %sum async : ...
+        %scores = tile.await %s : ...
+        %done = tile.await %o : ...
+        %next = tile.convert ...
+        scf.yield %done, %next, %j : ...
+      %v = tile.load %values[%turns#2, %z] : ...
+      %o = tile.dot %turns#1, %v, %turns#0 : ...
+      scf.yield %o : ...
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numScheduled", "num-scheduled", "Loops whose products overlap with their softmax">];
+}
+
 def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
   let summary = "Turn each parallel loop over tiles into the code of one thread of a block";
   let description = [{
@@ -305,7 +369,8 @@ def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {
   let description = [{
     `tile.mma` becomes `mma.sync`, `tile.load_matrix` `ldmatrix`, `tile.copy_async` and its groups `cp.async`, `tile.copy_box`
     `cp.async.bulk.tensor`, barriers `mbarrier` and `bar.sync`, registers of a role `setmaxnreg`, and vectors of float32 are rounded to 16
-    bits in pairs. Memory spaces are numbers by now (lower-gpu-memory).
+    bits in pairs. A warpgroup's product becomes one statement of inline assembly with its `wgmma`s, between a fence for the
+    registers and the group's end. Memory spaces are numbers by now (lower-gpu-memory).
 
     Before:
     ```mlir

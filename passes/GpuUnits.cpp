@@ -46,10 +46,10 @@ tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, Matr
     return tile::FragmentLayoutAttr::get(context, warps, block, lanes, registers);
   };
   switch (unit) {
-  case MatrixUnit::Mma:
-  case MatrixUnit::Wgmma: // PTX ISA, "Matrix fragments for mma.m16n8k16", C; a warpgroup's D is four of them, row by
-                          // row
+  case MatrixUnit::Mma: // PTX ISA, "Matrix fragments for mma.m16n8k16", C
     return layout({16, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0});
+  case MatrixUnit::Wgmma: // PTX ISA, "Register fragments for wgmma.mma_async.m64nNk16", D: a warp's are those of mma
+    return layout({64, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0});
   case MatrixUnit::Mfma:
     // V_MFMA_F32_32X32X8: the matrix core's columns are our rows, as the product is computed transposed: what a lane
     // holds of the scores' transpose is what it passes of the weights'.
@@ -71,8 +71,9 @@ tile::FragmentLayoutAttr flashc::getLhsLayout(MLIRContext *context, MatrixUnit u
   };
   switch (unit) {
   case MatrixUnit::Mma:
-  case MatrixUnit::Wgmma:
     return layout({16, 16}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0, 0, 8});
+  case MatrixUnit::Wgmma:
+    return layout({64, 16}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0, 0, 8});
   case MatrixUnit::Mfma:
     return layout({32, 8}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4}, {0, 1, 0, 2});
   case MatrixUnit::Wmma: // both halves of the wave hold the same
@@ -83,10 +84,15 @@ tile::FragmentLayoutAttr flashc::getLhsLayout(MLIRContext *context, MatrixUnit u
   return {};
 }
 
+MatrixUnit flashc::getUnitForRows(MatrixUnit available, int64_t rows) {
+  bool whole = rows > 0 && rows % kWarpgroupRows == 0;
+  return available == MatrixUnit::Wgmma && !whole ? MatrixUnit::Mma : available;
+}
+
 SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit) {
   switch (unit) {
   case MatrixUnit::Mma:
-  case MatrixUnit::Wgmma:
+  case MatrixUnit::Wgmma: // of a warp; a warpgroup's instruction is as wide as the tile
     return {16, 8, 16};
   case MatrixUnit::Mfma:
     return {32, 32, 8};

@@ -20,6 +20,9 @@
 
 namespace flashc {
 
+/// What a warpgroup multiplies at once: rows, the most columns of the right-hand side, steps of the contraction.
+inline constexpr int64_t kWarpgroupRows = 64, kWarpgroupColumns = 256, kWarpgroupSteps = 16;
+
 /// "none", "mma", "wgmma", "mfma", "wmma".
 std::optional<MatrixUnit> parseMatrixUnit(llvm::StringRef name);
 llvm::StringRef toString(MatrixUnit unit);
@@ -33,6 +36,10 @@ tile::FragmentLayoutAttr getAccumulatorLayout(mlir::MLIRContext *context, Matrix
 
 /// The left-hand side of a product; null for MatrixUnit::None, which reads it from shared memory.
 tile::FragmentLayoutAttr getLhsLayout(mlir::MLIRContext *context, MatrixUnit unit, int64_t warps);
+
+/// The unit for a tile of `rows` rows, where `available` is the best one there is: fewer rows than a warpgroup's are
+/// left to its warps.
+MatrixUnit getUnitForRows(MatrixUnit available, int64_t rows);
 
 /// Rows, columns and contraction of one instruction as `tile.mma` counts them; empty for MatrixUnit::None.
 llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit);

@@ -65,10 +65,12 @@ struct ThreadPipe {
 struct ThreadBlock {
   GpuCapabilities gpu;
   int64_t threads = 0;
-  /// The thread's number in the block and in its subgroup, and the subgroup's.
+  /// The thread's number in the block and in its warp or wave, and that one's.
   mlir::Value thread, lane, warp;
   /// Which of the hardware's barriers these threads meet at: 0 is that of the whole block.
   int64_t barrier = 0;
+  /// Where products are warpgroups', the thread's, known to be the same for all threads of a warp; null elsewhere.
+  mlir::Value warpgroup;
   /// All shared memory, in bytes.
   mlir::Value shared;
   /// The barriers of all pipes, and how many there are.
@@ -117,7 +119,7 @@ public:
   /// another one waits for all threads to come, and for all to see it.
   ThreadTile load(tile::LoadOp op, mlir::Value memory);
   /// Waits for what the thread has started to load, then for the other threads.
-  void await();
+  void awaitLoads();
   void store(tile::StoreOp op, const ThreadTile &value);
   ThreadTile splat(tile::TileType type, mlir::Value scalar);
   ThreadTile map(tile::MapOp op, llvm::ArrayRef<ThreadTile> inputs);
@@ -126,6 +128,16 @@ public:
   /// `scratch` is shared memory for the left-hand side where zeros have to be skipped; null otherwise.
   ThreadTile dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
                  mlir::Value scratch, mlir::Value flag);
+  /// Starts a warpgroup's product; awaitProduct gives its sums, when at most `pending` groups that were started later
+  /// are still under way.
+  ThreadTile startProduct(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator);
+  ThreadTile awaitProduct(const ThreadTile &sums, int64_t pending);
+  /// How many groups a started product is.
+  static int64_t getNumGroups(tile::DotOp op);
+
+  /// The number of the thread's warpgroup, from the warp's first thread, so that the code generator knows it to be the
+  /// warp's.
+  mlir::Value findWarpgroup();
 
   //===--- pipes ---===//
 
@@ -163,7 +175,10 @@ private:
   /// accumulator + lhs * rhs by single multiply-adds, both sides in shared memory.
   ThreadTile dotElements(tile::DotOp op, tile::TileType lhsType, mlir::Value lhs, mlir::Value rhs,
                          const ThreadTile &accumulator);
-  ThreadTile dotFragments(tile::DotOp op, const ThreadTile &lhs, mlir::Value rhs, const ThreadTile &accumulator);
+  ThreadTile dotFragments(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator);
+  /// The thread's lane in a subgroup of `layout`, of a warpgroup in the last bits, and the subgroup.
+  mlir::Value lane(tile::FragmentLayoutAttr layout) { return layout.isWarpgroup() ? block.thread : block.lane; }
+  mlir::Value subgroup(tile::FragmentLayoutAttr layout) { return layout.isWarpgroup() ? block.warpgroup : block.warp; }
   /// The right-hand side's elements of columns from block `n` on and contraction block `k`: one vector a block, as many
   /// as the unit reads at once.
   llvm::SmallVector<mlir::Value> loadRhs(tile::DotOp op, mlir::Value rhs, int64_t n, int64_t k);

@@ -146,10 +146,12 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
   return {result};
 }
 
-ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, Value rhs,
+ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
                                        const ThreadTile &accumulator) {
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
   auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  if (sums.isWarpgroup())
+    return awaitProduct(startProduct(op, lhs, rhs, accumulator), /*pending=*/0);
   auto left = cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
   SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit);
   int64_t down, across;
@@ -159,7 +161,7 @@ ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, Va
   result.memory = {};
   for (int64_t k = 0; k < steps; ++k)
     for (int64_t n = 0; n < across;) {
-      SmallVector<Value> columns = loadRhs(op, rhs, n, k);
+      SmallVector<Value> columns = loadRhs(op, rhs.memory, n, k);
       for (Value right : columns) {
         if (n == across)
           break;
@@ -308,10 +310,11 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
                               const ThreadTile &accumulator, Value scratch, Value flag) {
   tile::TileType lhsType = typeOf(op.getLhs());
   auto left = dyn_cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
-  if (!left)
+  bool whole = cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()).isWarpgroup();
+  if (!left && (op.getSkipZeros() || !whole))
     return dotElements(op, lhsType, lhs.memory, rhs.memory, accumulator);
   if (!op.getSkipZeros())
-    return dotFragments(op, lhs, rhs.memory, accumulator);
+    return dotFragments(op, lhs, rhs, accumulator);
   // Zero times NaN is NaN in a matrix unit, so where the right-hand side holds one, elements are multiplied one by one.
   SmallVector<Type> types;
   for (Value part : accumulator.parts)
@@ -329,7 +332,7 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
     ib.create<scf::YieldOp>(loc, exact.parts);
   }
   OpBuilder eb = branch.getElseBodyBuilder();
-  ThreadTile fast = ThreadBuilder(eb, loc, block).dotFragments(op, lhs, rhs.memory, accumulator);
+  ThreadTile fast = ThreadBuilder(eb, loc, block).dotFragments(op, lhs, rhs, accumulator);
   eb.create<scf::YieldOp>(loc, fast.parts);
   return {SmallVector<Value>(branch.getResults()), {}};
 }

@@ -61,8 +61,8 @@ Value ThreadBuilder::firstRow(tile::FragmentLayoutAttr layout, int64_t rows) {
     OpBuilder eb(b.getContext());
     eb.setInsertionPointAfterValue(block.shared);
     IndexMath em(eb, loc);
-    Value row = sumOfBits(eb, loc, block.lane, layout.getLanes(), 0);
-    first = em.add(row, em.mul(block.warp, em.constant(layout.getWarpRows(rows))));
+    Value row = sumOfBits(eb, loc, lane(layout), layout.getLanes(), 0);
+    first = em.add(row, em.mul(subgroup(layout), em.constant(layout.getWarpRows(rows))));
   }
   return first;
 }
@@ -72,7 +72,7 @@ Value ThreadBuilder::firstColumn(tile::FragmentLayoutAttr layout) {
   if (!first) {
     OpBuilder eb(b.getContext());
     eb.setInsertionPointAfterValue(block.shared);
-    first = sumOfBits(eb, loc, block.lane, layout.getLanes(), 1);
+    first = sumOfBits(eb, loc, lane(layout), layout.getLanes(), 1);
   }
   return first;
 }
@@ -194,7 +194,7 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
       barrier();
     loadShared({type, op.getSource(), op.getOffsets(), op.getValid(), op.getGrouped()}, memory);
     if (!op.getAsync())
-      await();
+      awaitLoads();
     return {{}, memory};
   }
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
@@ -272,9 +272,12 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   return result;
 }
 
-void ThreadBuilder::await() {
+void ThreadBuilder::awaitLoads() {
   if (block.gpu.asyncCopy)
     b.create<tile::CopyWaitOp>(loc, 0);
+  // Warpgroups' products do not read as threads do.
+  if (block.warpgroup)
+    b.create<tile::ProxyFenceOp>(loc);
   barrier();
 }
 
@@ -402,7 +405,7 @@ Value ThreadBuilder::isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix)
       same |= int64_t(1) << bit;
   if (!same)
     return {};
-  Value differs = b.create<arith::AndIOp>(loc, block.lane, constant(same));
+  Value differs = b.create<arith::AndIOp>(loc, lane(layout), constant(same));
   return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, differs, constant(0));
 }
 

@@ -34,6 +34,11 @@ enum RoleBarrier : int64_t { kConsumerBarrier = 1, kProducerBarrier = 2 };
 
 static bool isTile(Value value) { return isa<tile::TileType>(value.getType()); }
 
+/// Whether a product is a warpgroup's.
+static bool isOfWarpgroup(tile::DotOp op) {
+  return cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()).isWarpgroup();
+}
+
 namespace {
 
 class BlockLowering {
@@ -52,6 +57,7 @@ private:
   LogicalResult lowerRoles(tile::RolesOp op);
   /// False where `op` is no operation on pipes.
   bool lowerPipeOp(Operation *op, ThreadBuilder &at);
+  void lowerAwait(tile::AwaitOp op);
   /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
   Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
 
@@ -177,9 +183,47 @@ Value BlockLowering::sharedFor(ThreadBuilder &at, tile::TileType type, Value til
   return at.allocateShared(elements, type.getElementType());
 }
 
+/// How many groups of products are started between an asynchronous product and a wait for it, and can be under way.
+static int64_t countLaterGroups(Value product, Operation *wait) {
+  Operation *start = product.getDefiningOp();
+  if (!start || start->getBlock() != wait->getBlock())
+    return 0;
+  int64_t groups = 0;
+  for (Operation *op = start->getNextNode(); op != wait; op = op->getNextNode()) {
+    if (auto dot = dyn_cast<tile::DotOp>(op); dot && dot.getAsync())
+      groups += ThreadBuilder::getNumGroups(dot);
+    // Of other paths other numbers would be right.
+    else if (op->walk([](tile::DotOp) { return WalkResult::interrupt(); }).wasInterrupted())
+      return 0;
+  }
+  return groups;
+}
+
+void BlockLowering::lowerAwait(tile::AwaitOp op) {
+  OpBuilder b(op);
+  ThreadBuilder at(b, op.getLoc(), block);
+  ThreadTile &arrived = tiles[op.getResult()];
+  arrived = tiles.at(op.getInput());
+  if (!arrived.memory) {
+    arrived = at.awaitProduct(arrived, countLaterGroups(op.getInput(), op));
+    return;
+  }
+  at.awaitLoads();
+  // Nobody reads what a pipeline has loaded last.
+  if (op->use_empty())
+    unused.push_back(arrived.memory);
+}
+
 LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
   OpBuilder b(op);
   ThreadBuilder at(b, op.getLoc(), block);
+  if (op.getAsync()) {
+    if (!isOfWarpgroup(op))
+      return op.emitOpError("can be started with `async` by warpgroups only, got ") << op.getResult().getType();
+    tiles[op.getResult()] =
+        at.startProduct(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), tiles.at(op.getAccumulator()));
+    return success();
+  }
   int64_t used = block.used;
   Value scratch, flag;
   // Single multiply-adds skip zeros themselves; a matrix unit needs to know whether it matters.
@@ -275,12 +319,7 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
     Value memory = isa<tile::SharedLayoutAttr>(type.getLayout()) ? sharedFor(at, type, load.getResult()) : Value();
     tiles[load.getResult()] = at.load(load, memory);
   } else if (auto await = dyn_cast<tile::AwaitOp>(op)) {
-    at.await();
-    ThreadTile arrived = tiles.at(await.getInput());
-    tiles[await.getResult()] = arrived;
-    // Nobody reads what a pipeline has loaded last.
-    if (await->use_empty() && arrived.memory)
-      unused.push_back(arrived.memory);
+    lowerAwait(await);
   } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
     at.store(store, tiles.at(store.getValue()));
   } else if (auto splat = dyn_cast<tile::SplatOp>(op)) {
@@ -338,6 +377,8 @@ LogicalResult BlockLowering::run() {
   Value size = index.constant(block.gpu.subgroupSize);
   block.lane = b.create<arith::RemUIOp>(loc, block.thread, size);
   block.warp = b.create<arith::DivUIOp>(loc, block.thread, size);
+  if (loop.walk([](tile::DotOp dot) { return WalkResult(failure(isOfWarpgroup(dot))); }).wasInterrupted())
+    block.warpgroup = ThreadBuilder(b, loc, block).findWarpgroup();
   auto space = gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup);
   auto memory = b.create<gpu::DynamicSharedMemoryOp>(
       loc, MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface{}, space));

@@ -52,7 +52,8 @@ std::optional<KeyStep> match(scf::ForOp loop) {
   KeyStep step{loop, {}, {}, {}, {}};
   for (auto dot : loop.getBody()->getOps<tile::DotOp>()) {
     auto load = dot.getRhs().getDefiningOp<tile::LoadOp>();
-    if (!load || load->getBlock() != loop.getBody() || load.getAsync() ||
+    // A product that runs by itself still reads when threads meet.
+    if (dot.getAsync() || !load || load->getBlock() != loop.getBody() || load.getAsync() ||
         !isa_and_nonnull<tile::SharedLayoutAttr>(cast<tile::TileType>(load.getResult().getType()).getLayout()))
       return std::nullopt;
     if (!step.scores) {

@@ -3,6 +3,8 @@
 #include "compiler/targets/Gpu.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
@@ -66,10 +68,17 @@ public:
   }
 
   void finishDevice(Module &module, ArrayRef<DeviceFunction>) const override {
-    // Kernels on every target take numbers below the smallest normal one as zero.
-    for (Function &function : module)
-      if (!function.isDeclaration())
-        function.addFnAttr("denormal-fp-math-f32", "preserve-sign,preserve-sign");
+    for (Function &function : module) {
+      if (function.isDeclaration())
+        continue;
+      // Kernels on every target take numbers below the smallest normal one as zero.
+      function.addFnAttr("denormal-fp-math-f32", "preserve-sign,preserve-sign");
+      // What threads execute together must not move to where only some of them come: MLIR has no word for it.
+      function.setConvergent();
+      for (Instruction &instruction : instructions(function))
+        if (auto *call = dyn_cast<CallInst>(&instruction); call && call->isInlineAsm())
+          call->setConvergent();
+    }
   }
 
   Expected<DeviceImage> createImage(Module &module, int optLevel, bool binary) const override {

@@ -240,7 +240,20 @@ LogicalResult StoreOp::verify() {
                       getGrouped());
 }
 
+LogicalResult AwaitOp::verify() {
+  // What comes through a loop or a branch has been started there.
+  Operation *start = getInput().getDefiningOp();
+  auto load = dyn_cast_or_null<LoadOp>(start);
+  auto dot = dyn_cast_or_null<DotOp>(start);
+  if ((load && !load.getAsync()) || (dot && !dot.getAsync()))
+    return emitOpError() << "expected a tile that was started with `async`, got the result of '" << start->getName()
+                         << "' without";
+  return success();
+}
+
 LogicalResult DotOp::verify() {
+  if (getAsync() && getSkipZeros())
+    return emitOpError("cannot be started with `async` and skip zeros: whether it matters is decided first");
   auto lhsType = cast<TileType>(getLhs().getType()), rhsType = cast<TileType>(getRhs().getType()),
        accType = cast<TileType>(getAccumulator().getType());
   ArrayRef<int64_t> lhs = lhsType.getShape(), rhs = rhsType.getShape(), acc = accType.getShape();

@@ -106,9 +106,13 @@ def Tile_FragmentLayout : Tile_Attr<"FragmentLayout", "fragment"> {
 
     A tile with one element a row has the layout of a matrix of those rows; a thread holds the rows it has elements of.
 
+    A subgroup is what executes the unit's instructions together: a warp, a wave, or a *warpgroup*, four warps on Hopper.
+    So the layout says which unit a product uses.
+
     Example: the accumulators of `mma.sync.m16n8k16`:
     `#tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>`, where
-    each pair of numbers is one bit's row and column.
+    each pair of numbers is one bit's row and column. Those of `wgmma` on two warpgroups:
+    `#tile.fragment<warps = 2, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>`.
   }];
   let parameters = (ins "int64_t":$warps, ArrayRefParameter<"int64_t">:$block, ArrayRefParameter<"int64_t">:$lanes,
                         ArrayRefParameter<"int64_t">:$registers);
@@ -119,6 +123,8 @@ def Tile_FragmentLayout : Tile_Attr<"FragmentLayout", "fragment"> {
   let extraClassDeclaration = [{
     /// Threads of a subgroup.
     int64_t getSubgroupSize() const { return int64_t(1) << (getLanes().size() / 2); }
+    /// Whether a subgroup is a warpgroup, whose products run by themselves and read shared memory.
+    bool isWarpgroup() const { return getSubgroupSize() == 128; }
     /// Elements that a thread holds of each block.
     int64_t getBlockElements() const { return int64_t(1) << (getRegisters().size() / 2); }
     /// The row and column of a thread's element `e` within a block, apart from what its lane adds.

@@ -58,10 +58,13 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments]> {
 }
 
 def Tile_AwaitOp : Tile_Op<"await", [AllTypesMatch<["input", "result"]>]> {
-  let summary = "Wait for a load that was started, and for all threads of the block";
+  let summary = "Wait for a load or a product that was started";
   let description = [{
-    The result is the loaded tile, which all threads see. What they have read before they came here may be overwritten by loads
-    that are started later.
+    Of a load: the result is the loaded tile, which all threads of the block see. What they have read before they came here
+    may be overwritten by loads that are started later.
+
+    Of a product: the result is the sum, and the memory that its operands lie in may be written again by this thread. Products end in
+    the order in which they were started.
 
     ```mlir
     %k = tile.await %pending : !tile.tile<64x64xbf16, #tile.shared<panel = 128>>
@@ -70,6 +73,7 @@ def Tile_AwaitOp : Tile_Op<"await", [AllTypesMatch<["input", "result"]>]> {
   let arguments = (ins Tile_AnyTile:$input);
   let results = (outs Tile_AnyTile:$result);
   let assemblyFormat = "$input attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Tile_StoreOp : Tile_Op<"store", [AttrSizedOperandSegments]> {
@@ -97,6 +101,8 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["accumulator", "result"]>]
     The product of two tiles, accumulated in the accumulator's element type. With `transposed` the right-hand side is
     columns x contraction, as a tile of keys is. With `skip_zeros` an element of the left-hand side that is zero
     contributes nothing, whatever the right-hand side holds there: a masked probability keeps a NaN value out.
+    `async` starts the product: nobody touches the sum, nor what the operands lie in, before a `tile.await` of it. As zeros are
+    skipped by looking at the right-hand side first, a product that is started skips none.
 
     ```mlir
     %s = tile.dot %q, %k, %zero transposed
@@ -104,10 +110,10 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["accumulator", "result"]>]
     ```
   }];
   let arguments = (ins Tile_Matrix:$lhs, Tile_Matrix:$rhs, Tile_Matrix:$accumulator, UnitAttr:$transposed,
-                       UnitAttr:$skip_zeros);
+                       UnitAttr:$skip_zeros, UnitAttr:$async);
   let results = (outs Tile_Matrix:$result);
   let assemblyFormat = [{
-    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? (`skip_zeros` $skip_zeros^)? attr-dict
+    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? (`skip_zeros` $skip_zeros^)? (`async` $async^)? attr-dict
     `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let hasVerifier = 1;

@@ -43,6 +43,59 @@ LogicalResult LoadMatrixOp::verify() {
   return verifyVectorAccess(*this, getResult().getType(), getMemory().getType());
 }
 
+/// An operand of a warpgroup's product in shared memory.
+static LogicalResult verifyOperand(WarpgroupMmaOp op, StringRef side, Type memory, Type tile) {
+  auto type = cast<TileType>(tile);
+  if (!isa_and_nonnull<SharedLayoutAttr>(type.getLayout()))
+    return op.emitOpError() << "expected a " << side << " tile in shared memory, got " << tile;
+  if (Type element = cast<MemRefType>(memory).getElementType(); element != type.getElementType())
+    return op.emitOpError() << "expected a " << side << " tile of the memory's " << element << ", got " << tile;
+  return success();
+}
+
+int64_t WarpgroupMmaOp::getSteps() {
+  ArrayRef<int64_t> shape = cast<TileType>(getRhsTile()).getShape();
+  return llvm::divideCeil(shape[getTransposed() ? 1 : 0], 16);
+}
+
+LogicalResult WarpgroupMmaOp::verify() {
+  Type element = cast<MemRefType>(getRhs().getType()).getElementType();
+  if (failed(verifyOperand(*this, "right-hand", getRhs().getType(), getRhsTile())))
+    return failure();
+  bool inMemory = getLhs().size() == 1 && isa<MemRefType>(getLhs().front().getType());
+  if (inMemory != bool(getLhsIndex()) || inMemory != getLhsTile().has_value())
+    return emitOpError("expected an index and a tile type of a left-hand side in memory, and of no other");
+  if (inMemory) {
+    if (failed(verifyOperand(*this, "left-hand", getLhs().front().getType(), *getLhsTile())))
+      return failure();
+    if (Type left = cast<MemRefType>(getLhs().front().getType()).getElementType(); left != element)
+      return emitOpError() << "expected both sides of one element type, got " << left << " and " << element;
+  } else {
+    auto block = VectorType::get({8}, element);
+    if (static_cast<int64_t>(getLhs().size()) != getSteps() ||
+        llvm::any_of(getLhs().getTypes(), [&](Type type) { return type != block; }))
+      return emitOpError() << "expected " << getSteps() << " left-hand fragments of " << block
+                           << ", one a step of the contraction, got " << getLhs().getTypes();
+  }
+  auto sums = VectorType::get({4}, Float32Type::get(getContext()));
+  if (getNumResults() < 1 || getNumResults() > 32 ||
+      llvm::any_of(getResultTypes(), [&](Type type) { return type != sums; }))
+    return emitOpError() << "expected 1 to 32 results of " << sums << ", one for eight columns, got "
+                         << getResultTypes();
+  int64_t columns = cast<TileType>(getRhsTile()).getShape()[getTransposed() ? 0 : 1];
+  if (static_cast<int64_t>(llvm::divideCeil(columns, 8)) != getNumResults())
+    return emitOpError() << "expected results for " << columns << " columns, got " << getNumResults();
+  if (!getAccumulators().empty() && getAccumulators().getTypes() != getResultTypes())
+    return emitOpError() << "expected accumulators of the results' types, got " << getAccumulators().getTypes();
+  return success();
+}
+
+LogicalResult WarpgroupWaitOp::verify() {
+  if (getValues().getTypes() != getResultTypes())
+    return emitOpError() << "expected results of the values' types, got " << getResultTypes();
+  return success();
+}
+
 LogicalResult CopyAsyncOp::verify() {
   Type from = cast<MemRefType>(getSource().getType()).getElementType(),
        to = cast<MemRefType>(getDestination().getType()).getElementType();

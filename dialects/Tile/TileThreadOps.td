@@ -126,4 +126,56 @@ def Tile_CopyWaitOp : Tile_ThreadOp<"copy_wait", [MemoryEffects<[MemRead, MemWri
   let assemblyFormat = "$pending attr-dict";
 }
 
+def Tile_WarpgroupMmaOp : Tile_ThreadOp<"warpgroup_mma", [AttrSizedOperandSegments,
+                                                          MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Start the product of 64 rows and a tile in shared memory by a warpgroup";
+  let description = [{
+    The left-hand side are 64 rows of a tile in shared memory, of which `lhs_index` names the first element and `lhs_tile` says how
+    it lies, or a thread's fragments of them, blocks of 64 x 16. The right-hand side begins at `rhs_index` and lies as `rhs_tile`
+    says; with `transposed` its rows are the product's columns. What is contracted and is not a multiple of 16 is padded with
+    zeros. The result are the thread's elements of blocks of 64 x 8; without `accumulate` the sums begin at zero.
+
+    The 128 threads of the warpgroup come here together and go on at once. Until `tile.warpgroup_wait` says that the product is
+    done, its results may only be passed on, and its operands are read. The products of one operation are one group. (`wgmma` of PTX.)
+
+    ```mlir
+    %s = tile.warpgroup_mma (%q)[%i], %k[%j] transposed {lhs_tile = !tile.tile<64x64xbf16, #tile.shared<panel = 128>>,
+                                                        rhs_tile = !tile.tile<8x64xbf16, #tile.shared<panel = 128>>}
+        : (memref<4096xbf16, 3>), memref<512xbf16, 3> -> vector<4xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyTypeOf<[Tile_FragmentVector, MemRefRankOf<[F16, BF16], [1]>]>>:$lhs,
+                       Optional<Index>:$lhs_index, MemRefRankOf<[F16, BF16], [1]>:$rhs, Index:$rhs_index,
+                       Variadic<Tile_FragmentVector>:$accumulators, UnitAttr:$transposed,
+                       OptionalAttr<TypeAttrOf<Tile_Matrix>>:$lhs_tile, TypeAttrOf<Tile_Matrix>:$rhs_tile);
+  let results = (outs Variadic<Tile_FragmentVector>:$results);
+  let assemblyFormat = [{
+    `(` $lhs `)` (`[` $lhs_index^ `]`)? `,` $rhs `[` $rhs_index `]` (`transposed` $transposed^)?
+    (`accumulate` `(` $accumulators^ `:` type($accumulators) `)`)? attr-dict
+    `:` `(` type($lhs) `)` `,` type($rhs) `->` type($results)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Columns of the product.
+    int64_t getColumns() { return getNumResults() * 8; }
+    /// Steps of the contraction, 16 elements each, the last one padded.
+    int64_t getSteps();
+  }];
+}
+
+def Tile_WarpgroupWaitOp : Tile_ThreadOp<"warpgroup_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Wait until at most `pending` of the warpgroup's latest products are still under way";
+  let description = [{
+    The results are the sums that are done now: nothing that uses them comes before the wait.
+
+    ```mlir
+    %done = tile.warpgroup_wait 1 (%s) : (vector<4xf32>) -> vector<4xf32>
+    ```
+  }];
+  let arguments = (ins I64Attr:$pending, Variadic<Tile_FragmentVector>:$values);
+  let results = (outs Variadic<Tile_FragmentVector>:$results);
+  let assemblyFormat = "$pending `(` $values `)` attr-dict `:` functional-type($values, $results)";
+  let hasVerifier = 1;
+}
+
 #endif // FLASHC_TILE_THREAD_OPS_TD

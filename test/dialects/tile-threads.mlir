@@ -34,3 +34,33 @@ func.func @threads(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>, %i
   tile.copy_wait 1
   return
 }
+
+#mem = #tile.shared<panel = 128>
+#sums = #tile.fragment<warps = 1, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>
+
+// CHECK-LABEL: @started
+// CHECK: %[[S:.*]] = tile.dot %{{.*}}, %{{.*}}, %{{.*}} transposed async : <64x64xbf16, #tile.shared<panel = 128>>,
+// CHECK: tile.await %[[S]] : <64x16xf32, #tile.fragment<warps = 1, block = [64, 8],
+func.func @started(%q: !tile.tile<64x64xbf16, #mem>, %k: !tile.tile<16x64xbf16, #mem>, %z: !tile.tile<64x16xf32, #sums>) {
+  %s = tile.dot %q, %k, %z transposed async
+      : !tile.tile<64x64xbf16, #mem>, !tile.tile<16x64xbf16, #mem> -> !tile.tile<64x16xf32, #sums>
+  %d = tile.await %s : !tile.tile<64x16xf32, #sums>
+  return
+}
+
+// CHECK-LABEL: @warpgroup
+// CHECK: tile.proxy_fence
+// CHECK: %[[S:.*]]:2 = tile.warpgroup_mma(%{{.*}}) [%{{.*}}], %{{.*}}[%{{.*}}] transposed {
+// CHECK: %[[D:.*]]:2 = tile.warpgroup_wait 1(%[[S]]#0, %[[S]]#1) : (vector<4xf32>, vector<4xf32>) -> (vector<4xf32>, vector<4xf32>)
+// CHECK: tile.warpgroup_mma(%{{.*}}), %{{.*}}[%{{.*}}] accumulate(%[[D]]#0, %[[D]]#1 : vector<4xf32>, vector<4xf32>) {
+func.func @warpgroup(%a: vector<8xbf16>, %i: index, %q: memref<4096xbf16, 3>, %k: memref<1024xbf16, 3>) {
+  tile.proxy_fence
+  %s:2 = tile.warpgroup_mma (%q)[%i], %k[%i] transposed
+      {lhs_tile = !tile.tile<64x64xbf16, #tile.shared<panel = 128>>, rhs_tile = !tile.tile<16x64xbf16, #tile.shared<panel = 128>>}
+      : (memref<4096xbf16, 3>), memref<1024xbf16, 3> -> vector<4xf32>, vector<4xf32>
+  %d:2 = tile.warpgroup_wait 1 (%s#0, %s#1) : (vector<4xf32>, vector<4xf32>) -> (vector<4xf32>, vector<4xf32>)
+  %o:2 = tile.warpgroup_mma (%a), %k[%i] accumulate(%d#0, %d#1 : vector<4xf32>, vector<4xf32>)
+      {rhs_tile = !tile.tile<16x16xbf16, #tile.shared<panel = 64>>}
+      : (vector<8xbf16>), memref<1024xbf16, 3> -> vector<4xf32>, vector<4xf32>
+  return
+}

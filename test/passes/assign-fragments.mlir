@@ -1,4 +1,5 @@
 // RUN: flash-opt %s --assign-fragments=matrix-unit=mma | FileCheck %s --check-prefixes=CHECK,MMA
+// RUN: flash-opt %s --assign-fragments=matrix-unit=wgmma | FileCheck %s --check-prefixes=CHECK,WGMMA
 // RUN: flash-opt %s --assign-fragments="matrix-unit=mfma subgroup-size=64" | FileCheck %s --check-prefixes=CHECK,MFMA
 // RUN: flash-opt %s --assign-fragments | FileCheck %s --check-prefixes=CHECK,NONE
 
@@ -6,15 +7,19 @@
 // right-hand side in shared memory. What is computed becomes an operand by a conversion.
 // CHECK-LABEL: @attend
 // MMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>>
+// WGMMA: tile.load %{{.*}} -> <64x64xbf16, #tile.shared<panel = 128>>
 // MFMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 2, block = [32, 8], lanes = [1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4], registers = [0, 1, 0, 2]>>
 // NONE: tile.load %{{.*}} -> <64x64xbf16, #tile.shared<panel = 128>>
 // CHECK: tile.load %{{.*}} -> <32x64xbf16, #tile.shared<panel = 128>>
 // MMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>>
+// WGMMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 1, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>>
 // MFMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 2, block = [32, 32],
 // NONE: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 32],
 // CHECK: %[[W:.*]] = tile.convert %{{.*}} : <64x32xbf16, #tile.fragment<
+// WGMMA-SAME: -> <64x32xbf16, #tile.fragment<warps = 1, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>>
 // CHECK: tile.dot %[[W]],
 // MMA: } {flashc.threads = 128 : i64}
+// WGMMA: } {flashc.threads = 128 : i64}
 // MFMA: } {flashc.threads = 128 : i64}
 // NONE: } {flashc.threads = 128 : i64}
 func.func @attend(%q: memref<64x64xbf16>, %k: memref<32x64xbf16>, %v: memref<32x64xbf16>, %o: memref<64x64xf32>, %n: index) {
@@ -52,6 +57,34 @@ func.func @few(%m: memref<16xf32>, %n: index) {
   scf.forall (%i) in (%n) {
     %x = tile.splat %zero : f32 -> !tile.tile<16xf32>
     tile.store %x, %m[%z] : !tile.tile<16xf32>, memref<16xf32>
+  }
+  return
+}
+
+// Rows that are no warpgroup's whole ones, and keys that do not fill its steps, are left to warps.
+// CHECK-LABEL: @uneven
+// WGMMA: tile.dot {{.*}} -> <96x64xf32, #tile.fragment<warps = 4, block = [16, 8],
+// WGMMA: tile.dot {{.*}} -> <64x64xf32, #tile.fragment<warps = 4, block = [16, 8],
+func.func @uneven(%q: memref<96x64xbf16>, %o: memref<96x64xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %a = tile.load %q[%z, %z] : memref<96x64xbf16> -> !tile.tile<96x64xbf16>
+    %b = tile.load %q[%z, %z] : memref<96x64xbf16> -> !tile.tile<64x64xbf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<96x64xf32>
+    %rows = tile.splat %zero : f32 -> !tile.tile<96xf32>
+    %s = tile.dot %a, %b, %none : !tile.tile<96x64xbf16>, !tile.tile<64x64xbf16> -> !tile.tile<96x64xf32>
+    %m = tile.reduce max %s, %rows : !tile.tile<96x64xf32> -> !tile.tile<96xf32>
+    tile.store %s, %o[%z, %z] : !tile.tile<96x64xf32>, memref<96x64xf32>
+  }
+  scf.forall (%i) in (%n) {
+    %a = tile.load %q[%z, %z] : memref<96x64xbf16> -> !tile.tile<64x24xbf16>
+    %b = tile.load %q[%z, %z] : memref<96x64xbf16> -> !tile.tile<24x64xbf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<64x64xf32>
+    %rows = tile.splat %zero : f32 -> !tile.tile<64xf32>
+    %s = tile.dot %a, %b, %none : !tile.tile<64x24xbf16>, !tile.tile<24x64xbf16> -> !tile.tile<64x64xf32>
+    %m = tile.reduce max %s, %rows : !tile.tile<64x64xf32> -> !tile.tile<64xf32>
+    tile.store %s, %o[%z, %z] : !tile.tile<64x64xf32>, memref<96x64xf32>
   }
   return
 }

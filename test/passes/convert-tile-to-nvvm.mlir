@@ -36,6 +36,43 @@ gpu.module @device {
     gpu.return
   }
 
+  // A warpgroup's product is one statement: a fence for the registers, a step of sixteen at a time, the end of the group. The first
+  // step of sums that begin at zero does not read them. Keys lie along the contraction, in steps of 32 bytes and panels of 16 rows.
+  // CHECK-LABEL: gpu.func @scores
+  // CHECK: %[[Q:.*]] = llvm.or %{{.*}}, %{{.*}} : i64
+  // CHECK: llvm.inline_asm has_side_effects asm_dialect = att "{
+  // CHECK-SAME: wgmma.fence.sync.aligned;\0A
+  // CHECK-SAME: setp.ne.b32 sum, 0, 0;\0A
+  // CHECK-SAME: add.s64 left, $8, 0;\0Aadd.s64 right, $9, 0;\0A
+  // CHECK-SAME: wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {$0, $1, $2, $3, $4, $5, $6, $7}, left, right, sum, 1, 1, 0, 0;\0A
+  // CHECK-SAME: setp.ne.b32 sum, 1, 0;\0A
+  // CHECK-SAME: add.s64 left, $8, 2;\0Aadd.s64 right, $9, 2;\0A
+  // CHECK-SAME: add.s64 left, $8, 512;\0Aadd.s64 right, $9, 128;\0A
+  // CHECK-SAME: wgmma.commit_group.sync.aligned;
+  // CHECK-SAME: "=f,=f,=f,=f,=f,=f,=f,=f,l,l,~{memory}"
+  gpu.func @scores(%q: memref<5120xbf16, 3>, %k: memref<1280xbf16, 3>, %i: index) {
+    %s:2 = tile.warpgroup_mma (%q)[%i], %k[%i] transposed
+        {lhs_tile = !tile.tile<64x80xbf16, #tile.shared<panel = 128>>, rhs_tile = !tile.tile<16x80xbf16, #tile.shared<panel = 128>>}
+        : (memref<5120xbf16, 3>), memref<1280xbf16, 3> -> vector<4xf32>, vector<4xf32>
+    gpu.return
+  }
+
+  // Weights come in registers, values lie across the contraction, in steps of sixteen rows. The wait passes the sums on.
+  // CHECK-LABEL: gpu.func @sums
+  // CHECK: llvm.inline_asm
+  // CHECK-SAME: setp.ne.b32 sum, 1, 0;\0A
+  // CHECK-SAME: add.s64 right, $16, 0;\0Awgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {$0, $1, $2, $3}, {$8, $9, $10, $11}, right, sum, 1, 1, 1;\0A
+  // CHECK-SAME: add.s64 right, $16, 64;\0Awgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {$0, $1, $2, $3}, {$12, $13, $14, $15}, right, sum, 1, 1, 1;\0A
+  // CHECK-SAME: "=f,=f,=f,=f,0,1,2,3,r,r,r,r,r,r,r,r,l,~{memory}"
+  // CHECK: llvm.inline_asm
+  // CHECK-SAME: "wgmma.wait_group.sync.aligned 1;", "=f,=f,=f,=f,0,1,2,3,~{memory}"
+  gpu.func @sums(%p: vector<8xf16>, %v: memref<1024xf16, 3>, %c: vector<4xf32>, %i: index) {
+    %s = tile.warpgroup_mma (%p, %p), %v[%i] accumulate(%c : vector<4xf32>) {rhs_tile = !tile.tile<32x8xf16, #tile.shared<panel = 64>>}
+        : (vector<8xf16>, vector<8xf16>), memref<1024xf16, 3> -> vector<4xf32>
+    %d = tile.warpgroup_wait 1 (%s) : (vector<4xf32>) -> vector<4xf32>
+    gpu.return
+  }
+
   // Pairs are rounded together; the second element is the instruction's first operand.
   // CHECK-LABEL: gpu.func @rounding
   // CHECK: %[[X0:.*]] = llvm.extractelement
