@@ -96,6 +96,9 @@ private:
       problem.blockColumns = chosen == MatrixUnit::Wgmma ? kWarpgroupSteps : block[1];
     };
     use(unit);
+    if (queries && queries % problem.blockRows != 0)
+      return op.emitOpError("expected tiles of query rows in multiples of ")
+             << problem.blockRows << ", what one product of the target has, got " << queries.getValue();
     // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide
     // heads, and where a unit holds its operands twice (WMMA) or its accumulators in few lanes' rows (MFMA), tiles are
     // half as wide.

@@ -47,6 +47,9 @@ def test_an_emulated_device_is_no_clock() -> None:
 @pytest.mark.parametrize(
     ("target", "tiles", "message"),
     [
+        ("emulated:sm_80", (24, 64), "query rows in multiples of 16, .*got 24"),
+        ("emulated:gfx942", (48, 64), "query rows in multiples of 32, .*got 48"),
+        ("emulated:gfx1100", (40, 32), "query rows in multiples of 16, .*got 40"),
         # Keys and values of 512 rows of 128 bytes, weights of 64 rows of 1,024, and a kilobyte.
         ("emulated:sm_80", (64, 512), "needs 197632 bytes of shared memory .*the target has 101376"),
         ("emulated:gfx942", (128, 256), "needs 132096 bytes of shared memory .*the target has 65536"),
