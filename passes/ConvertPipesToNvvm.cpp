@@ -103,6 +103,16 @@ void convert(tile::SubgroupBarrierOp op) {
   s.b.create<NVVM::SyncWarpOp>(s.loc, s.b.create<LLVM::ConstantOp>(s.loc, s.b.getI32Type(), -1));
 }
 
+void convert(tile::OpaqueOp op) {
+  Statement s(op);
+  Type i64 = s.b.getI64Type();
+  Value number = s.b.create<arith::IndexCastOp>(s.loc, i64, op.getInput());
+  auto dialect = LLVM::AsmDialectAttr::get(s.b.getContext(), LLVM::AsmDialect::AD_ATT);
+  auto nothing = s.b.create<LLVM::InlineAsmOp>(s.loc, TypeRange(i64), number, "", "=l,0", /*has_side_effects=*/true,
+                                               /*is_align_stack=*/false, dialect, /*operand_attrs=*/ArrayAttr());
+  op.replaceAllUsesWith(s.b.create<arith::IndexCastOp>(s.loc, s.b.getIndexType(), nothing.getResult(0)).getResult());
+}
+
 void convert(tile::SetRegistersOp op) {
   Statement s(op);
   s.b.create<NVVM::SetMaxRegisterOp>(s.loc, op.getCount(),
@@ -116,12 +126,11 @@ void convert(tile::SetRegistersOp op) {
 } // namespace
 
 bool flashc::convertPipeOp(Operation *op) {
-  bool converted =
-      llvm::TypeSwitch<Operation *, bool>(op)
-          .Case<tile::MbarrierInitOp, tile::MbarrierFenceOp, tile::ProxyFenceOp, tile::MbarrierArriveOp,
-                tile::MbarrierWaitOp, tile::CopyBoxOp, tile::BarrierOp, tile::SubgroupBarrierOp, tile::SetRegistersOp>(
-              [](auto op) { return convert(op), true; })
-          .Default(false);
+  bool converted = llvm::TypeSwitch<Operation *, bool>(op)
+                       .Case<tile::MbarrierInitOp, tile::MbarrierFenceOp, tile::ProxyFenceOp, tile::MbarrierArriveOp,
+                             tile::MbarrierWaitOp, tile::CopyBoxOp, tile::BarrierOp, tile::SubgroupBarrierOp,
+                             tile::OpaqueOp, tile::SetRegistersOp>([](auto op) { return convert(op), true; })
+                       .Default(false);
   if (converted)
     op->erase();
   return converted;

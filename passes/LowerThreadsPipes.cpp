@@ -90,7 +90,16 @@ void ThreadBuilder::waitUntilEmpty(const Stage &stage) {
 
 void ThreadBuilder::pushByThreads(const SharedCopy &copy, const Stage &stage) {
   waitUntilEmpty(stage);
-  loadShared(copy, stage.memory);
+  // A producer has few registers: what addresses are made of is computed for each tile, and not kept for all of them.
+  auto anew = [&](Value x) -> Value {
+    return getConstantIntValue(x) ? x : b.create<tile::OpaqueOp>(loc, b.getIndexType(), x).getResult();
+  };
+  SharedCopy here = copy;
+  here.offsets = llvm::map_to_vector(copy.offsets, anew);
+  here.valid = llvm::map_to_vector(copy.valid, anew);
+  ThreadBlock threads = block;
+  threads.thread = anew(block.thread);
+  ThreadBuilder(b, loc, threads).loadShared(here, stage.memory);
   if (block.gpu.asyncCopy)
     b.create<tile::CopyWaitOp>(loc, 0);
   // Who multiplies may read by a unit of its own.

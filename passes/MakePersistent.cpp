@@ -34,8 +34,8 @@ struct ItemOrder {
   Value section;
 };
 
-/// Heads whose tiles are loaded from the same memory and that `cacheBytes` hold together, before the loop. Null where
-/// that is not to be seen.
+/// How many of the heads have what is loaded for each tile of keys in `cacheBytes` together, computed before the loop.
+/// Null where that is not to be seen.
 Value emitSection(IndexMath &index, scf::ForallOp loop, ArrayRef<tile::LoadOp> loads, Value heads, int64_t cacheBytes) {
   SmallVector<Value> memories;
   for (tile::LoadOp load : loads) {
@@ -65,33 +65,41 @@ Value emitSection(IndexMath &index, scf::ForallOp loop, ArrayRef<tile::LoadOp> l
   Value fit = index.max(index.div(index.constant(cacheBytes), index.max(bytes, one)), one);
   // Several heads may share one in memory.
   Value shared = index.max(index.div(heads, index.max(ofMemory, one)), one);
-  return index.mul(fit, shared);
+  return index.min(index.mul(fit, shared), heads);
 }
 
-/// The indices of item number `item`.
-SmallVector<Value> emitIndices(IndexMath &index, OpBuilder &b, Location loc, const ItemOrder &order, Value item) {
+/// The indices of item number `item`, in 32 bits: a division of 64 is a routine that takes most of a producer's
+/// registers, and of items there are not more than a launch may have blocks.
+SmallVector<Value> emitIndices(OpBuilder &b, Location loc, const ItemOrder &order, Value item) {
   size_t rank = order.counts.size();
   if (rank == 1)
     return {item};
-  auto rem = [&](Value x, Value y) -> Value { return b.createOrFold<arith::RemUIOp>(loc, x, y); };
-  Value first, width = order.heads;
+  Type i32 = b.getI32Type();
+  auto narrow = [&](Value x) -> Value { return b.createOrFold<arith::IndexCastUIOp>(loc, i32, x); };
+  auto div = [&](Value x, Value y) -> Value { return b.create<arith::DivUIOp>(loc, x, y); };
+  auto rem = [&](Value x, Value y) -> Value { return b.create<arith::RemUIOp>(loc, x, y); };
+  auto mul = [&](Value x, Value y) -> Value { return b.create<arith::MulIOp>(loc, x, y); };
+  SmallVector<Value> counts = llvm::map_to_vector(order.counts, narrow);
+  Value first, width = narrow(order.heads);
+  item = narrow(item);
   if (order.section) {
-    Value items = index.mul(order.section, order.counts.back());
-    Value section = index.div(item, items);
+    Value section = narrow(order.section), items = mul(section, counts.back());
+    first = mul(div(item, items), section);
     item = rem(item, items);
-    first = index.mul(section, order.section);
-    width = index.min(order.section, index.sub(order.heads, first));
+    width = b.create<arith::MinUIOp>(loc, section, b.create<arith::SubIOp>(loc, width, first));
   }
   SmallVector<Value> indices(rank);
-  indices.back() = index.div(item, width);
+  indices.back() = div(item, width);
   Value head = rem(item, width);
   if (first)
-    head = index.add(head, first);
+    head = b.create<arith::AddIOp>(loc, head, first);
   for (size_t dimension = rank - 1; dimension-- > 1;) {
-    indices[dimension] = rem(head, order.counts[dimension]);
-    head = index.div(head, order.counts[dimension]);
+    indices[dimension] = rem(head, counts[dimension]);
+    head = div(head, counts[dimension]);
   }
   indices[0] = head;
+  for (Value &value : indices)
+    value = b.create<arith::IndexCastUIOp>(loc, b.getIndexType(), value);
   return indices;
 }
 
@@ -116,7 +124,7 @@ void makePersistent(scf::ForallOp loop, ArrayRef<tile::LoadOp> loads, int64_t ca
   b.setInsertionPointToStart(persistent.getBody());
   auto items = b.create<scf::ForOp>(loc, persistent.getInductionVars()[0], order.total, blocks);
   b.setInsertionPointToStart(items.getBody());
-  SmallVector<Value> indices = emitIndices(index, b, loc, order, items.getInductionVar());
+  SmallVector<Value> indices = emitIndices(b, loc, order, items.getInductionVar());
   for (auto [old, value] : llvm::zip_equal(loop.getInductionVars(), indices))
     old.replaceAllUsesWith(value);
   Block *body = loop.getBody();

@@ -381,7 +381,7 @@ FailureOr<bool> BlockRoles::specialize() {
   };
   switch (threads.getInt() / kWarpgroupThreads) {
   case 2:
-    share(24, 240);
+    share(40, 232);
     break;
   case 3:
     share(32, 160);

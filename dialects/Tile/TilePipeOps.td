@@ -279,4 +279,18 @@ def Tile_SetRegistersOp : Tile_PipeBaseOp<"set_registers", [MemoryEffects<[MemRe
   let hasVerifier = 1;
 }
 
+def Tile_OpaqueOp : Tile_PipeBaseOp<"opaque", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "The same number, of which a code generator knows nothing";
+  let description = [{
+    Nothing that is computed from it is moved in front of it.
+
+    ```mlir
+    %y = tile.opaque %x
+    ```
+  }];
+  let arguments = (ins Index:$input);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$input attr-dict";
+}
+
 #endif // FLASHC_TILE_PIPE_OPS_TD

@@ -55,6 +55,8 @@ func.func @threads(%map: !tile.tensor_map, %m: memref<?xbf16, 3>, %bars: memref<
   tile.barrier 1 threads 256
   // CHECK: tile.subgroup_barrier
   tile.subgroup_barrier
+  // CHECK: tile.opaque %{{.*}}
+  %same = tile.opaque %i
   // CHECK: tile.set_registers 240 increase
   tile.set_registers 240 increase
   // CHECK: tile.set_registers 24{{$}}

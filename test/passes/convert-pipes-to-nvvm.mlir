@@ -14,6 +14,8 @@
 // CHECK: llvm.inline_asm has_side_effects asm_dialect = att "fence.proxy.async.shared::cta;", "~{memory}"
 // CHECK: nvvm.barrier id = %{{.*}} number_of_threads = %{{.*}}
 // CHECK: nvvm.bar.warp.sync %{{.*}} : i32
+// CHECK: %[[SAME:.*]] = llvm.inline_asm has_side_effects asm_dialect = att "", "=l,0" %{{.*}} : (i64) -> i64
+// CHECK: arith.index_cast %[[SAME]] : i64 to index
 // CHECK: nvvm.setmaxregister increase 240
 // CHECK: nvvm.setmaxregister decrease 24
 gpu.module @k_device {
@@ -27,6 +29,7 @@ gpu.module @k_device {
     tile.proxy_fence
     tile.barrier 1 threads 256
     tile.subgroup_barrier
+    %same = tile.opaque %i
     tile.set_registers 240 increase
     tile.set_registers 24
     gpu.return

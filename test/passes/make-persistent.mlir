@@ -20,17 +20,22 @@
 // CHECK: %[[N:.*]] = arith.select %[[UNKNOWN]], %[[TOTAL]], %[[MOST]]
 // CHECK: scf.forall (%[[FIRST:.*]]) in (%[[N]]) {
 // CHECK: scf.for %[[ITEM:.*]] = %[[FIRST]] to %[[TOTAL]] step %[[N]] {
-// CHECK: %[[SECTION:.*]] = arith.divui %[[ITEM]], %[[ITEMS:.*]] : index
-// CHECK: %[[INSIDE:.*]] = arith.remui %[[ITEM]], %[[ITEMS]] : index
-// CHECK: %[[START:.*]] = arith.muli %[[SECTION]], %[[SIZE:.*]] : index
-// CHECK: %[[LEFT:.*]] = arith.subi %[[ALL]], %[[START]]
-// CHECK: %[[WIDTH:.*]] = arith.minsi %[[SIZE]], %[[LEFT]]
-// CHECK: %[[I:.*]] = arith.divui %[[INSIDE]], %[[WIDTH]]
+// CHECK-DAG: %[[ITEM32:.*]] = arith.index_castui %[[ITEM]] : index to i32
+// CHECK-DAG: %[[ALL32:.*]] = arith.index_castui %[[ALL]] : index to i32
+// CHECK: %[[SECTION:.*]] = arith.divui %[[ITEM32]], %[[ITEMS:.*]] : i32
+// CHECK: %[[START:.*]] = arith.muli %[[SECTION]], %[[SIZE:.*]] : i32
+// CHECK: %[[INSIDE:.*]] = arith.remui %[[ITEM32]], %[[ITEMS]] : i32
+// CHECK: %[[LEFT:.*]] = arith.subi %[[ALL32]], %[[START]]
+// CHECK: %[[WIDTH:.*]] = arith.minui %[[SIZE]], %[[LEFT]]
+// CHECK: %[[I32:.*]] = arith.divui %[[INSIDE]], %[[WIDTH]]
 // CHECK: %[[HEAD:.*]] = arith.remui %[[INSIDE]], %[[WIDTH]]
 // CHECK: %[[AT:.*]] = arith.addi %[[HEAD]], %[[START]]
-// CHECK: %[[H:.*]] = arith.remui %[[AT]], %[[HEADS]]
-// CHECK: %[[B:.*]] = arith.divui %[[AT]], %[[HEADS]]
-// CHECK: tile.load %[[KEYS]][%[[B]], %[[H]],
+// CHECK: %[[H32:.*]] = arith.remui %[[AT]], %{{.*}} : i32
+// CHECK: %[[B32:.*]] = arith.divui %[[AT]], %{{.*}} : i32
+// CHECK-DAG: %[[B:.*]] = arith.index_castui %[[B32]]
+// CHECK-DAG: %[[H:.*]] = arith.index_castui %[[H32]]
+// CHECK-DAG: %[[I:.*]] = arith.index_castui %[[I32]]
+// CHECK: tile.load %{{.*}}[%[[B]], %[[H]],
 // CHECK: tile.store %{{.*}}[%[[I]],
 // CHECK: } {flashc.threads = 128 : i64}
 func.func @attend(%q: !tile.tile<64x64xbf16, #lhs>, %keys: memref<?x?x?x64xbf16>, %none: !tile.tile<64x64xf32, #acc>,
