@@ -49,6 +49,14 @@ bool isGood(const TuningRecord &record) {
   return record.tiles.chosen() && record.tiles.split >= 0 && std::isfinite(record.seconds) && record.seconds > 0;
 }
 
+/// A size that a tile can have, or -1: not every number fits an integer.
+int64_t tileSize(const json &value) {
+  constexpr int64_t largest = int64_t(1) << 40;
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<uint64_t>() > largest))
+    return -1;
+  return value.get<int64_t>();
+}
+
 /// The record of one entry of the file; nothing if a member is missing or makes no sense.
 std::optional<std::pair<TuningKey, TuningRecord>> parseEntry(const json &entry) {
   try {
@@ -56,9 +64,9 @@ std::optional<std::pair<TuningKey, TuningRecord>> parseEntry(const json &entry) 
                   entry.at("assembler")};
     const json &tiles = entry.at("tiles");
     TuningRecord record;
-    record.tiles.rows = tiles.at("rows");
-    record.tiles.keys = tiles.at("keys");
-    record.tiles.split = tiles.value("split", int64_t(0));
+    record.tiles.rows = tileSize(tiles.at("rows"));
+    record.tiles.keys = tileSize(tiles.at("keys"));
+    record.tiles.split = tiles.contains("split") ? tileSize(tiles.at("split")) : 0;
     record.seconds = entry.at("seconds");
     if (isGood(record))
       return std::pair(std::move(key), record);

@@ -133,17 +133,20 @@ TEST_F(Tuning, DamagedEntriesAreSkipped) {
   ASSERT_TRUE(store.record(keyOf(1), {{24, 512}, 0.5}));
   json content = json::parse(readText(file));
   const json good = content["entries"][0];
-  json noTiles = good, textTime = good, negative = good;
+  json noTiles = good, textTime = good, negative = good, huge = good, vast = good, half = good;
   noTiles.erase("tiles");
   textTime["seconds"] = "fast";
   negative["tiles"]["rows"] = -24;
-  for (const json &bad : {noTiles, textTime, negative, json(), json(7), json::array()})
+  huge["tiles"]["keys"] = 1e300;
+  vast["tiles"]["keys"] = ~uint64_t(0);
+  half["tiles"]["split"] = 0.5;
+  for (const json &bad : {noTiles, textTime, negative, huge, vast, half, json(), json(7), json::array()})
     content["entries"].push_back(bad);
   content["facts"] = {{"d", {{"x", "y"}, {"z", 1.5}}}};
   writeText(file, content.dump());
   TuningStore fresh(directory);
   EXPECT_TRUE(fresh.lookup(keyOf(1)));
-  EXPECT_EQ(fresh.lastProblem(), "tuning store: tuning-1.json: 7 damaged entries were skipped");
+  EXPECT_EQ(fresh.lastProblem(), "tuning store: tuning-1.json: 10 damaged entries were skipped");
   EXPECT_EQ(fresh.fact("d", "z"), 1.5);
   content["entries"] = 5;
   content["facts"] = "none";
