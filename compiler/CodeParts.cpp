@@ -1,9 +1,12 @@
 #include "compiler/CodeParts.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/Support/Threading.h"
 
 #include <atomic>
@@ -14,12 +17,26 @@ using namespace mlir;
 namespace flashc {
 namespace {
 
-bool isTask(LLVM::LLVMFuncOp function) {
-  auto attributes = function.getPassthroughAttr();
+bool isTask(FunctionOpInterface function) {
+  auto attributes = function->getAttrOfType<ArrayAttr>("passthrough");
   return attributes && !function.isExternal() && llvm::any_of(attributes, [](Attribute attribute) {
            auto name = dyn_cast<StringAttr>(attribute);
            return name && name == "flashc-task";
          });
+}
+
+bool isVariable(Operation *op) { return isa<LLVM::GlobalOp, memref::GlobalOp>(op); }
+
+/// Makes a copy of a variable's definition a declaration. A private one would be made a definition again.
+void dropValue(Operation *op) {
+  if (auto global = dyn_cast<memref::GlobalOp>(op)) {
+    global.removeInitialValueAttr();
+    SymbolTable::setSymbolVisibility(op, SymbolTable::Visibility::Public);
+  } else if (auto global = dyn_cast<LLVM::GlobalOp>(op)) {
+    global.removeValueAttr();
+    global.getInitializerRegion().getBlocks().clear();
+    global.setLinkage(LLVM::Linkage::External);
+  }
 }
 
 /// What `op` uses of the module that `symbols` are of, and what that uses.
@@ -38,52 +55,35 @@ llvm::SetVector<Operation *> getUsed(Operation *op, const SymbolTable &symbols) 
     addUsedBy(used[i]);
   return used;
 }
-
-/// Lets other objects see a function or a global variable, until all are merged.
-template <typename Op> void share(Op op) {
-  op.setLinkage(LLVM::Linkage::External);
-  op.setVisibility_(LLVM::Visibility::Hidden);
-  op.setDsoLocal(true);
-}
 } // namespace
 
 KernelTasks takeTasks(ModuleOp module, unsigned variant) {
   SymbolTable symbols(module);
   KernelTasks result;
-  SmallVector<LLVM::LLVMFuncOp> tasks =
-      llvm::to_vector(llvm::make_filter_range(module.getOps<LLVM::LLVMFuncOp>(), isTask));
+  SmallVector<FunctionOpInterface> tasks =
+      llvm::to_vector(llvm::make_filter_range(module.getOps<FunctionOpInterface>(), isTask));
   auto renamed = [&](Operation *op) {
     std::string name = (SymbolTable::getSymbolName(op).getValue() + "." + Twine(variant)).str();
     return succeeded(symbols.rename(op, name)) ? name : std::string();
   };
-  for (LLVM::LLVMFuncOp task : tasks) {
+  llvm::SmallPtrSet<Operation *, 4> shared;
+  for (FunctionOpInterface task : tasks) {
     llvm::SetVector<Operation *> used = getUsed(task, symbols);
-    SmallVector<LLVM::GlobalOp> globals;
     for (Operation *op : used)
-      if (auto global = dyn_cast<LLVM::GlobalOp>(op))
-        globals.push_back(global);
-    for (LLVM::GlobalOp global : globals) {
-      if (global.getVisibility_() == LLVM::Visibility::Hidden)
-        continue; // another task uses it, too
-      if (std::string name = renamed(global); !name.empty()) {
-        share(global);
-        result.shared.push_back(std::move(name));
-      }
-    }
+      // Another task may use it, too.
+      if (isVariable(op) && shared.insert(op).second)
+        if (std::string name = renamed(op); !name.empty())
+          result.shared.push_back(std::move(name));
     std::string name = renamed(task);
     if (name.empty())
       continue; // it stays where it is: only time depends on that
-    share(task);
     OwningOpRef<ModuleOp> own = ModuleOp::create(module.getLoc());
     (*own)->setAttrs(module->getAttrs());
     for (Operation *op : used) {
       Operation *copy = op->clone();
       own->push_back(copy);
       // A variable exists once, however large it is; functions are small.
-      if (auto global = dyn_cast<LLVM::GlobalOp>(copy); global) {
-        global.removeValueAttr();
-        global.getInitializerRegion().getBlocks().clear();
-      }
+      dropValue(copy);
     }
     task->getBlock()->getOperations().insert(task->getIterator(), task->cloneWithoutRegions());
     task->remove();

@@ -27,9 +27,9 @@ struct KernelTasks {
   std::vector<std::string> shared;
 };
 
-/// Moves each task out of `module`, which is in the LLVM dialect. A declaration stays behind; functions that the task
-/// uses are copied, of global variables it gets declarations. Tasks and these variables get names that no other variant
-/// has ("NAME_task0.1" for variant 1) and hidden visibility.
+/// Moves each task out of `module`, whose functions are func's or LLVM's. A declaration stays behind; functions that
+/// the task uses are copied, of global variables it gets declarations. Tasks and these variables get names that no
+/// other variant has ("NAME_task0.1" for variant 1); LLVM's linkage and visibility are up to the caller.
 KernelTasks takeTasks(mlir::ModuleOp module, unsigned variant);
 
 /// Calls work(0), ..., work(count - 1), in any order, on as many threads as there are CPUs for this process; returns

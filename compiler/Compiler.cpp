@@ -28,14 +28,38 @@ bool isIdentifier(StringRef name) {
          llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
-/// What LLVM compiles at a time.
+/// What is compiled at a time.
 struct CodePart {
   unsigned variant;
-  /// Of its own, where parts are compiled beside each other.
-  std::unique_ptr<llvm::LLVMContext> context;
-  std::unique_ptr<llvm::Module> module;
-  /// What other parts use of it.
+  /// Before it is in LLVM's IR.
+  OwningOpRef<ModuleOp> source;
+  /// Whether the last stage has yet to run on it.
+  bool needsStage;
+  /// What other parts use of it; the kernel's own part adds its C functions.
   SmallVector<std::string> exported;
+  bool isMain;
+  /// Of its own, where parts are compiled beside each other.
+  std::unique_ptr<llvm::LLVMContext> context = {};
+  std::unique_ptr<llvm::Module> module = {};
+};
+
+/// Lets threads of a scope work on one MLIR context.
+class ScopedThreads {
+public:
+  explicit ScopedThreads(MLIRContext &context) : context(context), before(context.isMultithreadingEnabled()) {
+    context.enableMultithreading();
+  }
+  ~ScopedThreads() {
+    // Without threads of its own, as it was: a process may fork.
+    if (!before)
+      context.disableMultithreading();
+  }
+  ScopedThreads(const ScopedThreads &) = delete;
+  ScopedThreads &operator=(const ScopedThreads &) = delete;
+
+private:
+  MLIRContext &context;
+  const bool before;
 };
 
 /// One compilation: a kernel, a target and what is to be seen on the way.
@@ -76,15 +100,18 @@ private:
   LogicalResult runStage(const Stage &stage, ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
   /// Lowers what is around attention, and says which operands are the former results.
   LogicalResult lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const;
-  /// Brings a copy of the prepared module to LLVM IR, and reads its interface.
+  PipelineOptions getPipeline(const CpuVariant &variant) const;
+  /// Takes a copy of the prepared module through the stages, to its parts, and reads its interface.
   LogicalResult compileVariant(ModuleOp prepared, unsigned number, KernelInterface &interface);
-  /// Appends a module to the parts; the kernel's own functions in it are not exported yet.
-  LogicalResult addPart(ModuleOp module, unsigned variant);
+  /// Brings a part to LLVM's IR.
+  llvm::Error translate(CodePart &part, StringRef name);
+  /// Brings all parts to LLVM's IR and optimises them.
+  LogicalResult optimizeParts(Location loc, StringRef name);
   /// Whether somebody wants to see the code, which is one module then.
   bool isCodeShown() const { return isWanted("llvm-ir") || isWanted("asm"); }
-  /// Calls `work` for each part, the largest first; beside each other unless the code is shown. The first error.
-  llvm::Error forEachPart(llvm::function_ref<llvm::Error(CodePart &)> work);
-  /// Brings the parts to one object, with `dispatch` in it.
+  /// Calls `work` for each part, the largest first, some of them `beside` each other. The first error.
+  llvm::Error forEachPart(bool beside, llvm::function_ref<llvm::Error(CodePart &)> work);
+  /// Brings the optimised parts to one object, with `dispatch` in it.
   FailureOr<std::string> emitObject(Location loc, StringRef name, StringRef dispatch);
   std::string describe(const KernelInterface &interface) const;
 
@@ -174,19 +201,14 @@ LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptio
   return success();
 }
 
-LogicalResult Compilation::addPart(ModuleOp module, unsigned variant) {
-  auto own = isCodeShown() ? nullptr : std::make_unique<llvm::LLVMContext>();
-  auto translated = translateForVariant(module, own ? *own : context, target, variants[variant], options.optLevel);
-  if (!translated)
-    return fail(module.getLoc(), translated.takeError());
-  parts.push_back({variant, std::move(own), std::move(*translated), {}});
-  return success();
-}
-
-llvm::Error Compilation::forEachPart(llvm::function_ref<llvm::Error(CodePart &)> work) {
+llvm::Error Compilation::forEachPart(bool beside, llvm::function_ref<llvm::Error(CodePart &)> work) {
   SmallVector<std::pair<unsigned, size_t>> order;
-  for (auto [i, part] : llvm::enumerate(parts))
-    order.push_back({part.module->getInstructionCount(), i});
+  for (auto [i, part] : llvm::enumerate(parts)) {
+    unsigned size = part.module ? part.module->getInstructionCount() : 0;
+    if (part.source)
+      part.source->walk([&](Operation *) { ++size; });
+    order.push_back({size, i});
+  }
   llvm::sort(order, std::greater<>());
   std::vector<std::optional<std::string>> messages(parts.size());
   auto run = [&](size_t at) {
@@ -194,31 +216,36 @@ llvm::Error Compilation::forEachPart(llvm::function_ref<llvm::Error(CodePart &)>
     if (llvm::Error error = work(parts[part]))
       messages[part] = llvm::toString(std::move(error));
   };
-  if (isCodeShown())
+  if (beside)
+    parallelFor(parts.size(), run);
+  else
     for (size_t at = 0; at < parts.size(); ++at)
       run(at);
-  else
-    parallelFor(parts.size(), run);
   for (const std::optional<std::string> &message : messages)
     if (message)
       return llvm::createStringError(*message);
   return llvm::Error::success();
 }
 
-LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, KernelInterface &interface) {
-  const CpuVariant &variant = variants[number];
-  bool shown = number + 1 == variants.size();
-  OwningOpRef<ModuleOp> module = prepared.clone();
+PipelineOptions Compilation::getPipeline(const CpuVariant &variant) const {
   PipelineOptions pipeline;
   pipeline.tiles = options.tiles;
   pipeline.cpu = variant.capabilities;
   pipeline.bf16Operands = variant.capabilities.bf16Dot || variant.capabilities.amxBf16;
-  const DeviceTarget *device = target.getDevice();
-  if (device) {
+  if (const DeviceTarget *device = target.getDevice()) {
     pipeline.gpu = device->getCapabilities();
     pipeline.maskBounds = true;
     pipeline.bf16Operands = true;
   }
+  return pipeline;
+}
+
+LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, KernelInterface &interface) {
+  const CpuVariant &variant = variants[number];
+  bool shown = number + 1 == variants.size();
+  OwningOpRef<ModuleOp> module = prepared.clone();
+  PipelineOptions pipeline = getPipeline(variant);
+  const DeviceTarget *device = target.getDevice();
   // Once is enough: what is raised does not depend on the variant.
   pipeline.remarks = options.remarks && shown;
   if (isWholeModule(*module) && failed(lowerWholeModule(*module, pipeline, shown)))
@@ -230,7 +257,10 @@ LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, Ke
   if (failed(read))
     return failure();
   interface = std::move(*read);
-  for (const Stage &stage : target.getStages()) {
+  // In the last stage, to the LLVM dialect, no function needs to know of another: the parts take it by themselves.
+  llvm::ArrayRef<Stage> stages = target.getStages();
+  bool apart = !device && !isCodeShown() && !isWanted(stages.back().name);
+  for (const Stage &stage : apart ? stages.drop_back() : stages) {
     if (failed(runStage(stage, *module, pipeline, shown)))
       return failure();
     if (stage.name == "tiled")
@@ -249,30 +279,89 @@ LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, Ke
     if (options.onStage && llvm::is_contained(options.stages, "image"))
       options.onStage("image", deviceCode->image.bytes);
   }
-  KernelTasks apart;
+  KernelTasks tasks;
   if (!isCodeShown())
-    apart = takeTasks(*module, number);
-  return timed("translate", [&] {
-    if (failed(addPart(*module, number)))
-      return failure();
-    CodePart &main = parts.back();
-    if (deviceCode)
-      embedDeviceCode(*main.module, *deviceCode, target.getName());
-    // The kernel itself could bear the name of a function of the C library.
-    main.module->getFunction(interface.name)->setName(interface.name + ".kernel");
-    for (StringRef function : {"workspace_size", "run"}) {
-      std::string symbol = getVariantSymbol(interface.name, function, number);
-      main.module->getFunction((interface.name + "_" + function).str())->setName(symbol);
-      main.exported.push_back(symbol);
-    }
-    llvm::append_range(main.exported, apart.shared);
-    for (TaskModule &task : apart.tasks) {
-      if (failed(addPart(*task.module, number)))
-        return failure();
-      parts.back().exported.push_back(task.name);
-    }
-    return success();
+    tasks = takeTasks(*module, number);
+  SmallVector<std::string> shared(tasks.shared.begin(), tasks.shared.end());
+  parts.push_back({number, std::move(module), apart, std::move(shared), /*isMain=*/true});
+  for (TaskModule &task : tasks.tasks)
+    parts.push_back({number, std::move(task.module), apart, {task.name}, /*isMain=*/false});
+  return success();
+}
+
+llvm::Error Compilation::translate(CodePart &part, StringRef name) {
+  if (part.needsStage) {
+    PassManager pm(part.source->getContext(), ModuleOp::getOperationName());
+    pm.enableVerifier(false);
+    target.getStages().back().populate(pm, getPipeline(variants[part.variant]));
+    if (failed(pm.run(*part.source)))
+      return llvm::createStringError("the kernel could not be brought to LLVM's dialect");
+  }
+  if (!isCodeShown())
+    part.context = std::make_unique<llvm::LLVMContext>();
+  auto translated = translateForVariant(*part.source, part.context ? *part.context : context, target,
+                                        variants[part.variant], options.optLevel);
+  if (!translated)
+    return translated.takeError();
+  part.module = std::move(*translated);
+  part.source = {};
+  // What parts share is seen by others until all are merged.
+  for (const CodePart &other : parts)
+    for (const std::string &symbol : other.exported)
+      if (llvm::GlobalValue *value = part.module->getNamedValue(symbol); value && other.variant == part.variant) {
+        value->setLinkage(llvm::GlobalValue::ExternalLinkage);
+        value->setVisibility(llvm::GlobalValue::HiddenVisibility);
+        value->setDSOLocal(true);
+      }
+  if (!part.isMain)
+    return llvm::Error::success();
+  if (deviceCode)
+    embedDeviceCode(*part.module, *deviceCode, target.getName());
+  // The kernel itself could bear the name of a function of the C library.
+  part.module->getFunction(name)->setName(name + ".kernel");
+  for (StringRef function : {"workspace_size", "run"})
+    part.module->getFunction((name + "_" + function).str())->setName(getVariantSymbol(name, function, part.variant));
+  return llvm::Error::success();
+}
+
+/// Loads what passes need beforehand: dialects cannot be loaded while threads are at work.
+static void loadDialects(const PassManager &pm) {
+  DialectRegistry dialects;
+  pm.getDependentDialects(dialects);
+  pm.getContext()->appendDialectRegistry(dialects);
+  for (StringRef dialect : dialects.getDialectNames())
+    pm.getContext()->getOrLoadDialect(dialect);
+}
+
+LogicalResult Compilation::optimizeParts(Location loc, StringRef name) {
+  PassManager pm(loc.getContext(), ModuleOp::getOperationName());
+  if (parts.front().needsStage)
+    target.getStages().back().populate(pm, getPipeline(variants.front()));
+  loadDialects(pm);
+  auto work = [&](CodePart &part) -> llvm::Error {
+    if (llvm::Error error = translate(part, name))
+      return error;
+    SmallVector<std::string> exported = part.exported;
+    if (part.isMain)
+      for (StringRef function : {"workspace_size", "run"})
+        exported.push_back(getVariantSymbol(name, function, part.variant));
+    return optimize(*part.module, exported, target, variants[part.variant], options.optLevel, options.vectorizeLoops);
+  };
+  llvm::Error error = timed("optimise", [&] {
+    std::optional<ScopedThreads> threads;
+    if (!isCodeShown())
+      threads.emplace(*loc.getContext());
+    // A context may refuse, for the whole process.
+    return forEachPart(threads && loc.getContext()->isMultithreadingEnabled(), work);
   });
+  if (error)
+    return fail(loc, std::move(error));
+  // Known to all from here on.
+  for (CodePart &part : parts)
+    if (part.isMain)
+      for (StringRef function : {"workspace_size", "run"})
+        part.exported.push_back(getVariantSymbol(name, function, part.variant));
+  return success();
 }
 
 std::string Compilation::describe(const KernelInterface &interface) const {
@@ -302,12 +391,6 @@ std::string Compilation::describe(const KernelInterface &interface) const {
 }
 
 FailureOr<std::string> Compilation::emitObject(Location loc, StringRef name, StringRef dispatch) {
-  auto optimizePart = [&](CodePart &part) {
-    return optimize(*part.module, part.exported, target, variants[part.variant], options.optLevel,
-                    options.vectorizeLoops);
-  };
-  if (llvm::Error error = timed("optimise", [&] { return forEachPart(optimizePart); }))
-    return fail(loc, std::move(error));
   llvm::Module &first = *parts.front().module;
   if (isCodeShown()) {
     for (CodePart &part : llvm::drop_begin(parts))
@@ -354,7 +437,7 @@ FailureOr<std::string> Compilation::emitObject(Location loc, StringRef name, Str
     objects[&part - parts.data()] = std::move(*object);
     return llvm::Error::success();
   };
-  if (llvm::Error error = timed("emit", [&] { return forEachPart(emitPart); }))
+  if (llvm::Error error = timed("emit", [&] { return forEachPart(!isCodeShown(), emitPart); }))
     return fail(loc, std::move(error));
   llvm::Expected<std::string> merged = mergeObjects(objects);
   if (!merged)
@@ -390,6 +473,8 @@ FailureOr<Artifact> Compilation::run(ModuleOp source) {
   for (unsigned i = 0; i < variants.size(); ++i)
     if (failed(compileVariant(*module, i, interface)))
       return failure();
+  if (failed(optimizeParts(source.getLoc(), name)))
+    return failure();
   SmallVector<bool> tiles(variants.size());
   for (const CodePart &part : parts)
     tiles[part.variant] |= usesTiles(*part.module);
