@@ -5,6 +5,7 @@
 #include "dialects/Attention/Attention.h"
 #include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
+#include "passes/TaskPasses.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -124,6 +125,8 @@ void populateVector(OpPassManager &pm, const PipelineOptions &options) {
 
 /// A kernel with a workspace, tasks and its C functions, still in func, scf, memref, vector and arith.
 void populateCallable(OpPassManager &pm, const PipelineOptions &options) {
+  // Before the workspace is planned, which the memory becomes a part of.
+  pm.addNestedPass<func::FuncOp>(createPlaceLargeScratch());
   populateWorkspace(pm, options);
   pm.addPass(createOutlineParallelTasks());
   pm.addPass(createEmitCAbiPass());

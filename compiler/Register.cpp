@@ -7,6 +7,7 @@
 #include "passes/BufferizeAttention.h"
 #include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
+#include "passes/TaskPasses.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -46,6 +47,7 @@ void flashc::registerCompilerDialects(mlir::DialectRegistry &registry) {
 void flashc::registerAllPasses() {
   mlir::registerAllPasses();
   flashc::registerFlashcPasses();
+  flashc::registerFlashcTaskPasses();
   flashc::registerEmitCAbiPass();
   flashc::registerLowerGpuModulePasses();
   flashc::registerPipelines();

@@ -23,7 +23,7 @@ std::vector<RankedTiles> CostModel::rank(const AttentionShape &shape) const {
 
 namespace {
 constexpr int64_t middlingLength = 1024, middlingHeads = 8;
-/// The most scratch that a task takes from its thread's stack.
+/// The most scratch of a task, on its thread's stack or in its slot of the workspace.
 constexpr int64_t scratchLimit = 1 << 20;
 /// Fewer keys than this are no tile of their own.
 constexpr int64_t smallestKeys = 64;
@@ -80,7 +80,7 @@ std::string CpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
   if (tiles.rows > largestTile / columns)
     return "expected tiles of at most " + std::to_string(largestTile) + " elements, got " + std::to_string(tiles.rows) +
            " x " + std::to_string(columns);
-  // Scores, the sums of the output and the queries lie on the stack of a task's thread.
+  // Scores, the sums of the output and the queries are a task's scratch.
   const auto scratch = [&](int64_t rows, int64_t keys) {
     return rows * (keys + shape.headDim + shape.valueHeadDim) * shape.computeBytes;
   };
