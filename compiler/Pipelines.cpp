@@ -129,6 +129,8 @@ void populateCallable(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createPlaceLargeScratch());
   populateWorkspace(pm, options);
   pm.addPass(createOutlineParallelTasks());
+  // What tasks have twice is compiled once; they are compiled beside each other, so what two tasks have stays in both.
+  pm.addPass(createShareLoops());
   pm.addPass(createEmitCAbiPass());
 }
 

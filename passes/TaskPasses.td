@@ -47,4 +47,47 @@ def PlaceLargeScratch : Pass<"place-large-scratch", "mlir::func::FuncOp"> {
   let statistics = [Statistic<"numMoved", "num-moved", "Buffers that were moved">];
 }
 
+def ShareLoops : Pass<"share-loops", "mlir::ModuleOp"> {
+  let summary = "Make one function of loops that a task has more than once";
+  let description = [{
+    The loops over full and over partial tiles hold the same products. Loops of one function that are equal but for the values
+    that they take from outside, have no results and at least `least-operations`, become calls of one function, outer loops
+    before those inside them: less code is compiled, and less of it lies in the instruction cache. Constants are repeated in the
+    function, so that what is known of them stays known; loops that use tiles of a matrix unit stay where they are.
+
+    Before, with `least-operations=4`:
+    ```mlir
+    func.func @f(%x: memref<?xf32>, %n: index, %m: index) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %two = arith.constant 2.0 : f32
+      scf.for %i = %c0 to %n step %c1 {
+        %v = memref.load %x[%i] : memref<?xf32>
+        %w = arith.mulf %v, %two : f32
+        memref.store %w, %x[%i] : memref<?xf32>
+      }
+      scf.for %i = %c0 to %m step %c1 {
+        %v = memref.load %x[%i] : memref<?xf32>
+        %w = arith.mulf %v, %two : f32
+        memref.store %w, %x[%i] : memref<?xf32>
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    call @f_shared0(%n, %x) : (index, memref<?xf32>) -> ()
+    call @f_shared0(%m, %x) : (index, memref<?xf32>) -> ()
+    ...
+    func.func private @f_shared0(%n: index, %x: memref<?xf32>) attributes {passthrough = ["noinline"]} {
+      ...
+      scf.for %i = %c0 to %n step %c1 {
+    ```
+  }];
+  let dependentDialects = ["mlir::func::FuncDialect"];
+  let options = [Option<"leastOperations", "least-operations", "int64_t", "96",
+                        "The fewest operations of a loop that becomes a function, those inside it and itself included">];
+  let statistics = [Statistic<"numShared", "num-shared", "Loops that became calls of another one's function">];
+}
+
 #endif // FLASHC_PASSES_TASKPASSES_TD
