@@ -11,7 +11,7 @@ import numpy as np
 import flashc
 
 from ..cases import WINDOW, Case
-from ..problem import Array
+from ..problem import Array, aligned
 from . import Prepared, rows_bhsd
 
 #: What a line of assembly has to hold for a way of computing products to be in it.
@@ -56,7 +56,7 @@ class Peer:
         facts = self.facts(kernel, shape)
         if case.dtype == "bf16":
             q, k, v = (x.view(ml_dtypes.bfloat16) for x in (q, k, v))
-        out = np.empty_like(q)
+        out = aligned(q.shape, q.dtype)
         call = kernel.call
 
         def to_numpy(result: Any) -> Array:
