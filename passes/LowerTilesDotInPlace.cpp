@@ -15,7 +15,8 @@
 /// broadcast weights.
 ///
 /// Arithmetic and memory overlap only if lines are asked for evenly and in an order that the hardware's prefetchers
-/// follow: keys in a few long streams, values from their start to their end.
+/// follow: keys in a few long streams, values from their start to their end. Software asks for little: few lines can be
+/// on their way from the first-level cache at once, and asking for each of them holds up those that are read.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -46,10 +47,9 @@ struct InPlaceEmitter {
   SmallVector<Chunk> chunks;
   function_ref<Value(MemRefType)> allocate;
 
-  /// What products ask memory for beforehand. The hardware's own prefetchers lose a stream at every page and wherever
-  /// keys end and values begin, and find little time where several rows are computed from each key.
+  /// What products ask memory for beforehand.
   struct Prefetching {
-    /// How many keys ahead blocks of rows and single rows ask.
+    /// How many keys ahead blocks of rows (of keys alone) and single rows ask.
     Value keys, keysOfRow;
     /// The block of rows that asks for the lines of part i, of as many parts as a block has: each asks for its share,
     /// so that memory is not idle while keys in a cache are multiplied with the next rows.
@@ -139,14 +139,14 @@ struct InPlaceEmitter {
     b.create<vector::StoreOp>(loc, scores, result, ValueRange{row, key});
   }
 
-  /// Blocks of rows ask for what lies `bytesAhead` in their stream.
-  Prefetching preparePrefetching(OpBuilder &b, Value inBlocks, int64_t rows, int64_t bytesAhead) const {
+  /// Blocks of rows ask for each line of the keys some way ahead in its stream, single rows for a line a key, far
+  /// ahead: that brings the hardware's prefetchers to the next page.
+  Prefetching preparePrefetching(OpBuilder &b, Value inBlocks, int64_t rows) const {
     IndexBuilder index{b, loc};
-    constexpr int64_t bytesAheadOfRow = 4096;
-    auto type = cast<MemRefType>(source.getType());
-    int64_t keyBytes = (chunks.back().column + chunks.back().count) * type.getElementTypeBitWidth() / 8;
-    auto keysIn = [&](int64_t bytes) { return index.constant(std::max<int64_t>(bytes / keyBytes, 1)); };
-    Prefetching result{keysIn(bytesAhead), keysIn(bytesAheadOfRow), {}};
+    constexpr int64_t bytesAhead = 2048, elementsAheadOfRow = 4096;
+    int64_t columns = chunks.back().column + chunks.back().count;
+    auto keysIn = [&](int64_t elements) { return index.constant(std::max<int64_t>(elements / columns, 1)); };
+    Prefetching result{keysIn(bytesAhead / storedBytes()), keysIn(elementsAheadOfRow), {}};
     Value blocks = b.create<arith::DivUIOp>(loc, inBlocks, index.constant(rows));
     blocks = b.create<arith::MaxSIOp>(loc, blocks, index.constant(1));
     for (int64_t part = 0; part < 4; ++part)
@@ -171,14 +171,17 @@ struct InPlaceEmitter {
 
   /// Asks for the cache line of one vector; in the second-level cache, as the first one has too few lines in flight.
   void prefetch(OpBuilder &b, Value key, Value ahead, Value column) const {
-    Value row = b.create<arith::AddIOp>(loc, key, ahead);
-    b.create<memref::PrefetchOp>(loc, source, ValueRange{row, column}, /*isWrite=*/false, /*localityHint=*/2,
+    ask(b, b.create<arith::AddIOp>(loc, key, ahead), column, /*locality=*/2);
+  }
+  void ask(OpBuilder &b, Value row, Value column, int64_t locality) const {
+    b.create<memref::PrefetchOp>(loc, source, ValueRange{row, column}, /*isWrite=*/false, locality,
                                  /*isDataCache=*/true);
   }
-  /// Whether a chunk is the first of its cache line, where rows begin with one.
-  bool beginsLine(const Chunk &chunk) const {
+  int64_t storedBytes() const { return cast<MemRefType>(source.getType()).getElementTypeBitWidth() / 8; }
+  /// Vectors that share a cache line.
+  int64_t vectorsPerLine() const {
     constexpr int64_t lineBytes = 64;
-    return chunk.column * cast<MemRefType>(source.getType()).getElementTypeBitWidth() / 8 % lineBytes == 0;
+    return std::max<int64_t>(lineBytes / (width() * storedBytes()), 1);
   }
 
   /// The products of `rows` rows from `row` on with as many keys as there are lanes for each of them: lane r * keys + k
@@ -192,24 +195,34 @@ struct InPlaceEmitter {
     for (int64_t k = 0; k < keys; ++k)
       ahead.push_back(keysAhead(b, row, k));
     using Reader = function_ref<Value(Value memory, Value row)>;
-    auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, Reader read, Value column) {
+    auto accumulate = [&](OpBuilder &b, SmallVectorImpl<Value> &sums, Reader read, Value column, bool asks) {
       SmallVector<Value> left;
       for (Value r : rowIndices)
         left.push_back(read(lhs, r));
       for (int64_t k = 0; k < keys; ++k) {
-        prefetch(b, keyIndices[k], ahead[k], column);
+        if (asks)
+          prefetch(b, keyIndices[k], ahead[k], column);
         Value right = read(source, keyIndices[k]);
         for (int64_t r = 0; r < rows; ++r)
           sums[r * keys + k] = multiplyAdd(b, left[r], right, sums[r * keys + k]);
       }
     };
     int64_t whole = llvm::count_if(chunks, [&](const Chunk &chunk) { return isWhole(chunk); });
+    // A line is asked for once, however many vectors it holds.
+    int64_t perLine = vectorsPerLine();
+    if (whole % perLine != 0)
+      perLine = 1;
     if (whole) {
       auto loop = b.create<scf::ForOp>(
-          loc, index.constant(0), index.constant(whole * width()), index.constant(width()), sums,
-          [&](OpBuilder &b, Location loc, Value column, ValueRange carried) {
+          loc, index.constant(0), index.constant(whole * width()), index.constant(perLine * width()), sums,
+          [&](OpBuilder &b, Location loc, Value first, ValueRange carried) {
+            IndexBuilder index{b, loc};
             SmallVector<Value> next(carried);
-            accumulate(b, next, [&](Value memory, Value row) { return readVector(b, memory, row, column); }, column);
+            for (int64_t v = 0; v < perLine; ++v) {
+              Value column = index.add(first, index.constant(v * width()));
+              auto read = [&](Value memory, Value row) { return readVector(b, memory, row, column); };
+              accumulate(b, next, read, column, /*asks=*/v == 0);
+            }
             b.create<scf::YieldOp>(loc, next);
           });
       sums = SmallVector<Value>(loop.getResults());
@@ -217,7 +230,7 @@ struct InPlaceEmitter {
     if (!isWhole(chunks.back()))
       accumulate(
           b, sums, [&](Value memory, Value row) { return read(b, memory, row, chunks.back()); },
-          index.constant(chunks.back().column));
+          index.constant(chunks.back().column), /*asks=*/true);
     return sumEach(b, sums);
   }
 
@@ -291,11 +304,9 @@ struct InPlaceEmitter {
     Value count = index.min(b.create<arith::SubIOp>(loc, end, key), index.constant(lanes));
     buildLoop(b, loc, index.constant(0), count, 1, [&](OpBuilder &b, Value k) {
       Value at = b.create<arith::AddIOp>(loc, key, k), sum = zero(b);
-      for (auto [chunk, query] : llvm::zip(chunks, left)) {
-        if (beginsLine(chunk))
-          prefetch(b, at, ahead, index.constant(chunk.column));
+      prefetch(b, at, ahead, index.constant(0));
+      for (auto [chunk, query] : llvm::zip(chunks, left))
         sum = multiplyAdd(b, query, read(b, at, chunk), sum);
-      }
       b.create<vector::StoreOp>(loc, sum, partial, ValueRange{k, index.constant(0)});
     });
     SmallVector<Value> sums;
@@ -313,7 +324,7 @@ struct InPlaceEmitter {
     Value inBlocks = rowsInBlocks(b), end = b.create<arith::MaxSIOp>(loc, numKeys, index.constant(lanes));
     Value last = b.create<arith::SubIOp>(loc, end, index.constant(lanes));
     int64_t rows = blockRows(), keys = lanes / rows;
-    prefetching = preparePrefetching(b, inBlocks, rows, /*bytesAhead=*/2048);
+    prefetching = preparePrefetching(b, inBlocks, rows);
     if (rows > 1) {
       Value done = emitScoresInStreams(b, rows, mostRows, inBlocks);
       buildLoop(b, loc, done, numKeys, lanes, [&](OpBuilder &b, Value group) {
@@ -341,20 +352,21 @@ struct InPlaceEmitter {
   }
 
   /// The weighted sum of the keys `[begin, end)`, for `rows` rows of weights and the chunks of `block` moved right by
-  /// `shift` columns. Memory is read as it lies there; a block of rows, which has much to compute, only helps the
-  /// hardware's prefetchers to the next pages, by a key's first line.
+  /// `shift` columns. Memory is read as it lies there. bf16 is multiplied in pairs by blocks of rows: for a single row
+  /// interleaving is more work than widening.
   void emitValuesOfBlock(OpBuilder &b, int64_t rows, Value row, ArrayRef<Chunk> block, Value shift, Value begin,
                          Value end, bool skipZeros) {
     IndexBuilder index{b, loc};
-    if (inPairs && !skipZeros)
+    if (inPairs && rows > 1 && !skipZeros)
       return emitPairsOfBlock(b, rows, row, block, shift, begin, end);
-    SmallVector<Value> rowIndices, columns, ahead, sums;
+    SmallVector<Value> rowIndices, columns, sums;
     for (int64_t r = 0; r < rows; ++r)
       rowIndices.push_back(index.add(row, index.constant(r)));
-    for (const Chunk &chunk : block) {
+    for (const Chunk &chunk : block)
       columns.push_back(index.add(index.constant(chunk.column), shift));
-      ahead.push_back(rows == 1 ? keysAhead(b, row) : keysAhead(b, row, ahead.size()));
-    }
+    bool asks = rows == 1 && block.front().column == 0, asksForNext = rows > 1 && block.size() < chunks.size();
+    Value ahead = asks ? keysAhead(b, row) : Value();
+    int64_t shareLine = vectorsPerLine();
     for (Value r : rowIndices)
       for (Value c : columns)
         sums.push_back(accumulator ? b.create<vector::LoadOp>(loc, type(), accumulator, ValueRange{r, c}).getResult()
@@ -362,10 +374,13 @@ struct InPlaceEmitter {
     auto loop = b.create<scf::ForOp>(
         loc, begin, end, index.constant(1), sums, [&](OpBuilder &b, Location loc, Value key, ValueRange carried) {
           SmallVector<Value> next(carried), right;
-          for (auto [chunk, column, keys] : llvm::zip(block, columns, ahead)) {
-            if (rows == 1 ? beginsLine(chunk) : chunk.column == 0)
-              prefetch(b, key, keys, column);
-            right.push_back(isWhole(chunk) ? readVector(b, key, column) : read(b, key, chunk));
+          if (asks)
+            prefetch(b, key, ahead, columns.front());
+          for (auto [c, chunk] : llvm::enumerate(block)) {
+            // The next part of the row follows this one into the first-level cache, so that rows are read as they lie.
+            if (asksForNext && c % shareLine == 0)
+              ask(b, key, IndexBuilder{b, loc}.add(columns[c], index.constant(block.size() * lanes)), /*locality=*/3);
+            right.push_back(isWhole(chunk) ? readVector(b, key, columns[c]) : read(b, key, chunk));
           }
           for (int64_t r = 0; r < rows; ++r) {
             Value weight = b.create<memref::LoadOp>(loc, lhs, ValueRange{rowIndices[r], key});
@@ -429,17 +444,11 @@ struct InPlaceEmitter {
         if (startOf(chunk) != start) {
           start = startOf(chunk);
           Value column = index.add(index.constant(start), shift);
-          Value ahead = rows == 1 ? keysAhead(b, row) : keysAhead(b, row, start / (2 * lanes));
           first = b.create<vector::LoadOp>(loc, stored, source, ValueRange{key, column});
-          bool asks = rows == 1 || start == 0;
-          if (asks)
-            prefetch(b, key, ahead, column);
           if (last) {
             second = b.create<arith::ConstantOp>(loc, stored, b.getZeroAttr(stored));
           } else {
             second = b.create<vector::LoadOp>(loc, stored, source, ValueRange{following, column});
-            if (asks)
-              prefetch(b, following, ahead, column);
           }
         }
         SmallVector<int64_t> interleaved;
@@ -488,9 +497,13 @@ struct InPlaceEmitter {
   }
 
   /// Rows of a block of p * v: as many as leave accumulators for all columns, so that rows of memory are read as they
-  /// lie there. Halves of them, one after the other, would be read at half the speed.
+  /// lie there. Halves of them, one after the other, would be read at half the speed. Only where each vector is widened
+  /// by instructions that take as long as multiplying it for two rows, it is widened once for all rows, part by part.
   int64_t blockRowsOfValues() const {
     int64_t rows = blockRows(), columns = valueChunks();
+    bool isWhole = llvm::all_of(chunks, [&](const Chunk &chunk) { return this->isWhole(chunk); });
+    if (cast<MemRefType>(source.getType()).getElementType().isF16() && isWhole && columns == 2 * mostSums() / rows)
+      return rows;
     while (rows > 1 && rows * columns > mostSums())
       rows /= 2;
     return rows;
@@ -506,7 +519,7 @@ struct InPlaceEmitter {
     constexpr int64_t groupKeys = 16;
     int64_t rows = blockRowsOfValues();
     Value inBlocks = rowsInBlocks(b, rows);
-    prefetching = preparePrefetching(b, inBlocks, rows, /*bytesAhead=*/16384);
+    prefetching = preparePrefetching(b, inBlocks, rows);
     buildLoop(b, loc, index.constant(0), numKeys, groupKeys, [&](OpBuilder &b, Value begin) {
       IndexBuilder index{b, loc};
       Value end = index.min(b.create<arith::AddIOp>(loc, begin, index.constant(groupKeys)), numKeys);

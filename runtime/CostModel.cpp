@@ -101,7 +101,7 @@ bool CpuCostModel::isFew(const AttentionShape &shape) const {
 }
 
 int64_t CpuCostModel::fewSplit(const AttentionShape &shape) {
-  constexpr int64_t taskBytes = 512 << 10, least = 512, most = 8192;
+  constexpr int64_t taskBytes = 2 << 20, least = 512, most = 2048;
   const int64_t keyBytes = std::max<int64_t>(1, (shape.headDim + shape.valueHeadDim) * shape.storedBytes);
   return roundUp(std::clamp(taskBytes / keyBytes, least, most), fewKeys);
 }

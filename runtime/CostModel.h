@@ -104,10 +104,12 @@ public:
   /// The most rows of that form over so many keys and more, where no matrix unit does the products: one or two blocks
   /// of rows do not pay for packing them.
   static constexpr int64_t fewRowsOfMany = 32, manyKeys = 512;
-  /// The keys of one of its tiles: long enough that what is done once a row and tile does not show, and short enough
-  /// that scores stay in the first-level cache and values that several rows read in the second.
-  static constexpr int64_t fewKeys = 256;
-  /// The keys of one of its tasks where nobody chose: some ten microseconds of work, against less than one to start it.
+  /// The keys of one of its tiles: long enough that what is done once a row and tile does not show, nor that reading
+  /// begins anew where keys end and values begin, and short enough that values that several rows read stay in the second
+  /// cache.
+  static constexpr int64_t fewKeys = 512;
+  /// The keys of one of its tasks where nobody chose: some fifty microseconds of work, against less than one to start it
+  /// and some until memory is read at full speed again.
   static int64_t fewSplit(const AttentionShape &shape);
 
   /// The most elements of one tile: what `assign-tile-sizes` refuses to exceed.
