@@ -9,8 +9,11 @@
 #include "dialects/Tile/Tile.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "passes/AskedLines.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -30,9 +33,6 @@ constexpr int64_t kWordsApart = 8;
 constexpr int64_t kTasksPerWorker = 32;
 /// Heads of a task at most: enough for the smallest ones not to be bound by being handed out.
 constexpr int64_t kMostHeadsPerTask = 8;
-/// What one iteration reads or writes of one operand at most for it to be asked for during the iteration before: some
-/// of these fit into a second-level cache beside what that one works on.
-constexpr int64_t kPrefetchedBytes = 64 << 10;
 
 /// A parallel loop that packs one operand: its last dimension runs over strips, the others over packed heads.
 struct Packing {
@@ -84,6 +84,11 @@ struct Heads {
 
 struct FusePacking : flashc::impl::FusePackingBase<FusePacking> {
   using FusePackingBase::FusePackingBase;
+
+  void getDependentDialects(DialectRegistry &registry) const override {
+    FusePackingBase::getDependentDialects(registry);
+    registry.insert<LLVM::LLVMDialect, vector::VectorDialect>();
+  }
 
   void runOnOperation() override {
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
@@ -185,6 +190,7 @@ private:
     auto loop = b.create<scf::ForallOp>(loc, bounds, ValueRange(), std::nullopt);
     b.setInsertionPointToStart(loop.getBody());
     Value worker = whole ? b.create<tile::WorkerOp>(loc, b.getIndexType()).getResult() : Value();
+    AskedLines asked = whole ? AskedLines::create(b, loc) : AskedLines();
     Value first = math.mul(loop.getInductionVar(0), chunk);
     auto each = b.create<scf::ForOp>(loc, first, math.min(math.add(first, chunk), total), one);
     b.setInsertionPointToStart(each.getBody());
@@ -192,7 +198,7 @@ private:
     // Row-major, as the iterations were.
     SmallVector<Value> ivs = delinearize(b, consumer, each.getInductionVar());
     if (whole)
-      emitPrefetches(b, consumer, packings, each.getInductionVar(), total, heads.iterations, whole);
+      listNext(b, consumer, packings, each.getInductionVar(), total, heads.iterations, whole, asked);
     SmallVector<Value> where(head);
     for (Value &index : where)
       for (auto [old, iv] : llvm::zip(consumer.getInductionVars(), ivs))
@@ -203,6 +209,10 @@ private:
     yield->getBlock()->getOperations().splice(Block::iterator(yield), consumer.getBody()->getOperations());
     for (auto [old, iv] : llvm::zip(consumer.getInductionVars(), ivs))
       old.replaceAllUsesWith(iv);
+    if (whole) {
+      OpBuilder end(yield);
+      asked.finish(end, loc);
+    }
 
     // As soon as it is known which head the iteration reads.
     for (Value index : where)
@@ -238,60 +248,48 @@ private:
     return ivs;
   }
 
-  /// Asks for what the next iteration reads and writes, where that is little and the same task does it: small problems
-  /// are over before the hardware's prefetchers have found their streams. Keys and values are asked for once a head.
-  static void emitPrefetches(OpBuilder &b, scf::ForallOp consumer, MutableArrayRef<Packing> packings, Value iteration,
-                             Value total, Value iterations, Value whole) {
+  /// Lists what the next iteration reads and writes, and in the first iteration of a head the next one's keys and
+  /// values, where that is little and the same task does it: small problems are over before the hardware's prefetchers
+  /// have found their streams.
+  static void listNext(OpBuilder &b, scf::ForallOp consumer, MutableArrayRef<Packing> packings, Value iteration,
+                       Value total, Value iterations, Value whole, const AskedLines &asked) {
     Location loc = consumer.getLoc();
     IndexMath math(b, loc);
-    Value one = math.constant(1), next = math.add(iteration, one);
-    Value isLast = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::uge, next, total);
-    next = b.create<arith::SelectOp>(loc, isLast, iteration, next);
-    Value inHead = b.create<arith::RemUIOp>(loc, next, iterations);
-    Value isNewHead = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, inHead, math.constant(0));
-    IRMapping map;
-    map.map(ValueRange(consumer.getInductionVars()), delinearize(b, consumer, next));
+    Value one = math.constant(1), inHead = b.create<arith::RemUIOp>(loc, iteration, iterations);
+    Value isFirst = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, inHead, math.constant(0));
     // The parts of memory that an iteration works on are the views at the top of its body; where they are is arithmetic
     // on its induction variables.
-    auto isKnown = [&](Value operand) { return map.contains(operand) || consumer.isDefinedOutsideOfLoop(operand); };
-    for (Operation &op : consumer.getBody()->without_terminator()) {
-      auto view = dyn_cast<memref::SubViewOp>(op);
-      bool isIndex = llvm::all_of(op.getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
-      if ((!view && !isIndex) || !isMemoryEffectFree(&op) || op.getNumRegions() != 0 ||
-          !llvm::all_of(op.getOperands(), isKnown))
-        continue;
-      Value part = b.clone(op, map)->getResult(0);
-      if (!view)
-        continue;
-      bool isPacked =
-          llvm::any_of(packings, [&](Packing &packing) { return packing.pack.getSource() == view.getSource(); });
-      emitPrefetch(b, loc, part, isPacked ? b.create<arith::AndIOp>(loc, whole, isNewHead) : whole);
+    struct Coming {
+      bool isPacked;
+      Value iteration, condition;
+    };
+    Value count = math.constant(0);
+    for (Coming coming :
+         {Coming{true, math.add(iteration, iterations), isFirst}, Coming{false, math.add(iteration, one), whole}}) {
+      Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, coming.iteration, total);
+      Value next = b.create<arith::SelectOp>(loc, exists, coming.iteration, iteration);
+      Value condition = b.create<arith::AndIOp>(loc, whole, exists);
+      condition = b.createOrFold<arith::AndIOp>(loc, condition, coming.condition);
+      IRMapping map;
+      map.map(ValueRange(consumer.getInductionVars()), delinearize(b, consumer, next));
+      auto isKnown = [&](Value operand) { return map.contains(operand) || consumer.isDefinedOutsideOfLoop(operand); };
+      for (Operation &op : consumer.getBody()->without_terminator()) {
+        auto view = dyn_cast<memref::SubViewOp>(op);
+        bool isIndex = llvm::all_of(op.getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
+        if ((!view && !isIndex) || !isMemoryEffectFree(&op) || op.getNumRegions() != 0 ||
+            !llvm::all_of(op.getOperands(), isKnown))
+          continue;
+        bool isPacked = view && llvm::any_of(packings, [&](Packing &packing) {
+                          return packing.pack.getSource() == view.getSource();
+                        });
+        if (view && isPacked != coming.isPacked)
+          continue;
+        Value part = b.clone(op, map)->getResult(0);
+        if (view)
+          count = asked.append(b, loc, count, part, condition);
+      }
     }
-  }
-
-  /// Asks for the lines of some rows of memory, under a condition and if they are few.
-  static void emitPrefetch(OpBuilder &b, Location loc, Value part, Value condition) {
-    auto type = cast<MemRefType>(part.getType());
-    int64_t rank = type.getRank(), columns = rank < 2 ? ShapedType::kDynamic : type.getDimSize(rank - 1);
-    bool isRows = rank >= 2 && llvm::all_of(type.getShape().drop_back(2), [](int64_t size) { return size == 1; });
-    if (!isRows || ShapedType::isDynamic(columns) || columns == 0 || !type.getElementType().isIntOrFloat())
-      return;
-    constexpr int64_t lineBytes = 64;
-    int64_t bytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
-    IndexMath math(b, loc);
-    Value zero = math.constant(0), rows = math.dim(part, rank - 2);
-    Value few = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ule, rows,
-                                        math.constant(kPrefetchedBytes / (columns * bytes)));
-    few = b.create<arith::AndIOp>(loc, condition, few);
-    OpBuilder::InsertionGuard guard(b);
-    auto loop = b.create<scf::ForOp>(loc, zero, b.create<arith::SelectOp>(loc, few, rows, zero), math.constant(1));
-    b.setInsertionPointToStart(loop.getBody());
-    SmallVector<Value> indices(rank, zero);
-    indices[rank - 2] = loop.getInductionVar();
-    for (int64_t column = 0; column < columns; column += std::max<int64_t>(lineBytes / bytes, 1)) {
-      indices.back() = b.create<arith::ConstantIndexOp>(loc, column);
-      b.create<memref::PrefetchOp>(loc, part, indices, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
-    }
+    asked.start(b, loc, count);
   }
 
   /// The memory of a packing with a place for each head or, where tasks do whole heads, for each worker.

@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "passes/AskedLines.h"
 #include "passes/LowerTiles.h"
 
 using namespace mlir;
@@ -30,6 +31,8 @@ struct DotEmitter {
   RegisterBlock block;
   int64_t kpack;
   Value lhs;
+  /// What the task asks memory for on the way.
+  AskedLines asked = {};
 
   VectorType vectorType(Value scratch) const {
     return VectorType::get({block.lanes}, cast<MemRefType>(scratch.getType()).getElementType());
@@ -85,9 +88,14 @@ struct DotEmitter {
         sums.push_back(accumulator ? b.create<vector::LoadOp>(loc, type, accumulator, ValueRange{r, c}).getResult()
                                    : zero);
 
+    AskedLines::Steps steps;
+    if (asked)
+      steps = asked.beginSteps(b, loc, depth);
     auto loop =
         b.create<scf::ForOp>(loc, index.constant(0), depth, index.constant(1), sums,
                              [&](OpBuilder &b, Location loc, Value k, ValueRange carried) {
+                               if (asked)
+                                 asked.askInStep(b, loc, steps, k);
                                SmallVector<Value> next(carried);
                                SmallVector<Value> values;
                                for (int64_t v = 0; v < block.vectors; ++v)
@@ -202,11 +210,11 @@ void copyFinite(OpBuilder &b, Location loc, tile::PanelLayoutAttr layout, Value 
   });
 }
 
-/// A block of one vector a row, of twice the rows where the result has them, so that as many sums as latency asks for
-/// are on their way.
-RegisterBlock narrowBlock(const RegisterBlock &block, int64_t numRows) {
-  int64_t rows = block.vectors > 1 && numRows % (2 * block.rows) == 0 ? 2 * block.rows : block.rows;
-  return {rows, 1, block.lanes};
+/// A block of fewer vectors a row, of twice the rows where the result has them and registers suffice, so that as many
+/// sums as latency asks for are on their way.
+RegisterBlock narrowBlock(const RegisterBlock &block, int64_t vectors, int64_t numRows) {
+  bool isWide = vectors * 2 <= block.vectors && vectors == 1 && numRows % (2 * block.rows) == 0;
+  return {isWide ? 2 * block.rows : block.rows, vectors, block.lanes};
 }
 
 } // namespace
@@ -224,6 +232,7 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, tile
   auto rhsType = cast<tile::TileType>(op.getRhs().getType());
   Value rhsRows = rhs.rows ? rhs.rows : index.constant(rhsType.getShape()[0]);
   VectorType type = emitter.panelType();
+  emitter.asked = AskedLines::find(op);
 
   // q * k^T: a panel is a strip of keys, and the head dimension is contracted.
   if (op.getTransposed() && inTiles) {
@@ -261,12 +270,19 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, tile
     buildLoop(b, loc, zero, strips, 1,
               [&](OpBuilder &b, Value strip) { emitStrip(b, emitter, strip, IndexBuilder{b, loc}.constant(0)); });
     if (!isWhole) {
-      // What is left of the last strip, one vector of columns at a time.
-      DotEmitter narrow = emitter;
-      narrow.block = narrowBlock(block, cast<MemRefType>(result.getType()).getDimSize(0));
+      // What is left of the last strip: two vectors of columns at a time, for each broadcast to serve twice, and one.
       Value rest = b.create<arith::SubIOp>(loc, computed, index.mul(strips, block.columns()));
-      buildLoop(b, loc, zero, rest, block.lanes,
-                [&](OpBuilder &b, Value first) { emitStrip(b, narrow, strips, first); });
+      Value done = zero;
+      for (int64_t vectors : {2, 1}) {
+        if (vectors >= block.vectors)
+          continue;
+        DotEmitter narrow = emitter;
+        narrow.block = narrowBlock(block, vectors, cast<MemRefType>(result.getType()).getDimSize(0));
+        int64_t columns = vectors * block.lanes;
+        Value end = index.mul(b.createOrFold<arith::DivUIOp>(loc, rest, index.constant(columns)), columns);
+        buildLoop(b, loc, done, end, columns, [&](OpBuilder &b, Value first) { emitStrip(b, narrow, strips, first); });
+        done = end;
+      }
     }
     return;
   }

@@ -8,8 +8,8 @@
 /// \file
 /// Between two products lie only operations whose rows do not meet. Each row is therefore taken through all of them
 /// while it is in the first cache level, and consecutive operations share one pass over its columns until one of them
-/// needs a reduction's result. For a softmax step that gives the two passes it needs: scale, mask and maximum;
-/// exponential and sum.
+/// needs a reduction's result; some rows wait there for each other. For a softmax step that gives the two passes it
+/// needs: scale, mask and maximum; exponential and sum.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -347,6 +347,19 @@ struct RowEmitter {
 
 } // namespace
 
+/// How many of a group's operations each row goes through before the next row: up to the operation that waits for the
+/// first reduction over the row's columns, and the rest.
+static ArrayRef<Operation *> takeFirstPhase(ArrayRef<Operation *> group) {
+  auto isMatrix = [](Operation *op) {
+    return RowEmitter::isMatrix(isa<tile::ReduceOp>(op) ? op->getOperand(0) : op->getResult(0));
+  };
+  auto *reduction = llvm::find_if(group, [](Operation *op) { return isa<tile::ReduceOp>(op); });
+  if (reduction == group.end())
+    return group;
+  auto *next = std::find_if(std::next(reduction), group.end(), isMatrix);
+  return group.take_front(next - group.begin());
+}
+
 void cpu::emitRows(OpBuilder &b, ArrayRef<Operation *> group, int64_t lanes, function_ref<TileBuffer &(Value)> buffer,
                    function_ref<bool(Value)> livesOn) {
   if (group.empty())
@@ -360,10 +373,31 @@ void cpu::emitRows(OpBuilder &b, ArrayRef<Operation *> group, int64_t lanes, fun
       if (isa<tile::TileType>(operand.getType()) && !llvm::is_contained(group, operand.getDefiningOp()))
         if (Value extent = buffer(operand).rows; extent && !rows)
           rows = extent;
-  buildLoop(b, loc, index.constant(0), rows ? rows : index.constant(staticRows), 1, [&](OpBuilder &b, Value row) {
-    RowEmitter emitter(lanes, buffer, livesOn, row);
-    for (Operation *op : group)
-      emitter.add(b, op);
-    emitter.flush(b);
+  if (!rows)
+    rows = index.constant(staticRows);
+  // A row waits for its maximum before its exponentials begin, and a processor sees some hundred operations ahead: not
+  // to the next row, if a row is short. So some rows' maxima come before the same rows' exponentials. All of them are
+  // still in the first cache level then.
+  constexpr int64_t rowsOfPhase = 6;
+  ArrayRef<Operation *> first = takeFirstPhase(group), second = group.drop_front(first.size());
+  auto emitPhase = [&](OpBuilder &b, ArrayRef<Operation *> ops, Value begin, Value end) {
+    auto isSeen = [&](Value value) {
+      return livesOn(value) ||
+             llvm::any_of(value.getUsers(), [&](Operation *user) { return !llvm::is_contained(ops, user); });
+    };
+    buildLoop(b, loc, begin, end, 1, [&](OpBuilder &b, Value row) {
+      RowEmitter emitter(lanes, buffer, isSeen, row);
+      for (Operation *op : ops)
+        emitter.add(b, op);
+      emitter.flush(b);
+    });
+  };
+  if (second.empty())
+    return emitPhase(b, first, index.constant(0), rows);
+  buildLoop(b, loc, index.constant(0), rows, rowsOfPhase, [&](OpBuilder &b, Value begin) {
+    IndexBuilder index{b, loc};
+    Value end = index.min(index.add(begin, index.constant(rowsOfPhase)), rows);
+    emitPhase(b, first, begin, end);
+    emitPhase(b, second, begin, end);
   });
 }

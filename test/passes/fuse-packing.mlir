@@ -114,34 +114,41 @@ func.func @shared(%k: memref<?x?x64xf32>, %H: index, %T: index, %n: index) {
   return
 }
 
-// A task of whole heads asks for what the next iteration works on: its rows, and another head's keys once a head.
+// A task of whole heads lists the lines that the next iteration works on, and in a head's first iteration those of the
+// next head's keys. What no product has asked for by the end is asked for there.
 // CHECK-LABEL: func @next
 // CHECK-SAME:    %[[Q:[a-z0-9]+]]: memref<?x?x64xbf16>, %[[K:[a-z0-9]+]]: memref<?x?x64xbf16>,
 // CHECK:       %[[WHOLE:.*]] = arith.ori
 // CHECK:       scf.forall
+// CHECK:         %[[LINES:.*]] = memref.alloca() {{.*}}tile.asked_lines} : memref<2049xindex>
+// CHECK:         %[[STATE:.*]] = memref.alloca() {{.*}}tile.asked_state} : memref<2xindex>
 // CHECK:         scf.for %[[I:.*]] =
+// CHECK:           %[[FIRST:.*]] = arith.cmpi eq, %{{.*}}, %c0
 // CHECK:           %[[MORE:.*]] = arith.addi %[[I]], %c1
-// CHECK:           %[[END:.*]] = arith.cmpi uge, %[[MORE]], %{{.*}}
-// CHECK:           %[[NEXT:.*]] = arith.select %[[END]], %[[I]], %[[MORE]]
-// CHECK:           %[[IN_HEAD:.*]] = arith.remui %[[NEXT]], %{{.*}}
-// CHECK:           %[[FIRST:.*]] = arith.cmpi eq, %[[IN_HEAD]], %c0
+// CHECK:           %[[ONCE:.*]] = arith.andi %{{.*}}, %[[FIRST]]
+// CHECK:           memref.subview %[[K]]
+// CHECK:           %[[KEY_LINES:.*]] = arith.muli %{{.*}}, %c128
+// CHECK:           %[[ROOM:.*]] = arith.cmpi ule, %[[KEY_LINES]], %c2048
+// CHECK:           arith.andi %[[ONCE]], %[[ROOM]]
+// CHECK:           scf.for %[[R:.*]] =
+// CHECK:             %[[ADDRESS:.*]] = vector.broadcast
+// CHECK:             %[[BOTH:.*]] = arith.addi %[[ADDRESS]], %{{.*}} : vector<2xindex>
+// CHECK:             vector.store %[[BOTH]], %[[LINES]]
+// CHECK:           %[[LAST:.*]] = arith.cmpi ult, %[[MORE]], %{{.*}}
+// CHECK:           %[[NEXT:.*]] = arith.select %[[LAST]], %[[MORE]], %[[I]]
 // CHECK:           %[[T:.*]] = arith.remui %[[NEXT]], %{{.*}}
 // CHECK:           %[[H:.*]] = arith.divui %[[NEXT]], %{{.*}}
-// CHECK:           %[[KH:.*]] = arith.divui %[[H]], %{{.*}}
 // CHECK:           %[[ROW:.*]] = arith.muli %[[T]], %c24
-// CHECK:           %[[ROWS:.*]] = memref.subview %[[Q]][%[[H]], %[[ROW]], 0]
-// CHECK:           arith.select %[[WHOLE]], %c24, %c0
-// CHECK:           scf.for %[[R:.*]] =
-// CHECK:             memref.prefetch %[[ROWS]][%[[R]], %c0], read, locality<2>, data
-// CHECK:             memref.prefetch %[[ROWS]][%[[R]], %c32], read, locality<2>, data
-// CHECK-NOT:         memref.prefetch
-// CHECK:           %[[KEYS:.*]] = memref.subview %[[K]][%[[KH]], 0, 0]
-// CHECK:           %[[ONCE:.*]] = arith.andi %[[WHOLE]], %[[FIRST]]
-// CHECK:           %[[FEW:.*]] = arith.cmpi ule, %{{.*}}, %c512
-// CHECK:           %[[BOTH:.*]] = arith.andi %[[ONCE]], %[[FEW]]
-// CHECK:           arith.select %[[BOTH]]
-// CHECK:             memref.prefetch %[[KEYS]]
+// CHECK:           memref.subview %[[Q]][%[[H]], %[[ROW]], 0]
+// CHECK:           scf.for
+// CHECK:             vector.store %{{.*}}, %[[LINES]]
+// CHECK:           memref.store %{{.*}}, %[[STATE]][%c1]
 // CHECK:           tile.cooperate
+// CHECK:           "test.use"
+// CHECK:           memref.load %[[STATE]][%c0]
+// CHECK:           scf.for %[[AT:.*]] =
+// CHECK:             memref.load %[[LINES]][%[[AT]]]
+// CHECK:             "llvm.intr.prefetch"
 func.func @next(%q: memref<?x?x64xbf16>, %k: memref<?x?x64xbf16>, %H: index, %g: index, %T: index, %n: index) {
   %c0 = arith.constant 0 : index
   %c24 = arith.constant 24 : index

@@ -103,8 +103,8 @@ func.func @mask(%m: memref<6x64xf32>, %o: memref<6x64xf32>, %i0: index, %j0: ind
   return
 }
 
-// Of 5 to 64 keys only as many vectors as hold them are computed, in blocks of one vector and twice the rows, and the
-// lanes beyond the last key take no part in the maximum.
+// Of 5 to 64 keys only as many vectors as hold them are computed, in blocks of two vectors, or one and twice the rows,
+// and the lanes beyond the last key take no part in the maximum.
 // CHECK-LABEL: func @tail
 // CHECK-SAME:  %[[N:[a-z0-9]+]]: index
 // CHECK:       %[[ROUNDED:.*]] = arith.muli %{{.*}}, %c16
@@ -112,7 +112,10 @@ func.func @mask(%m: memref<6x64xf32>, %o: memref<6x64xf32>, %i0: index, %j0: ind
 // CHECK:       scf.for %{{.*}} = %c0 to %[[WHOLE]] step %c1
 // CHECK-COUNT-24: vector.fma
 // CHECK-NOT:   vector.fma
-// CHECK:       scf.for %{{.*}} = %c0 to %{{.*}} step %c16
+// CHECK:       scf.for %{{.*}} = %c0 to %[[PAIRS:.*]] step %c32
+// CHECK-COUNT-12: vector.fma
+// CHECK-NOT:   vector.fma
+// CHECK:       scf.for %{{.*}} = %[[PAIRS]] to %{{.*}} step %c16
 // CHECK-COUNT-12: vector.fma
 // CHECK-NOT:   vector.fma
 // CHECK:       scf.for %{{.*}} = %{{.*}} to %[[N]] step %c16
