@@ -381,10 +381,10 @@ FailureOr<bool> BlockRoles::specialize() {
   };
   switch (threads.getInt() / kWarpgroupThreads) {
   case 2:
-    share(40, 232);
+    share(56, 224);
     break;
   case 3:
-    share(32, 160);
+    share(56, 152);
     break;
   default: // one has as many as an instruction can name
     break;

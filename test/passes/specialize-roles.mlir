@@ -93,9 +93,9 @@ func.func @attend(%q: !tile.tile<64x64xbf16, #lhs>, %keys: memref<?x?x64xbf16>, 
 // Two warpgroups of consumers take the producer's registers; memory of more than five dimensions has no map.
 // CHECK-LABEL: func.func @wide(
 // CHECK-NOT: tile.tensor_map
-// CHECK: tile.roles producer threads 128 registers 40 {
+// CHECK: tile.roles producer threads 128 registers 56 {
 // CHECK: tile.push %{{.*}} into %{{.*}} at %{{.*}} : memref<?x?x?x?x?x64xbf16>
-// CHECK: } consumers threads 256 registers 232 {
+// CHECK: } consumers threads 256 registers 224 {
 // CHECK: } {flashc.threads = 384 : i64}
 func.func @wide(%q: !tile.tile<128x64xbf16, #lhs>, %keys: memref<?x?x?x?x?x64xbf16>, %none: !tile.tile<128x64xf32, #acc>,
                 %out: memref<128x64xf32>, %n: index, %hi: index) {
