@@ -109,7 +109,9 @@ void populateNvptxLlvm(OpPassManager &pm, const PipelineOptions &options) {
 }
 
 void populateAmdgpuLlvm(OpPassManager &pm, const PipelineOptions &options) {
-  populateDevice(pm, kAmdExp2, createConvertTileToRocdl(), [](OpPassManager &device) {
+  ConvertTileToRocdlOptions instructions;
+  instructions.subgroupSize = options.gpu.subgroupSize;
+  populateDevice(pm, kAmdExp2, createConvertTileToRocdl(instructions), [](OpPassManager &device) {
     // This conversion takes bf16 for 16 bits; what is left for it are memory and the GPU's own operations.
     device.addPass(createArithToLLVMConversionPass());
     device.addPass(createLowerGpuToRocdlPass());

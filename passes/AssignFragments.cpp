@@ -75,9 +75,9 @@ LogicalResult BlockLayouts::chooseUnit() {
   if (result.wasInterrupted())
     return failure();
   unit = getUnitForRows(unit, isWholeForWarpgroups() ? rows : 0);
-  int64_t height = getAccumulatorLayout(context, unit, subgroupSize, 1).getBlock()[0];
+  int64_t height = getAccumulatorLayout(context, unit, subgroupSize, 1, rows).getBlock()[0];
   int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
-  accumulators = getAccumulatorLayout(context, unit, subgroupSize, warps);
+  accumulators = getAccumulatorLayout(context, unit, subgroupSize, warps, rows);
   loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
   return success();
 }
@@ -112,15 +112,20 @@ void BlockLayouts::assignOperands(tile::DotOp dot) {
     OpBuilder b(dot);
     operand.set(b.create<tile::ConvertOp>(dot.getLoc(), type.withLayout(layout), value));
   };
-  auto shared = [&](Value value) -> Attribute {
+  auto shared = [&](Value value, bool transposed) -> Attribute {
     tile::TileType type = tileType(value);
-    return getSharedLayout(context, type.getShape(), type.getElementType().getIntOrFloatBitWidth() / 8);
+    return getSharedLayout(context, type.getShape(), type.getElementType().getIntOrFloatBitWidth() / 8, unit,
+                           transposed);
   };
-  Attribute lhs = getLhsLayout(context, unit, accumulators.getWarps());
-  if (!lhs || (unit == MatrixUnit::Wgmma && dot.getLhs().getDefiningOp<tile::LoadOp>()))
-    lhs = shared(dot.getLhs());
+  Attribute lhs = getLhsLayout(unit, accumulators);
+  // WMMA's left-hand side is in both halves of a wave: of wide heads it would take the registers that the sums need.
+  constexpr int64_t widestOfWmma = 128;
+  bool isLoaded = static_cast<bool>(dot.getLhs().getDefiningOp<tile::LoadOp>());
+  if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) ||
+      (unit == MatrixUnit::Wmma && isLoaded && tileType(dot.getLhs()).getShape()[1] > widestOfWmma))
+    lhs = shared(dot.getLhs(), /*transposed=*/false);
   place(dot.getLhsMutable(), lhs);
-  place(dot.getRhsMutable(), shared(dot.getRhs()));
+  place(dot.getRhsMutable(), shared(dot.getRhs(), takesColumns(unit) && !dot.getTransposed()));
 }
 
 void BlockLayouts::assignValue(Value value) {

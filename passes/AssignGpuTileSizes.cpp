@@ -32,8 +32,8 @@ struct Problem {
   /// Rows and columns of the unit's accumulators.
   int64_t blockRows = 0, blockColumns = 0;
 
-  /// Shared memory that the lowering takes: keys, values, weights where elements may be multiplied one by one, and the
-  /// query rows where the unit reads them there; each on its own kilobyte.
+  /// Shared memory that the lowering takes: keys, values, a word of all threads, query rows where the unit reads them
+  /// there, and weights where elements are multiplied one by one; each on its own kilobyte.
   int64_t sharedBytes(int64_t queries, int64_t keys) const {
     auto tile = [&](int64_t rows, int64_t columns) {
       int64_t panel = columns * operandBytes > 64 ? 128 : 64;
@@ -41,10 +41,13 @@ struct Problem {
     };
     // Warpgroups multiply two tiles of keys and values while the next ones arrive.
     int64_t stages = unit == MatrixUnit::Wgmma ? 2 : 1;
-    int64_t bytes = stages * (tile(keys, headDim) + tile(keys, valueHeadDim)) + 1024;
-    if (skipsZeros || unit != MatrixUnit::Wgmma)
+    // AMD's units read values by columns, and keep the word where the keys were.
+    bool byColumns = takesColumns(unit);
+    int64_t values = byColumns ? tile(llvm::alignTo(valueHeadDim, 32), keys) : tile(keys, valueHeadDim);
+    int64_t bytes = stages * (tile(keys, headDim) + values) + (byColumns ? 0 : 1024);
+    if (!byColumns && (skipsZeros || unit != MatrixUnit::Wgmma))
       bytes += tile(queries, keys);
-    if (unit == MatrixUnit::None || unit == MatrixUnit::Wgmma)
+    if (unit == MatrixUnit::None || unit == MatrixUnit::Wgmma || (unit == MatrixUnit::Wmma && headDim > 128))
       bytes += tile(queries, headDim);
     return bytes;
   }
@@ -89,20 +92,21 @@ private:
         llvm::find_if(kWarpgroupTiles, [&](const WarpgroupTiles &tiles) { return widest <= tiles.headDim; });
     bool suits = whole != std::end(kWarpgroupTiles) && keys <= kWarpgroupColumns;
     unit = getUnitForRows(unit, !suits ? 0 : queries ? queries.getValue() : whole->rows);
-    auto use = [&](MatrixUnit chosen) {
+    auto use = [&](MatrixUnit chosen, int64_t rows) {
       problem.unit = chosen;
-      ArrayRef<int64_t> block = getAccumulatorLayout(&getContext(), chosen, subgroupSize, 1).getBlock();
+      ArrayRef<int64_t> block = getAccumulatorLayout(&getContext(), chosen, subgroupSize, 1, rows).getBlock();
       problem.blockRows = block[0];
       problem.blockColumns = chosen == MatrixUnit::Wgmma ? kWarpgroupSteps : block[1];
     };
-    use(unit);
+    // MFMA's subgroups have 16 rows instead of 32 for wide heads.
+    constexpr int64_t many = std::numeric_limits<int64_t>::max();
+    use(unit, queries ? queries.getValue() : unit == MatrixUnit::Mfma && widest > 128 ? 1 : many);
     if (queries && queries % problem.blockRows != 0)
       return op.emitOpError("expected tiles of query rows in multiples of ")
              << problem.blockRows << ", what one product of the target has, got " << queries.getValue();
     // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide
-    // heads, and where a unit holds its operands twice (WMMA) or its accumulators in few lanes' rows (MFMA), tiles are
-    // half as wide.
-    bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma || (unit == MatrixUnit::Mfma && widest > 64);
+    // heads, and where a unit holds its operands twice (WMMA), tiles are half as wide.
+    bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma;
     int64_t fewColumns = narrowTiles ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
     if (unit == MatrixUnit::Wgmma) {
       rows = whole->rows;
@@ -128,8 +132,7 @@ private:
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
     // Few rows are one warp's or wave's, and a block attends some tiles of keys. They are the same as of many rows, but
     // for warpgroups'.
-    if (unit == MatrixUnit::Wgmma)
-      use(getUnitForRows(unit, 0));
+    use(getUnitForRows(unit, 0), 1);
     fewColumns = unit == MatrixUnit::Wgmma && !keys ? fewColumns : columns;
     int64_t part = llvm::alignTo(split ? split.getValue() : 512, fewColumns);
     Type operand = narrow ? element : Type();

@@ -11,7 +11,7 @@ enum class MatrixUnit {
   None,  ///< fused multiply-adds on single elements
   Mma,   ///< NVIDIA's mma.sync m16n8k16, a warp's fragments, ldmatrix
   Wgmma, ///< NVIDIA's wgmma.mma_async, four warps' fragments, operands in shared memory
-  Mfma,  ///< AMD's MFMA 32x32x8 of 64 lanes
+  Mfma,  ///< AMD's MFMA of 64 lanes: 32x32x8, for tiles of few rows 16x16x16
   Wmma,  ///< AMD's WMMA 16x16x16 of 32 lanes
 };
 

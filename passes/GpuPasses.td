@@ -392,26 +392,30 @@ def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {
 def ConvertTileToRocdl : Pass<"convert-tile-to-rocdl", "mlir::gpu::GPUModuleOp"> {
   let summary = "Turn what a thread does into AMD's instructions";
   let description = [{
-    `tile.mma` becomes an MFMA or WMMA of the transposed product: the unit's columns are the tile's rows, so that the scores that a
-    lane has are the weights that it passes on.
+    `tile.mma` becomes MFMAs or a WMMA of the transposed product: the unit's columns are the tile's rows, so that the scores that a
+    lane has are the weights that it passes on. `tile.load_or_zero` becomes a buffer load that is out of bounds where nothing
+    exists, and an exchange with a near lane (`gpu.shuffle xor`) an instruction that does not go through LDS.
 
     Before:
     ```mlir
     gpu.module @f_device {
-      gpu.func @f_kernel0(%a: vector<4xf16>, %b: vector<4xf16>, %c: vector<16xf32>) kernel {
-        %d = tile.mma %a, %b, %c shape [32, 32, 8] : vector<4xf16>, vector<4xf16>, vector<16xf32>
+      gpu.func @f_kernel0(%a: vector<8xf16>, %b: vector<8xf16>, %c: vector<16xf32>) kernel {
+        %d = tile.mma %a, %b, %c shape [32, 32, 16] : vector<8xf16>, vector<8xf16>, vector<16xf32>
         gpu.return
       }
     }
     ```
     After:
     ```mlir
-    gpu.func @f_kernel0(%a: vector<4xf16>, %b: vector<4xf16>, %c: vector<16xf32>) kernel {
+    gpu.func @f_kernel0(%a: vector<8xf16>, %b: vector<8xf16>, %c: vector<16xf32>) kernel {
       ...
-      %d = llvm.call_intrinsic "llvm.amdgcn.mfma.f32.32x32x8f16"(%b, %a, %c, %zero, %zero, %zero) : ...
+      %half = llvm.call_intrinsic "llvm.amdgcn.mfma.f32.32x32x8f16"(%b0, %a0, %c, %zero, %zero, %zero) : ...
+      %d = llvm.call_intrinsic "llvm.amdgcn.mfma.f32.32x32x8f16"(%b1, %a1, %half, %zero, %zero, %zero) : ...
     ```
   }];
-  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::ROCDL::ROCDLDialect"];
+  let options = [
+    Option<"subgroupSize", "subgroup-size", "unsigned", "64", "Threads of a wave: 64 on CDNA, 32 on RDNA">];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::ROCDL::ROCDLDialect"];
 }
 
 //===----------------------------------------------------------------------===//

@@ -40,8 +40,13 @@ FailureOr<MatrixUnit> flashc::readMatrixUnit(Operation *op, StringRef name) {
 }
 
 // Each pair is the row and column that one bit of a lane's or an element's number adds.
+//
+// AMD's products are computed transposed: the matrix core's columns are our rows, so that what a lane holds of the
+// scores' transpose is what it passes of the weights'. Which key or column a row of the matrix core stands for is ours
+// to say: it is chosen such that a lane holds eight neighbours, sixteen bytes, of everything it reads, passes and
+// writes. Two instructions, for steps 0-3 and 4-7 of each lane's eight, are one product then.
 tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
-                                                      int64_t warps) {
+                                                      int64_t warps, int64_t rows) {
   auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
     return tile::FragmentLayoutAttr::get(context, warps, block, lanes, registers);
   };
@@ -51,11 +56,11 @@ tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, Matr
   case MatrixUnit::Wgmma: // PTX ISA, "Register fragments for wgmma.mma_async.m64nNk16", D: a warp's are those of mma
     return layout({64, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0});
   case MatrixUnit::Mfma:
-    // V_MFMA_F32_32X32X8: the matrix core's columns are our rows, as the product is computed transposed: what a lane
-    // holds of the scores' transpose is what it passes of the weights'.
-    return layout({32, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4}, {0, 1, 0, 2, 0, 8, 0, 16});
-  case MatrixUnit::Wmma: // V_WMMA_F32_16X16X16 on 32 lanes, transposed for the same reason
-    return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 1}, {0, 2, 0, 4, 0, 8});
+    if (rows < 4 * 32) // V_MFMA_F32_16X16X16, two side by side
+      return layout({16, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4});
+    return layout({32, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4, 0, 16}); // V_MFMA_F32_32X32X8
+  case MatrixUnit::Wmma: // V_WMMA_F32_16X16X16 on 32 lanes
+    return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 8}, {0, 1, 0, 2, 0, 4});
   case MatrixUnit::None:
     break;
   }
@@ -65,9 +70,9 @@ tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, Matr
   return layout({16, 32}, {0, 4, 0, 8, 0, 16, 4, 0, 8, 0}, {0, 1, 0, 2, 1, 0, 2, 0});
 }
 
-tile::FragmentLayoutAttr flashc::getLhsLayout(MLIRContext *context, MatrixUnit unit, int64_t warps) {
+tile::FragmentLayoutAttr flashc::getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
   auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
-    return tile::FragmentLayoutAttr::get(context, warps, block, lanes, registers);
+    return tile::FragmentLayoutAttr::get(accumulators.getContext(), accumulators.getWarps(), block, lanes, registers);
   };
   switch (unit) {
   case MatrixUnit::Mma:
@@ -75,9 +80,31 @@ tile::FragmentLayoutAttr flashc::getLhsLayout(MLIRContext *context, MatrixUnit u
   case MatrixUnit::Wgmma:
     return layout({64, 16}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0, 0, 8});
   case MatrixUnit::Mfma:
-    return layout({32, 8}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4}, {0, 1, 0, 2});
+    if (accumulators.getBlock()[0] == 16)
+      return layout({16, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4});
+    return layout({32, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4});
   case MatrixUnit::Wmma: // both halves of the wave hold the same
     return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 0}, {0, 1, 0, 2, 0, 4, 0, 8});
+  case MatrixUnit::None:
+    break;
+  }
+  return {};
+}
+
+tile::FragmentLayoutAttr flashc::getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
+  auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
+    return tile::FragmentLayoutAttr::get(accumulators.getContext(), /*warps=*/1, block, lanes, registers);
+  };
+  // Lane i passes row i of the matrix core, which is the column that the accumulators have there.
+  switch (unit) {
+  case MatrixUnit::Mfma:
+    if (accumulators.getBlock()[0] == 16) // result register r of lanes 16 q on is row 4 q + r, of the second one r + 4
+      return layout({32, 32}, {1, 0, 2, 0, 8, 0, 16, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4, 4, 0});
+    return layout({32, 16}, {1, 0, 2, 0, 8, 0, 4, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4}); // 8 (r / 4) + 4 q + r % 4
+  case MatrixUnit::Wmma: // result register r of half h is row 2 r + h
+    return layout({16, 16}, {8, 0, 1, 0, 2, 0, 4, 0, 0, 0}, {0, 1, 0, 2, 0, 4, 0, 8});
+  case MatrixUnit::Mma:
+  case MatrixUnit::Wgmma:
   case MatrixUnit::None:
     break;
   }
@@ -89,13 +116,15 @@ MatrixUnit flashc::getUnitForRows(MatrixUnit available, int64_t rows) {
   return available == MatrixUnit::Wgmma && !whole ? MatrixUnit::Mma : available;
 }
 
-SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit) {
+SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
   switch (unit) {
   case MatrixUnit::Mma:
   case MatrixUnit::Wgmma: // of a warp; a warpgroup's instruction is as wide as the tile
     return {16, 8, 16};
   case MatrixUnit::Mfma:
-    return {32, 32, 8};
+    if (accumulators.getBlock()[0] == 16)
+      return {16, 32, 32};
+    return {32, 32, 16};
   case MatrixUnit::Wmma:
     return {16, 16, 16};
   case MatrixUnit::None:
@@ -104,10 +133,11 @@ SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit) {
   return {};
 }
 
-tile::SharedLayoutAttr flashc::getSharedLayout(MLIRContext *context, ArrayRef<int64_t> shape, int64_t elementBytes) {
+tile::SharedLayoutAttr flashc::getSharedLayout(MLIRContext *context, ArrayRef<int64_t> shape, int64_t elementBytes,
+                                               MatrixUnit unit, bool transposed) {
   // Not below what the columns of one block of any unit take.
   int64_t panel = 64;
-  while (panel < 128 && panel < shape[1] * elementBytes)
+  while (panel < 128 && panel < shape[transposed ? 0 : 1] * elementBytes)
     panel *= 2;
-  return tile::SharedLayoutAttr::get(context, panel);
+  return tile::SharedLayoutAttr::get(context, panel, transposed, takesColumns(unit));
 }

@@ -30,23 +30,33 @@ llvm::StringRef toString(MatrixUnit unit);
 /// The unit that a pass's option `matrix-unit` names; an unknown one is an error at `op`.
 mlir::FailureOr<MatrixUnit> readMatrixUnit(mlir::Operation *op, llvm::StringRef name);
 
-/// The accumulators of a product, on `warps` subgroups of `subgroupSize` threads.
+/// The accumulators of a product, on `warps` subgroups of `subgroupSize` threads. `rows` are the tile's, where a unit
+/// has instructions of several heights: fewer than four subgroups of the higher ones take the lower ones.
 tile::FragmentLayoutAttr getAccumulatorLayout(mlir::MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
-                                              int64_t warps);
+                                              int64_t warps, int64_t rows);
 
-/// The left-hand side of a product; null for MatrixUnit::None, which reads it from shared memory.
-tile::FragmentLayoutAttr getLhsLayout(mlir::MLIRContext *context, MatrixUnit unit, int64_t warps);
+/// The left-hand side of a product that has `accumulators`; null for MatrixUnit::None, which reads it from shared
+/// memory.
+tile::FragmentLayoutAttr getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
 
 /// The unit for a tile of `rows` rows, where `available` is the best one there is: fewer rows than a warpgroup's are
 /// left to its warps.
 MatrixUnit getUnitForRows(MatrixUnit available, int64_t rows);
 
-/// Rows, columns and contraction of one instruction as `tile.mma` counts them; empty for MatrixUnit::None.
-llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit);
+/// The right-hand side of an instruction, whose rows are the product's columns and whose columns are the steps of its
+/// contraction; null for units that load it as matrices.
+tile::FragmentLayoutAttr getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
 
-/// How `shape`'s tile of elements of `elementBytes` lies in shared memory: panels as wide as its rows, at most 128
-/// bytes.
-tile::SharedLayoutAttr getSharedLayout(mlir::MLIRContext *context, llvm::ArrayRef<int64_t> shape, int64_t elementBytes);
+/// Rows, columns and contraction of one `tile.mma`; empty for MatrixUnit::None.
+llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
+
+/// Whether a unit takes the right-hand side with the elements of a column as neighbours, whichever way it comes.
+inline bool takesColumns(MatrixUnit unit) { return unit == MatrixUnit::Mfma || unit == MatrixUnit::Wmma; }
+
+/// How `shape`'s tile of elements of `elementBytes` lies in shared memory: panels as wide as its rows - its columns,
+/// where it is `transposed` -, at most 128 bytes; `unit` reads it.
+tile::SharedLayoutAttr getSharedLayout(mlir::MLIRContext *context, llvm::ArrayRef<int64_t> shape, int64_t elementBytes,
+                                       MatrixUnit unit, bool transposed);
 
 } // namespace flashc
 

@@ -25,14 +25,18 @@ namespace flashc::threads {
 
 inline tile::TileType typeOf(mlir::Value value) { return llvm::cast<tile::TileType>(value.getType()); }
 inline int64_t bytesOf(mlir::Type element) { return element.getIntOrFloatBitWidth() / 8; }
+/// What one instruction copies.
+constexpr int64_t kPieceBytes = 16;
 
 /// A tile, as one thread sees it.
 struct ThreadTile {
   /// Fragments: a vector for each block of the layout, row by row of blocks; of a tile with one element a row a scalar
   /// for each row that the thread holds.
   llvm::SmallVector<mlir::Value> parts;
-  /// In shared memory: all of the tile's elements, one-dimensional.
+  /// In shared memory: all of the tile's elements, one-dimensional. What a load that is not awaited has `staged` is in
+  /// `parts`, and not yet there.
   mlir::Value memory;
+  bool staged = false;
 };
 
 /// A coordinate that is the sum of a thread's share and a constant which have no bit in common.
@@ -81,6 +85,18 @@ struct ThreadBlock {
   /// A thread's first row and column in a layout.
   llvm::DenseMap<std::pair<mlir::Attribute, int64_t>, mlir::Value> firstRows;
   llvm::DenseMap<mlir::Attribute, mlir::Value> firstColumns;
+  /// What its lane adds to a thread's row.
+  llvm::DenseMap<mlir::Attribute, mlir::Value> laneRows;
+};
+
+/// Memory that a tile is read from in pieces of sixteen bytes, without its dimensions.
+struct PieceSource {
+  mlir::Value base;
+  /// The tile's first element, and a step along each dimension, in elements.
+  mlir::Value offset;
+  llvm::SmallVector<mlir::Value> strides;
+  /// Whether rows begin at pieces and their elements are neighbours (i1).
+  mlir::Value whole;
 };
 
 /// Emits a thread's code at an insertion point.
@@ -95,6 +111,8 @@ public:
   mlir::Value firstRow(tile::FragmentLayoutAttr layout, int64_t rows);
   /// The thread's first column (index).
   mlir::Value firstColumn(tile::FragmentLayoutAttr layout);
+  /// What its lane adds to the row of a thread's elements (index).
+  mlir::Value laneRow(tile::FragmentLayoutAttr layout);
   /// Rows that a thread holds of a tile with one element a row, counted from firstRow.
   static llvm::SmallVector<int64_t> threadRows(tile::FragmentLayoutAttr layout, int64_t rows);
   /// Where in threadRows the row of element `element` in row `block` of blocks is.
@@ -118,13 +136,20 @@ public:
   /// Reads a tile from global memory into fragments or into `memory`. An asynchronous load may write memory at once;
   /// another one waits for all threads to come, and for all to see it.
   ThreadTile load(tile::LoadOp op, mlir::Value memory);
-  /// Waits for what the thread has started to load, then for the other threads.
+  /// Waits for what the thread has started to load, writes it to shared memory if it is elsewhere, and waits for the
+  /// other threads.
+  ThreadTile await(tile::AwaitOp op, const ThreadTile &started);
   void awaitLoads();
   void store(tile::StoreOp op, const ThreadTile &value);
   ThreadTile splat(tile::TileType type, mlir::Value scalar);
   ThreadTile map(tile::MapOp op, llvm::ArrayRef<ThreadTile> inputs);
   ThreadTile reduce(tile::ReduceOp op, const ThreadTile &input, const ThreadTile &init);
   ThreadTile convert(tile::ConvertOp op, const ThreadTile &input, mlir::Value memory);
+  /// What to add a matrix unit's product to where the right-hand side may hold what is not finite, which a unit
+  /// multiplies by zero, too: that is taken out of it, and added where it belongs. It is read for the last time then.
+  /// `flag` is a word of shared memory.
+  ThreadTile skipZeros(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
+                       mlir::Value flag);
   /// `scratch` is shared memory for the left-hand side where zeros have to be skipped; null otherwise.
   ThreadTile dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator,
                  mlir::Value scratch, mlir::Value flag);
@@ -168,6 +193,40 @@ private:
   void pushByThreads(const SharedCopy &copy, const Stage &stage);
   void pushByUnit(tile::PushOp op, const ThreadPipe &pipe, const Stage &stage);
   void waitUntilEmpty(const Stage &stage);
+
+  PieceSource findPieces(const SharedCopy &copy);
+  /// All of a source's memory, one-dimensional.
+  mlir::Value flatten(const SharedCopy &copy, const PieceSource &source);
+  //===--- through registers ---===//
+
+  /// How the pieces of a tile are divided among the threads: units of one piece of sixteen bytes, or of four rows'
+  /// pieces of a tile that lies transposed.
+  struct Units {
+    int64_t across, total, rows, columns;
+  };
+  Units unitsOf(tile::TileType type) const;
+  /// Units of each thread, the last of which may not exist.
+  int64_t unitsOfThread(tile::TileType type) const;
+  /// Whether a load's pieces can wait in registers.
+  bool canStage(tile::TileType type) const;
+  /// A unit: its row is `row + below`; `there` is whether the thread has it, null where it has.
+  struct Piece {
+    mlir::Value row, column, there;
+    int64_t below = 0;
+  };
+  Piece locate(tile::TileType type, mlir::Value first, int64_t unit);
+  /// Whether row `row` of a unit exists (i1).
+  mlir::Value exists(tile::TileType type, const Piece &piece, int64_t row, mlir::Value rows, mlir::Value columns,
+                     bool allColumns);
+  /// Reads `count` of the thread's units from `first` on: vectors of sixteen bytes.
+  llvm::SmallVector<mlir::Value> stage(const SharedCopy &copy, mlir::Value first, int64_t count);
+  llvm::SmallVector<mlir::Value> stageElements(const SharedCopy &copy, mlir::Value first, int64_t count);
+  void unstage(tile::TileType type, mlir::Value memory, mlir::Value first, mlir::ValueRange pieces);
+  /// Reads and writes all of the thread's units, some at a time.
+  void copyStaged(const SharedCopy &copy, mlir::Value memory);
+
+  /// Whether the lane's number has `bit` (i1).
+  mlir::Value isLaneBitSet(int64_t bit);
   /// Whether the thread's lane is the first of those that hold the same elements; null where no two do.
   mlir::Value isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix);
   void writeElements(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);
@@ -179,6 +238,15 @@ private:
   /// The thread's lane in a subgroup of `layout`, of a warpgroup in the last bits, and the subgroup.
   mlir::Value lane(tile::FragmentLayoutAttr layout) { return layout.isWarpgroup() ? block.thread : block.lane; }
   mlir::Value subgroup(tile::FragmentLayoutAttr layout) { return layout.isWarpgroup() ? block.warpgroup : block.warp; }
+  /// The left-hand side's elements of row `m` of blocks and contraction block `k`.
+  mlir::Value lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, int64_t k);
+  /// A unit's operand from shared memory, in runs of sixteen bytes: `layout`'s rows are the tile's or, of a right-hand
+  /// side that is not transposed, its columns.
+  mlir::Value readFragment(tile::TileType type, mlir::Value memory, tile::FragmentLayoutAttr layout, mlir::Value first,
+                           int64_t firstBits, int64_t row, int64_t step, bool swapped);
+  /// Infinities and NaN that the accumulator gets from elements of the right-hand side that are none, and zeros in
+  /// their place in shared memory.
+  ThreadTile takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs, mlir::Value rhs, const ThreadTile &accumulator);
   /// The right-hand side's elements of columns from block `n` on and contraction block `k`: one vector a block, as many
   /// as the unit reads at once.
   llvm::SmallVector<mlir::Value> loadRhs(tile::DotOp op, mlir::Value rhs, int64_t n, int64_t k);
@@ -191,6 +259,15 @@ private:
   ThreadBlock &block;
   IndexMath index;
 };
+
+/// The extents of an access to a tile of `shape`, constants where it has none.
+std::pair<mlir::Value, mlir::Value> extents(mlir::OpBuilder &b, mlir::Location loc, mlir::ValueRange valid,
+                                            llvm::ArrayRef<int64_t> shape);
+/// Whether columns up to `most` are all known to exist.
+bool allExist(mlir::Value columns, int64_t most);
+
+/// Whether a product is done by the target's matrix unit.
+bool usesUnit(tile::DotOp op, const GpuCapabilities &gpu);
 
 /// What a thread holds of a tile in fragments: vectors of its blocks, or scalars of its rows. Nothing of one in shared
 /// memory.

@@ -30,6 +30,11 @@ static std::pair<int64_t, int64_t> findElement(tile::FragmentLayoutAttr layout, 
   return {-1, -1};
 }
 
+Value ThreadBuilder::isLaneBitSet(int64_t bit) {
+  Value bits = b.create<arith::AndIOp>(loc, block.lane, constant(bit));
+  return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, bits, constant(0));
+}
+
 ThreadTile ThreadBuilder::convert(tile::ConvertOp op, const ThreadTile &input, Value memory) {
   tile::TileType from = typeOf(op.getInput()), to = typeOf(op.getResult());
   auto source = cast<tile::FragmentLayoutAttr>(from.getLayout());
@@ -51,6 +56,29 @@ ThreadTile ThreadBuilder::convert(tile::ConvertOp op, const ThreadTile &input, V
       exchanged = int64_t(1) << bit;
       columnBit = source.getLanes()[2 * bit + 1];
     }
+  // Where the target's elements are a lane's own ones and then the other's, words change lanes.
+  SmallVector<int64_t> halves(source.getRegisters());
+  halves.append({0, columnBit});
+  if (exchanged && source.getBlock() == target.getBlock() && ArrayRef(halves) == target.getRegisters()) {
+    Value upper = isLaneBitSet(exchanged);
+    int64_t words = source.getBlockElements() * bytesOf(from.getElementType()) / 4;
+    auto own = VectorType::get({words}, b.getI32Type()), all = VectorType::get({2 * words}, b.getI32Type());
+    ThreadTile result;
+    for (Value part : input.parts) {
+      Value mine = b.create<vector::BitCastOp>(loc, own, part), other = mine;
+      for (int64_t word = 0; word < words; ++word)
+        other = b.create<vector::InsertOp>(loc, shuffleXor(b.create<vector::ExtractOp>(loc, mine, word), exchanged),
+                                           other, word);
+      Value whole = b.create<arith::ConstantOp>(loc, b.getZeroAttr(all));
+      Value low = b.create<arith::SelectOp>(loc, upper, other, mine);
+      Value high = b.create<arith::SelectOp>(loc, upper, mine, other);
+      whole = b.create<vector::InsertStridedSliceOp>(loc, low, whole, 0, 1);
+      whole = b.create<vector::InsertStridedSliceOp>(loc, high, whole, words, 1);
+      auto type = VectorType::get({target.getBlockElements()}, to.getElementType());
+      result.parts.push_back(b.create<vector::BitCastOp>(loc, type, whole));
+    }
+    return result;
+  }
   // By part of the source: in lanes whose bit is 0, and in the others.
   DenseMap<std::pair<int64_t, int64_t>, std::pair<Value, Value>> both;
   auto elementOf = [&](int64_t row, int64_t column) -> Value {
@@ -63,8 +91,7 @@ ThreadTile ThreadBuilder::convert(tile::ConvertOp op, const ThreadTile &input, V
     Value &other = both[at].second;
     if (!other)
       other = shuffleXor(own, exchanged);
-    Value upper = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne,
-                                          b.create<arith::AndIOp>(loc, block.lane, constant(exchanged)), constant(0));
+    Value upper = isLaneBitSet(exchanged);
     bool wantsUpper = column & columnBit;
     return b.create<arith::SelectOp>(loc, upper, wantsUpper ? own : other, wantsUpper ? other : own);
   };
@@ -89,10 +116,16 @@ ThreadTile ThreadBuilder::convert(tile::ConvertOp op, const ThreadTile &input, V
 // A matrix unit
 //===----------------------------------------------------------------------===//
 
+bool threads::usesUnit(tile::DotOp op, const GpuCapabilities &gpu) {
+  return gpu.matrixUnit != MatrixUnit::None && typeOf(op.getRhs()).getElementType().getIntOrFloatBitWidth() == 16 &&
+         typeOf(op.getResult()).getElementType().isF32();
+}
+
 SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, int64_t k) {
   tile::TileType type = typeOf(op.getRhs());
   Type element = type.getElementType();
-  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit);
+  auto sums = cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout());
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums);
   int64_t column = n * shape[1], depth = k * shape[2];
   // An element of the product's column c at step k of its contraction.
   auto indexOf = [&](Position c, Position step) {
@@ -122,28 +155,48 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
     return halves;
   }
   // AMD's units: a lane has neighbouring steps of one column.
-  bool mfma = block.gpu.matrixUnit == MatrixUnit::Mfma;
-  int64_t held = mfma ? 4 : 16;
-  Position c{bits(0, shape[1] - 1, 1), shape[1] - 1, column};
-  auto stepAt = [&](int64_t at) {
-    return mfma ? Position{bits(5, 1, 4), 4, depth + at} : Position{constant(0), 0, depth + at};
-  };
-  auto whole = VectorType::get({held}, element);
+  tile::FragmentLayoutAttr layout = getRhsLayout(block.gpu.matrixUnit, sums);
+  return {readFragment(type, rhs, layout, laneRow(layout), shape[1] - 1, column, depth, !op.getTransposed())};
+}
+
+Value ThreadBuilder::readFragment(tile::TileType type, Value memory, tile::FragmentLayoutAttr layout, Value first,
+                                  int64_t firstBits, int64_t row, int64_t step, bool swapped) {
+  Type element = type.getElementType();
+  int64_t held = layout.getBlockElements(), run = kPieceBytes / bytesOf(element), stepBits = 0;
+  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
+    stepBits |= layout.getLanes()[2 * bit + 1];
+  auto whole = VectorType::get({held}, element), piece = VectorType::get({run}, element);
   Value result = b.create<arith::ConstantOp>(loc, b.getZeroAttr(whole));
-  if (op.getTransposed()) { // neighbouring in memory, too, at most a piece at a time
-    int64_t run = std::min<int64_t>(held, 16 / bytesOf(element));
-    for (int64_t at = 0; at < held; at += run) {
-      auto vector = VectorType::get({run}, element);
-      Value piece = b.create<tile::VectorLoadOp>(loc, vector, rhs, indexOf(c, stepAt(at)));
-      result = run == held ? piece : b.create<vector::InsertStridedSliceOp>(loc, piece, result, at, 1).getResult();
-    }
-    return {result};
+  for (int64_t e = 0; e < held; e += run) {
+    auto [r, c] = layout.getOffset(e);
+    Position across{first, firstBits, row + r}, along{firstColumn(layout), stepBits, step + c};
+    Value at = swapped ? sharedIndex(type, along, across) : sharedIndex(type, across, along);
+    Value part = b.create<tile::VectorLoadOp>(loc, piece, memory, at);
+    if (run == held)
+      return part;
+    result = b.create<vector::InsertStridedSliceOp>(loc, part, result, e, 1);
   }
-  for (int64_t e = 0; e < held; ++e) {
-    Value one = b.create<memref::LoadOp>(loc, rhs, indexOf(c, stepAt(e)));
-    result = b.create<vector::InsertOp>(loc, one, result, e);
-  }
-  return {result};
+  return result;
+}
+
+/// A product's left-hand side as fragments, wherever it is.
+static tile::FragmentLayoutAttr getLeftLayout(tile::DotOp op, const GpuCapabilities &gpu) {
+  if (auto fragments = dyn_cast<tile::FragmentLayoutAttr>(typeOf(op.getLhs()).getLayout()))
+    return fragments;
+  return getLhsLayout(gpu.matrixUnit, cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()));
+}
+
+Value ThreadBuilder::lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, int64_t k) {
+  tile::TileType type = typeOf(op.getLhs());
+  tile::FragmentLayoutAttr layout = getLeftLayout(op, block.gpu);
+  if (!lhs.memory)
+    return lhs.parts[m * layout.getBlocks(type.getShape()).second + k];
+  int64_t rows = type.getShape()[0], warpRows = llvm::PowerOf2Ceil(layout.getWarpRows(rows));
+  // The subgroup's rows begin at multiples of a power of two, and the lane's bits are below.
+  int64_t bits = layout.getBlock()[0] - 1 + (llvm::PowerOf2Ceil(layout.getWarps()) - 1) * warpRows;
+  Value first = firstRow(layout, rows);
+  return readFragment(type, lhs.memory, layout, first, bits, m * layout.getBlock()[0], k * layout.getBlock()[1],
+                      /*swapped=*/false);
 }
 
 ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
@@ -152,14 +205,16 @@ ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, co
   auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
   if (sums.isWarpgroup())
     return awaitProduct(startProduct(op, lhs, rhs, accumulator), /*pending=*/0);
-  auto left = cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
-  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit);
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums);
   int64_t down, across;
   std::tie(down, across) = sums.getBlocks(type.getShape());
-  int64_t steps = left.getBlocks(lhsType.getShape()).second;
+  int64_t steps = getLeftLayout(op, block.gpu).getBlocks(lhsType.getShape()).second;
   ThreadTile result = accumulator;
   result.memory = {};
-  for (int64_t k = 0; k < steps; ++k)
+  for (int64_t k = 0; k < steps; ++k) {
+    SmallVector<Value> left;
+    for (int64_t m = 0; m < down; ++m)
+      left.push_back(lhsPart(op, lhs, m, k));
     for (int64_t n = 0; n < across;) {
       SmallVector<Value> columns = loadRhs(op, rhs.memory, n, k);
       for (Value right : columns) {
@@ -167,11 +222,100 @@ ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, co
           break;
         for (int64_t m = 0; m < down; ++m) {
           Value &sum = result.parts[m * across + n];
-          sum = b.create<tile::MmaOp>(loc, sum.getType(), lhs.parts[m * steps + k], right, sum, shape);
+          sum = b.create<tile::MmaOp>(loc, sum.getType(), left[m], right, sum, shape);
         }
         ++n;
       }
     }
+  }
+  return result;
+}
+
+ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs, Value rhs,
+                                           const ThreadTile &accumulator) {
+  tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs()), rhsType = typeOf(op.getRhs());
+  auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums);
+  int64_t down, across;
+  std::tie(down, across) = sums.getBlocks(type.getShape());
+  int64_t steps = getLeftLayout(op, block.gpu).getBlocks(lhsType.getShape()).second;
+  auto element = cast<FloatType>(rhsType.getElementType());
+  Type integer = b.getIntegerType(element.getWidth());
+  APInt infinity = APFloat::getInf(element.getFloatSemantics()).bitcastToAPInt();
+  APInt sign = APInt::getSignMask(element.getWidth());
+  APInt unit = APFloat(element.getFloatSemantics(), 1).bitcastToAPInt();
+  auto bitsOf = [&](Value x) -> Value {
+    return b.create<arith::BitcastOp>(loc, cast<VectorType>(x.getType()).clone(integer), x);
+  };
+  auto splat = [&](Value like, const APInt &bits) -> Value {
+    return b.create<arith::ConstantOp>(loc, DenseElementsAttr::get(cast<ShapedType>(like.getType()), bits));
+  };
+  auto compare = [&](arith::CmpIPredicate predicate, Value x, const APInt &bits) -> Value {
+    return b.create<arith::CmpIOp>(loc, predicate, x, splat(x, bits));
+  };
+  auto magnitude = [&](Value x) -> Value { return b.create<arith::AndIOp>(loc, x, splat(x, ~sign)); };
+  // One where `condition` holds, else zero: what a unit can count.
+  auto count = [&](Value condition, Value like) -> Value {
+    Value zero = splat(like, APInt::getZero(element.getWidth()));
+    Value one = b.create<arith::SelectOp>(loc, condition, splat(like, unit), zero);
+    return b.create<arith::BitcastOp>(loc, cast<VectorType>(like.getType()).clone(element), one);
+  };
+  // A row gets an infinity where weights of such elements add up to more than zero; where it gets both, or a NaN, which
+  // counts as both, NaN. One sign and few columns after the other, with barriers that keep their reads apart: the sums
+  // of weights are all that is held beside what the products hold.
+  ThreadTile result = accumulator;
+  result.memory = {};
+  for (int64_t n = 0; n < across;) {
+    int64_t wide = 0;
+    for (bool negative : {false, true}) {
+      SmallVector<SmallVector<Value>> counts; // [columns' block][row of blocks]
+      for (int64_t k = 0; k < steps; ++k) {
+        SmallVector<Value> columns = loadRhs(op, rhs, n, k);
+        columns.truncate(std::min<size_t>(columns.size(), across - n));
+        counts.resize(columns.size());
+        for (auto [column, totals] : llvm::zip_equal(columns, counts)) {
+          Value x = bitsOf(column), isNan = compare(arith::CmpIPredicate::ugt, magnitude(x), infinity);
+          Value isInfinity = compare(arith::CmpIPredicate::eq, x, negative ? infinity | sign : infinity);
+          Value right = count(b.create<arith::OrIOp>(loc, isNan, isInfinity), x);
+          for (int64_t m = 0; m < down; ++m) {
+            Type part = result.parts[m * across + n].getType();
+            if (k == 0)
+              totals.push_back(b.create<arith::ConstantOp>(loc, b.getZeroAttr(part)));
+            totals[m] = b.create<tile::MmaOp>(loc, part, lhsPart(op, lhs, m, k), right, totals[m], shape);
+          }
+        }
+      }
+      wide = counts.size();
+      for (int64_t i = 0; i < wide; ++i)
+        for (int64_t m = 0; m < down; ++m) {
+          Value &sum = result.parts[m * across + n + i];
+          auto part = cast<VectorType>(sum.getType());
+          auto constant = [&](double value) -> Value {
+            FloatAttr number = b.getFloatAttr(part.getElementType(), value);
+            return b.create<arith::ConstantOp>(loc, DenseElementsAttr::get(part, number));
+          };
+          double added = negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
+          Value none = constant(0);
+          Value any = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OGT, counts[i][m], none);
+          sum = b.create<arith::AddFOp>(loc, sum, b.create<arith::SelectOp>(loc, any, constant(added), none));
+        }
+      barrier();
+    }
+    n += wide;
+  }
+  int64_t run = kPieceBytes / bytesOf(element), size = cast<MemRefType>(rhs.getType()).getDimSize(0);
+  auto piece = VectorType::get({run}, element);
+  auto loop =
+      b.create<scf::ForOp>(loc, index.mul(block.thread, constant(run)), constant(size), constant(run * block.threads));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value x = bitsOf(b.create<tile::VectorLoadOp>(loc, piece, rhs, loop.getInductionVar()));
+    Value isNone = compare(arith::CmpIPredicate::uge, magnitude(x), infinity);
+    x = b.create<arith::SelectOp>(loc, isNone, splat(x, APInt::getZero(element.getWidth())), x);
+    b.create<tile::VectorStoreOp>(loc, b.create<arith::BitcastOp>(loc, piece, x), rhs, loop.getInductionVar());
+  }
+  barrier();
   return result;
 }
 
@@ -303,7 +447,21 @@ Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag)
       });
   barrier();
   Value seen = b.create<memref::LoadOp>(loc, flag, ValueRange{origin});
+  // The word is written again, or serves others.
+  barrier();
   return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, seen, none);
+}
+
+ThreadTile ThreadBuilder::skipZeros(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
+                                    const ThreadTile &accumulator, Value flag) {
+  SmallVector<Type> types;
+  for (Value part : accumulator.parts)
+    types.push_back(part.getType());
+  auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(typeOf(op.getRhs()), rhs.memory, flag), true);
+  OpBuilder tb = branch.getThenBodyBuilder(), eb = branch.getElseBodyBuilder();
+  tb.create<scf::YieldOp>(loc, ThreadBuilder(tb, loc, block).takeOutNonFinite(op, lhs, rhs.memory, accumulator).parts);
+  eb.create<scf::YieldOp>(loc, accumulator.parts);
+  return {SmallVector<Value>(branch.getResults()), {}};
 }
 
 ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
@@ -311,6 +469,9 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
   tile::TileType lhsType = typeOf(op.getLhs());
   auto left = dyn_cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
   bool whole = cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()).isWarpgroup();
+  // What AMD's units are kept from is behind us: skipZeros.
+  if (usesUnit(op, block.gpu) && takesColumns(block.gpu.matrixUnit))
+    return dotFragments(op, lhs, rhs, accumulator);
   if (!left && (op.getSkipZeros() || !whole))
     return dotElements(op, lhsType, lhs.memory, rhs.memory, accumulator);
   if (!op.getSkipZeros())
@@ -324,7 +485,8 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
     OpBuilder ib = branch.getThenBodyBuilder();
     ThreadBuilder inner(ib, loc, block);
     tile::TileType inMemory =
-        lhsType.withLayout(getSharedLayout(b.getContext(), lhsType.getShape(), bytesOf(lhsType.getElementType())));
+        lhsType.withLayout(getSharedLayout(b.getContext(), lhsType.getShape(), bytesOf(lhsType.getElementType()),
+                                           block.gpu.matrixUnit, /*transposed=*/false));
     inner.barrier();
     inner.writeShared(inMemory, left, lhs, scratch);
     inner.barrier();

@@ -14,8 +14,6 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::threads;
 
-static constexpr int64_t kPieceBytes = 16;
-
 SmallVector<Type> threads::getPartTypes(tile::TileType type) {
   auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
   if (!layout)
@@ -55,13 +53,23 @@ static Value sumOfBits(OpBuilder &b, Location loc, Value number, ArrayRef<int64_
   return sum;
 }
 
+Value ThreadBuilder::laneRow(tile::FragmentLayoutAttr layout) {
+  Value &row = block.laneRows[layout];
+  if (!row) {
+    OpBuilder eb(b.getContext());
+    eb.setInsertionPointAfterValue(block.shared);
+    row = sumOfBits(eb, loc, lane(layout), layout.getLanes(), 0);
+  }
+  return row;
+}
+
 Value ThreadBuilder::firstRow(tile::FragmentLayoutAttr layout, int64_t rows) {
+  Value row = laneRow(layout);
   Value &first = block.firstRows[{layout, rows}];
   if (!first) {
     OpBuilder eb(b.getContext());
-    eb.setInsertionPointAfterValue(block.shared);
+    eb.setInsertionPointAfterValue(row);
     IndexMath em(eb, loc);
-    Value row = sumOfBits(eb, loc, lane(layout), layout.getLanes(), 0);
     first = em.add(row, em.mul(subgroup(layout), em.constant(layout.getWarpRows(rows))));
   }
   return first;
@@ -114,42 +122,57 @@ Value ThreadBuilder::allocateShared(int64_t elements, Type element) {
   return b.create<memref::ViewOp>(loc, type, block.shared, index.constant(offset), ValueRange{});
 }
 
-Value ThreadBuilder::sharedIndex(tile::TileType type, Value row, Value column) {
-  int64_t bytes = bytesOf(type.getElementType()), panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
-  int64_t width = panel / bytes; // elements of a panel's row
-  // A byte at x of its panel is at x xor ((x >> 3) & (panel - 16)): for a whole row the same pieces change places, by
-  // the bits of the row's number from 128 bytes on.
-  int64_t rowsAStep = std::max<int64_t>(1, 128 / panel);
+/// By how much the pieces of stored row `row` change places, as SharedLayoutAttr::getStep says of a number.
+static Value stepOf(OpBuilder &b, Location loc, tile::SharedLayoutAttr layout, Value row) {
+  IndexMath index(b, loc);
+  int64_t panel = layout.getPanel(), pieces = panel / kPieceBytes, rowsAStep = std::max<int64_t>(1, 128 / panel);
   auto shr = [&](Value x, int64_t by) -> Value {
-    return by == 1 ? x : b.createOrFold<arith::DivUIOp>(loc, x, constant(by));
+    return by == 1 ? x : b.createOrFold<arith::DivUIOp>(loc, x, index.constant(by));
   };
-  auto rem = [&](Value x, int64_t by) -> Value { return b.createOrFold<arith::RemUIOp>(loc, x, constant(by)); };
-  Value step = index.mul(rem(shr(row, rowsAStep), panel / kPieceBytes), constant(kPieceBytes / bytes));
-  Value inside = b.createOrFold<arith::XOrIOp>(loc, rem(column, width), step);
-  Value place = index.add(index.mul(row, constant(width)), inside);
-  if (type.getShape()[1] <= width)
+  auto rem = [&](Value x, int64_t by) -> Value { return b.createOrFold<arith::RemUIOp>(loc, x, index.constant(by)); };
+  Value step = rem(shr(row, rowsAStep), pieces);
+  if (!layout.getSpread())
+    return step;
+  Value group = rem(shr(row, 8), pieces);
+  step = b.createOrFold<arith::XOrIOp>(loc, step, index.mul(rem(group, 2), index.constant(pieces / 2)));
+  return b.createOrFold<arith::XOrIOp>(loc, step, shr(group, 2));
+}
+
+Value ThreadBuilder::sharedIndex(tile::TileType type, Value row, Value column) {
+  auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
+  int64_t bytes = bytesOf(type.getElementType());
+  int64_t width = layout.getPanel() / bytes; // elements of a panel's row
+  auto [rows, columns] = layout.getStoredShape(type.getShape());
+  if (layout.getTransposed())
+    std::swap(row, column);
+  Value step = index.mul(stepOf(b, loc, layout, row), constant(kPieceBytes / bytes));
+  Value inside = b.createOrFold<arith::RemUIOp>(loc, column, constant(width));
+  Value place = index.add(index.mul(row, constant(width)), b.createOrFold<arith::XOrIOp>(loc, inside, step));
+  if (columns <= width)
     return place;
-  return index.add(place, index.mul(shr(column, width), constant(type.getShape()[0] * width)));
+  Value panel = b.createOrFold<arith::DivUIOp>(loc, column, constant(width));
+  return index.add(place, index.mul(panel, constant(rows * width)));
 }
 
 Value ThreadBuilder::sharedIndex(tile::TileType type, Position row, Position column) {
-  int64_t bytes = bytesOf(type.getElementType()), panel = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel();
-  int64_t width = panel / bytes, piece = kPieceBytes / bytes;
+  auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
+  int64_t bytes = bytesOf(type.getElementType()), width = layout.getPanel() / bytes, piece = kPieceBytes / bytes;
+  auto [rows, columns] = layout.getStoredShape(type.getShape());
+  if (layout.getTransposed())
+    std::swap(row, column);
   assert((row.offset & row.bits) == 0 && (column.offset & column.bits) == 0 && column.bits < width);
-  // How a row's pieces change places is a selection of its number's bits, so it is that of the share xor that of the
-  // constant; and of an xor with a constant, the bits that the share cannot have are a sum.
-  int64_t rowsAStep = std::max<int64_t>(1, 128 / panel);
-  auto step = [&](int64_t r) { return r / rowsAStep % (panel / kPieceBytes) * piece; };
-  Value moved = row.part;
-  if (rowsAStep > 1)
-    moved = b.createOrFold<arith::DivUIOp>(loc, moved, constant(rowsAStep));
-  moved = index.mul(b.createOrFold<arith::AndIOp>(loc, moved, constant(panel / kPieceBytes - 1)), constant(piece));
-  Value share = b.createOrFold<arith::XOrIOp>(loc, column.part, moved);
-  int64_t bits = column.bits | step(row.bits), fixed = column.offset % width ^ step(row.offset);
+  // How a row's pieces change places is an exclusive or of its number's bits, so it is that of the share xor that of
+  // the constant; and of an xor with a constant, the bits that the share cannot have are a sum.
+  Value share =
+      b.createOrFold<arith::XOrIOp>(loc, column.part, index.mul(stepOf(b, loc, layout, row.part), constant(piece)));
+  int64_t stepBits = 0;
+  for (int64_t bit = 1; bit <= row.bits; bit <<= 1)
+    if (row.bits & bit)
+      stepBits |= layout.getStep(bit) * piece;
+  int64_t bits = column.bits | stepBits, fixed = column.offset % width ^ layout.getStep(row.offset) * piece;
   share = b.createOrFold<arith::XOrIOp>(loc, share, constant(fixed & bits));
   share = index.add(share, index.mul(row.part, constant(width)));
-  int64_t rest = row.offset * width + (fixed & ~bits) + column.offset / width * (type.getShape()[0] * width);
-  return index.add(share, rest);
+  return index.add(share, row.offset * width + (fixed & ~bits) + column.offset / width * (rows * width));
 }
 
 //===----------------------------------------------------------------------===//
@@ -171,8 +194,7 @@ SmallVector<Value> ThreadBuilder::rowIndices(Value memory, ValueRange offsets, V
   return indices;
 }
 
-/// The extents of an access, constants where it has none.
-static std::pair<Value, Value> extents(OpBuilder &b, Location loc, ValueRange valid, ArrayRef<int64_t> shape) {
+std::pair<Value, Value> threads::extents(OpBuilder &b, Location loc, ValueRange valid, ArrayRef<int64_t> shape) {
   IndexMath index(b, loc);
   Value rows = valid.empty() ? index.constant(shape[0]) : valid[0];
   Value columns;
@@ -181,8 +203,7 @@ static std::pair<Value, Value> extents(OpBuilder &b, Location loc, ValueRange va
   return {rows, columns};
 }
 
-/// Whether columns up to `most` are all known to exist.
-static bool allExist(Value columns, int64_t most) {
+bool threads::allExist(Value columns, int64_t most) {
   std::optional<int64_t> known = getConstantIntValue(columns);
   return known && *known >= most;
 }
@@ -190,9 +211,15 @@ static bool allExist(Value columns, int64_t most) {
 ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   auto type = cast<tile::TileType>(op.getResult().getType());
   if (memory) {
+    SharedCopy copy{type, op.getSource(), op.getOffsets(), op.getValid(), op.getGrouped()};
+    if (op.getAsync() && canStage(type))
+      return {stage(copy, block.thread, unitsOfThread(type)), memory, /*staged=*/true};
     if (!op.getAsync())
       barrier();
-    loadShared({type, op.getSource(), op.getOffsets(), op.getValid(), op.getGrouped()}, memory);
+    if (block.gpu.asyncCopy)
+      loadShared(copy, memory);
+    else
+      copyStaged(copy, memory);
     if (!op.getAsync())
       awaitLoads();
     return {{}, memory};
@@ -281,6 +308,44 @@ void ThreadBuilder::awaitLoads() {
   barrier();
 }
 
+ThreadTile ThreadBuilder::await(tile::AwaitOp op, const ThreadTile &started) {
+  // What nobody reads need not arrive.
+  if (started.staged && !op->use_empty())
+    unstage(typeOf(op.getInput()), started.memory, block.thread, started.parts);
+  awaitLoads();
+  return {{}, started.memory};
+}
+
+PieceSource ThreadBuilder::findPieces(const SharedCopy &copy) {
+  int64_t bytes = bytesOf(cast<MemRefType>(copy.source.getType()).getElementType());
+  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, copy.source);
+  PieceSource source;
+  source.base = metadata.getBaseBuffer();
+  source.offset = metadata.getOffset();
+  for (auto [first, stride] : llvm::zip_equal(copy.offsets, metadata.getConstifiedMixedStrides())) {
+    source.strides.push_back(getValueOrCreateConstantIndexOp(b, loc, stride));
+    source.offset = index.add(source.offset, index.mul(first, source.strides.back()));
+  }
+  Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, source.base);
+  address = index.add(address, index.mul(source.offset, constant(bytes)));
+  for (Value stride : ArrayRef(source.strides).drop_back().take_back(copy.grouped ? 2 : 1))
+    address = b.create<arith::OrIOp>(loc, address, index.mul(stride, constant(bytes)));
+  Value low = b.create<arith::AndIOp>(loc, address, constant(kPieceBytes - 1));
+  Value aligned = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, low, constant(0));
+  Value dense = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, source.strides.back(), constant(1));
+  source.whole = b.create<arith::AndIOp>(loc, aligned, dense);
+  return source;
+}
+
+Value ThreadBuilder::flatten(const SharedCopy &copy, const PieceSource &source) {
+  auto type = cast<MemRefType>(copy.source.getType());
+  auto flat = MemRefType::get({ShapedType::kDynamic}, type.getElementType(), MemRefLayoutAttrInterface{},
+                              type.getMemorySpace());
+  return b.create<memref::ReinterpretCastOp>(loc, flat, source.base, OpFoldResult(b.getIndexAttr(0)),
+                                             ArrayRef<OpFoldResult>{index.add(source.offset, 1)},
+                                             ArrayRef<OpFoldResult>{b.getIndexAttr(1)});
+}
+
 void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
   tile::TileType type = copy.type;
   Type element = type.getElementType();
@@ -291,33 +356,16 @@ void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
   // Whole pieces of sixteen bytes where rows consist of them and begin at them.
   if (source.getElementType() != element || !known || *known * bytes % kPieceBytes != 0)
     return copyElements(copy, memory);
-  auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, copy.source);
-  Value offset = metadata.getOffset();
-  SmallVector<Value> strides;
-  for (auto [first, stride] : llvm::zip_equal(copy.offsets, metadata.getConstifiedMixedStrides())) {
-    strides.push_back(getValueOrCreateConstantIndexOp(b, loc, stride));
-    offset = index.add(offset, index.mul(first, strides.back()));
-  }
-  Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, metadata.getBaseBuffer());
-  address = index.add(address, index.mul(offset, constant(bytes)));
-  for (Value stride : ArrayRef(strides).drop_back().take_back(copy.grouped ? 2 : 1))
-    address = b.create<arith::OrIOp>(loc, address, index.mul(stride, constant(bytes)));
-  Value low = b.create<arith::AndIOp>(loc, address, constant(kPieceBytes - 1));
-  Value aligned = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, low, constant(0));
-  Value dense = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, strides.back(), constant(1));
-  auto branch = b.create<scf::IfOp>(loc, b.create<arith::AndIOp>(loc, aligned, dense), /*withElseRegion=*/true);
+  PieceSource pieces = findPieces(copy);
+  auto branch = b.create<scf::IfOp>(loc, pieces.whole, /*withElseRegion=*/true);
   {
     OpBuilder ib = branch.getThenBodyBuilder();
-    auto flat = MemRefType::get({ShapedType::kDynamic}, element, MemRefLayoutAttrInterface{}, source.getMemorySpace());
-    Value whole = ib.create<memref::ReinterpretCastOp>(
-        loc, flat, metadata.getBaseBuffer(), OpFoldResult(ib.getIndexAttr(0)),
-        ArrayRef<OpFoldResult>{IndexMath(ib, loc).add(offset, 1)}, ArrayRef<OpFoldResult>{ib.getIndexAttr(1)});
-    ThreadBuilder(ib, loc, block).copyPieces(copy, memory, whole, offset, strides);
+    ThreadBuilder inner(ib, loc, block);
+    inner.copyPieces(copy, memory, inner.flatten(copy, pieces), pieces.offset, pieces.strides);
   }
   OpBuilder eb = branch.getElseBodyBuilder();
   ThreadBuilder(eb, loc, block).copyElements(copy, memory);
-  if (block.gpu.asyncCopy)
-    b.create<tile::CopyCommitOp>(loc);
+  b.create<tile::CopyCommitOp>(loc);
 }
 
 /// Emits `body(row, column)` for each of `rows` x `columns`, divided among the threads.
@@ -356,17 +404,7 @@ void ThreadBuilder::copyPieces(const SharedCopy &copy, Value memory, Value sourc
     } else {
       at = lm.add(at, lm.mul(row, strides[strides.size() - 2]));
     }
-    Value to = inner.sharedIndex(type, row, column);
-    if (block.gpu.asyncCopy) {
-      lb.create<tile::CopyAsyncOp>(loc, source, at, memory, to, exists);
-      return;
-    }
-    auto vector = VectorType::get({piece}, type.getElementType());
-    auto read = lb.create<scf::IfOp>(loc, TypeRange{vector}, exists, /*withElseRegion=*/true);
-    OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
-    tb.create<scf::YieldOp>(loc, tb.create<tile::VectorLoadOp>(loc, vector, source, at).getResult());
-    eb.create<scf::YieldOp>(loc, eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(vector)).getResult());
-    lb.create<tile::VectorStoreOp>(loc, read.getResult(0), memory, to);
+    lb.create<tile::CopyAsyncOp>(loc, source, at, memory, inner.sharedIndex(type, row, column), exists);
   });
 }
 
@@ -485,8 +523,9 @@ void ThreadBuilder::writeElements(tile::TileType type, tile::FragmentLayoutAttr 
     rowBits |= layout.getLanes()[2 * bit];
     columnBits |= layout.getLanes()[2 * bit + 1];
   }
-  int64_t width = cast<tile::SharedLayoutAttr>(type.getLayout()).getPanel() / bytesOf(type.getElementType());
-  bool apart = llvm::isPowerOf2_64(warpRows) && columnBits < width && !padded;
+  auto shared = cast<tile::SharedLayoutAttr>(type.getLayout());
+  int64_t width = shared.getPanel() / bytesOf(type.getElementType());
+  bool apart = llvm::isPowerOf2_64(warpRows) && columnBits < width && !padded && !shared.getTransposed();
   if (apart)
     rowBits |= llvm::PowerOf2Ceil(layout.getWarps()) * warpRows - warpRows;
   for (int64_t m = 0; m < down; ++m)

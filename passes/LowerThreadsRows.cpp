@@ -36,6 +36,53 @@ static Value evaluate(OpBuilder &b, tile::MapOp map, ValueRange arguments) {
   return mapping.lookupOrDefault(cast<tile::YieldOp>(body.getTerminator()).getValue());
 }
 
+/// Whether all that a thread holds of a block is of one row.
+static bool hasOneRow(tile::FragmentLayoutAttr layout) {
+  for (size_t bit = 0; bit < layout.getRegisters().size() / 2; ++bit)
+    if (layout.getRegisters()[2 * bit] != 0)
+      return false;
+  return true;
+}
+
+/// Whether `map` can be evaluated on vectors of elements: it does not know their positions, and all it does is defined
+/// element by element.
+static bool isElementwise(tile::MapOp map) {
+  auto fits = [](Type type) { return isa<FloatType>(type) || type.isInteger(1); };
+  return map.getOrigin().empty() && llvm::all_of(map.getBody().front().without_terminator(), [&](Operation &op) {
+           bool known = op.hasTrait<OpTrait::ConstantLike>() || OpTrait::hasElementwiseMappableTraits(&op);
+           return known && llvm::all_of(op.getOperandTypes(), fits) && llvm::all_of(op.getResultTypes(), fits);
+         });
+}
+
+/// The body of `map` on vectors of `count` elements: units with instructions for several at once use them.
+static Value evaluateVectors(OpBuilder &b, tile::MapOp map, ValueRange arguments, int64_t count) {
+  IRMapping mapping;
+  Block &body = map.getBody().front();
+  auto vectorOf = [&](Value value) -> Value {
+    Value mapped = mapping.lookupOrDefault(value);
+    if (isa<VectorType>(mapped.getType()))
+      return mapped;
+    mapped = b.create<vector::BroadcastOp>(map.getLoc(), VectorType::get({count}, mapped.getType()), mapped);
+    mapping.map(value, mapped);
+    return mapped;
+  };
+  mapping.map(body.getArguments(), arguments);
+  for (Operation &op : body.without_terminator()) {
+    if (op.hasTrait<OpTrait::ConstantLike>()) {
+      b.clone(op, mapping);
+      continue;
+    }
+    OperationState state(op.getLoc(), op.getName());
+    for (Value operand : op.getOperands())
+      state.addOperands(vectorOf(operand));
+    for (Type type : op.getResultTypes())
+      state.addTypes(VectorType::get({count}, type));
+    state.addAttributes(op.getAttrs());
+    mapping.map(op.getResults(), b.create(state)->getResults());
+  }
+  return vectorOf(cast<tile::YieldOp>(body.getTerminator()).getValue());
+}
+
 /// Whether `map` does nothing but round one tile's elements.
 static bool isRounding(tile::MapOp map) {
   Block &body = map.getBody().front();
@@ -77,6 +124,16 @@ ThreadTile ThreadBuilder::map(tile::MapOp op, ArrayRef<ThreadTile> inputs) {
   }
   int64_t down, across;
   std::tie(down, across) = layout.getBlocks(shape);
+  if (hasOneRow(layout) && isElementwise(op)) {
+    for (int64_t m = 0; m < down; ++m)
+      for (int64_t n = 0; n < across; ++n) {
+        SmallVector<Value> arguments;
+        for (auto [value, input] : llvm::zip_equal(op.getInputs(), inputs))
+          arguments.push_back(input.parts[isMatrix(value) ? m * across + n : m]);
+        result.parts.push_back(evaluateVectors(b, op, arguments, layout.getBlockElements()));
+      }
+    return result;
+  }
   for (int64_t m = 0; m < down; ++m)
     for (int64_t n = 0; n < across; ++n) {
       Value part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(types[m * across + n]));
@@ -135,6 +192,18 @@ ThreadTile ThreadBuilder::reduce(tile::ReduceOp op, const ThreadTile &input, con
   ThreadTile result;
   result.parts.resize(init.parts.size());
   // What a thread has of a row, then what the lanes of the row have.
+  if (hasOneRow(layout) && op.getKind() == tile::ReductionKind::sum) {
+    for (int64_t m = 0; m < down; ++m) {
+      Value all = input.parts[m * across];
+      for (int64_t n = 1; n < across; ++n)
+        all = combine(all, input.parts[m * across + n]);
+      for (int64_t half = layout.getBlockElements() / 2; half > 0; half /= 2)
+        all = combine(b.create<vector::ExtractStridedSliceOp>(loc, all, 0, half, 1),
+                      b.create<vector::ExtractStridedSliceOp>(loc, all, half, half, 1));
+      result.parts[m] = b.create<vector::ExtractOp>(loc, all, 0);
+    }
+    across = 0;
+  }
   for (int64_t m = 0; m < down; ++m)
     for (int64_t n = 0; n < across; ++n)
       for (int64_t e = 0; e < layout.getBlockElements(); ++e) {

@@ -58,6 +58,8 @@ private:
   /// False where `op` is no operation on pipes.
   bool lowerPipeOp(Operation *op, ThreadBuilder &at);
   void lowerAwait(tile::AwaitOp op);
+  /// A word of shared memory for all threads to agree by.
+  Value findWord(ThreadBuilder &at, OpBuilder &b, tile::DotOp op);
   /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
   Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
 
@@ -107,10 +109,11 @@ void BlockLowering::distribute(ValueRange old, ValueRange values, ValueRange fro
       values = values.drop_front();
       continue;
     }
-    size_t count = getPartTypes(typeOf(value)).size();
-    Value memory = tiles.at(source).memory;
+    ThreadTile held = tiles.at(source);
+    size_t count = held.parts.size();
     ThreadTile &tile = tiles[value];
-    tile.memory = memory;
+    tile.memory = held.memory;
+    tile.staged = held.staged;
     tile.parts.assign(values.begin(), values.begin() + count);
     values = values.drop_front(count);
   }
@@ -208,10 +211,30 @@ void BlockLowering::lowerAwait(tile::AwaitOp op) {
     arrived = at.awaitProduct(arrived, countLaterGroups(op.getInput(), op));
     return;
   }
-  at.awaitLoads();
+  arrived = at.await(op, arrived);
   // Nobody reads what a pipeline has loaded last.
   if (op->use_empty())
     unused.push_back(arrived.memory);
+}
+
+/// Whether nothing after `op` reads `value`.
+static bool isReadBefore(Value value, Operation *op, bool orBy) {
+  return llvm::all_of(value.getUsers(), [&](Operation *user) {
+    return user->getBlock() == op->getBlock() && (user->isBeforeInBlock(op) || (orBy && user == op));
+  });
+}
+
+Value BlockLowering::findWord(ThreadBuilder &at, OpBuilder &b, tile::DotOp op) {
+  // Where keys were before, while the next ones wait in registers.
+  for (auto await : op->getBlock()->getOps<tile::AwaitOp>()) {
+    if (!await->isBeforeInBlock(op) || !tiles.at(await.getInput()).staged ||
+        !isReadBefore(await.getResult(), op, /*orBy=*/false))
+      continue;
+    auto view = tiles.at(await.getResult()).memory.getDefiningOp<memref::ViewOp>();
+    auto word = MemRefType::get({1}, b.getI32Type(), MemRefLayoutAttrInterface{}, view.getType().getMemorySpace());
+    return b.create<memref::ViewOp>(op.getLoc(), word, view.getSource(), view.getByteShift(), ValueRange{});
+  }
+  return at.allocateShared(1, b.getI32Type());
 }
 
 LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
@@ -225,16 +248,32 @@ LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
     return success();
   }
   int64_t used = block.used;
+  ThreadTile sums = tiles.at(op.getAccumulator());
   Value scratch, flag;
   // Single multiply-adds skip zeros themselves; a matrix unit needs to know whether it matters.
   tile::TileType lhs = typeOf(op.getLhs());
-  if (op.getSkipZeros() && isa<tile::FragmentLayoutAttr>(lhs.getLayout())) {
-    scratch =
-        sharedFor(at, lhs.withLayout(getSharedLayout(b.getContext(), lhs.getShape(), bytesOf(lhs.getElementType()))));
+  if (op.getSkipZeros() && usesUnit(op, block.gpu) && takesColumns(block.gpu.matrixUnit)) {
+    if (!isReadBefore(op.getRhs(), op, /*orBy=*/true))
+      return op.emitOpError("skips zeros beside a tile that is read again; expected its last reader");
+    // As soon as the tile is there: what is loaded for later takes registers.
+    auto isBefore = [](Value value, Operation *other) {
+      Operation *definition = value.getDefiningOp();
+      return !definition || definition->getBlock() != other->getBlock() || definition->isBeforeInBlock(other);
+    };
+    auto await = op.getRhs().getDefiningOp<tile::AwaitOp>();
+    if (await && await->getBlock() == op->getBlock() && isBefore(op.getLhs(), await) &&
+        isBefore(op.getAccumulator(), await))
+      b.setInsertionPointAfter(await);
+    Value word = findWord(at, b, op);
+    sums = at.skipZeros(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), sums, word);
+    b.setInsertionPoint(op);
+  } else if (op.getSkipZeros() && isa<tile::FragmentLayoutAttr>(lhs.getLayout())) {
+    auto layout = getSharedLayout(b.getContext(), lhs.getShape(), bytesOf(lhs.getElementType()), block.gpu.matrixUnit,
+                                  /*transposed=*/false);
+    scratch = sharedFor(at, lhs.withLayout(layout));
     flag = at.allocateShared(1, b.getI32Type());
   }
-  tiles[op.getResult()] =
-      at.dot(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), tiles.at(op.getAccumulator()), scratch, flag);
+  tiles[op.getResult()] = at.dot(op, tiles.at(op.getLhs()), tiles.at(op.getRhs()), sums, scratch, flag);
   block.used = used;
   return success();
 }

@@ -47,6 +47,10 @@ public:
       if (Function *function = module.getFunction(description.name)) {
         std::string threads = utostr(description.threads);
         function->addFnAttr("amdgpu-flat-work-group-size", threads + "," + threads);
+        // Two waves of a matrix core's block hide each other's exponentials. That leaves 256 registers to each, so that
+        // products' sums are where the vector unit finds them, and nothing moves to and from accumulation registers.
+        if (capabilities.matrixUnit == MatrixUnit::Mfma)
+          function->addFnAttr("amdgpu-waves-per-eu", "2,2");
       }
   }
 

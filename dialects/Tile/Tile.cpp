@@ -185,7 +185,7 @@ std::pair<int64_t, int64_t> FragmentLayoutAttr::getBlocks(ArrayRef<int64_t> shap
   return {getWarpRows(shape[0]) / getBlock()[0], shape.size() == 2 ? llvm::divideCeil(shape[1], getBlock()[1]) : 1};
 }
 
-LogicalResult SharedLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t panel) {
+LogicalResult SharedLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t panel, bool, bool) {
   if (panel != 32 && panel != 64 && panel != 128)
     return emitError() << "expected panels of 32, 64 or 128 bytes, got " << panel;
   return success();

@@ -145,14 +145,34 @@ def Tile_SharedLayout : Tile_Attr<"SharedLayout", "shared"> {
     at `x xor ((x >> 3) & (panel - 16))`, with x counted from the panel's start, the pattern that the copy units and matrix units of
     Hopper know as 32, 64 and 128-byte swizzles.
 
-    Example: `#tile.shared<panel = 128>`.
+    A `transposed` tile's columns lie in memory as such rows, padded with zeros to a multiple of 32, and its rows as such
+    columns: the elements of a column are neighbours, for units that take them together.
+
+    With `spread` the number of a row's group of eight takes part in the permutation, its lowest bit as the highest one of
+    a piece's number: for units whose lanes read rows 0 to 3 and 8 to 11 together, and for threads that write every eighth row.
+
+    Examples: `#tile.shared<panel = 128>`, `#tile.shared<panel = 64, transposed = true, spread = true>`.
   }];
-  let parameters = (ins "int64_t":$panel);
+  let parameters = (ins "int64_t":$panel, DefaultValuedParameter<"bool", "false">:$transposed,
+                        DefaultValuedParameter<"bool", "false">:$spread);
+  let builders = [AttrBuilder<(ins "int64_t":$panel), [{ return $_get($_ctxt, panel, false, false); }]>];
   let assemblyFormat = "`<` struct(params) `>`";
   let extraClassDeclaration = [{
+    /// Rows and columns of a tile as they lie in memory, without the padding of panels.
+    std::pair<int64_t, int64_t> getStoredShape(::llvm::ArrayRef<int64_t> shape) const {
+      if (getTransposed())
+        return {::llvm::alignTo(shape[1], 32), shape[0]};
+      return {shape[0], shape[1]};
+    }
+    /// By how much the pieces of a stored row change places: an exclusive or of bits of its number.
+    int64_t getStep(int64_t row) const {
+      int64_t pieces = getPanel() / 16, step = row * getPanel() / 128 % pieces, group = row / 8 % pieces;
+      return getSpread() ? step ^ group % 2 * (pieces / 2) ^ group / 2 : step;
+    }
     /// Bytes of a tile.
     int64_t getBytes(::llvm::ArrayRef<int64_t> shape, int64_t elementBytes) const {
-      return shape[0] * ::llvm::alignTo(shape[1] * elementBytes, getPanel());
+      auto [rows, columns] = getStoredShape(shape);
+      return rows * ::llvm::alignTo(columns * elementBytes, getPanel());
     }
   }];
   let genVerifyDecl = 1;

@@ -37,6 +37,13 @@ LogicalResult VectorLoadOp::verify() { return verifyVectorAccess(*this, getResul
 
 LogicalResult VectorStoreOp::verify() { return verifyVectorAccess(*this, getValue().getType(), getMemory().getType()); }
 
+LogicalResult LoadOrZeroOp::verify() {
+  auto vector = cast<VectorType>(getResult().getType());
+  if (vector.getNumElements() * vector.getElementTypeBitWidth() != 128)
+    return emitOpError() << "expected a vector of sixteen bytes, got " << vector;
+  return verifyVectorAccess(*this, vector, getMemory().getType());
+}
+
 LogicalResult LoadMatrixOp::verify() {
   if (cast<VectorType>(getResult().getType()).getNumElements() != 8)
     return emitOpError() << "expected eight elements, two of each of four matrices, got " << getResult().getType();

@@ -66,6 +66,23 @@ def Tile_VectorLoadOp : Tile_ThreadOp<"vector_load"> {
   let hasVerifier = 1;
 }
 
+def Tile_LoadOrZeroOp : Tile_ThreadOp<"load_or_zero"> {
+  let summary = "A thread's read of sixteen bytes of global memory that may not exist";
+  let description = [{
+    Reads neighbouring elements from `index + offset` on; what `exists` says is not there is not read, and zero. `index` is the same
+    in all threads of a subgroup, `offset` counts less than 2 GiB from there: so an instruction that checks bounds can do it without a
+    branch. The address is a multiple of sixteen bytes. (Buffer loads of AMD.)
+
+    ```mlir
+    %x = tile.load_or_zero %m[%i + %offset] if %exists : memref<?xbf16> -> vector<8xbf16>
+    ```
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[AnyType], [1]>, "", [MemRead]>:$memory, Index:$index, Index:$offset, I1:$exists);
+  let results = (outs Tile_FragmentVector:$result);
+  let assemblyFormat = "$memory `[` $index `+` $offset `]` `if` $exists attr-dict `:` type($memory) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Tile_VectorStoreOp : Tile_ThreadOp<"vector_store"> {
   let summary = "A thread's write of neighbouring elements, aligned to their size";
   let description = [{

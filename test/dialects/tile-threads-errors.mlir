@@ -194,3 +194,11 @@ func.func @f(%c: vector<4xf32>) {
   %d = tile.warpgroup_wait 0 (%c) : (vector<4xf32>) -> vector<8xf32>
   return
 }
+
+// -----
+
+func.func @f(%m: memref<?xbf16>, %i: index, %e: i1) {
+  // expected-error @below {{expected a vector of sixteen bytes, got 'vector<4xbf16>'}}
+  %x = tile.load_or_zero %m[%i + %i] if %e : memref<?xbf16> -> vector<4xbf16>
+  return
+}

@@ -8,10 +8,13 @@
 // CHECK: tile.convert %{{.*}} : <64x64xbf16, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>> -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16],
 // CHECK: tile.load %{{.*}} async : memref<64x64xbf16> -> <64x64xbf16, #tile.shared<panel = 128>>
 // CHECK: tile.await %{{.*}} : <64x64xbf16, #tile.shared<panel = 128>>
+// CHECK: tile.load %{{.*}} -> <64x64xbf16, #tile.shared<panel = 64, transposed = true, spread = true>>
 func.func @layouts(%x: !tile.tile<64x64xbf16, #acc>, %m: memref<64x64xbf16>, %z: index) {
   %y = tile.convert %x : !tile.tile<64x64xbf16, #acc> -> !tile.tile<64x64xbf16, #lhs>
   %p = tile.load %m[%z, %z] async : memref<64x64xbf16> -> !tile.tile<64x64xbf16, #tile.shared<panel = 128>>
   %k = tile.await %p : !tile.tile<64x64xbf16, #tile.shared<panel = 128>>
+  %v = tile.load %m[%z, %z] : memref<64x64xbf16>
+      -> !tile.tile<64x64xbf16, #tile.shared<panel = 64, transposed = true, spread = true>>
   return
 }
 
@@ -19,6 +22,7 @@ func.func @layouts(%x: !tile.tile<64x64xbf16, #acc>, %m: memref<64x64xbf16>, %z:
 // CHECK: tile.mma %{{.*}}, %{{.*}}, %{{.*}} shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
 // CHECK: tile.load_matrix %{{.*}}[%{{.*}}] transposed : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
 // CHECK: tile.vector_load %{{.*}}[%{{.*}}] : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+// CHECK: tile.load_or_zero %{{.*}}[%{{.*}} + %{{.*}}] if %{{.*}} : memref<?xbf16> -> vector<8xbf16>
 // CHECK: tile.vector_store %{{.*}}, %{{.*}}[%{{.*}}] : vector<8xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
 // CHECK: tile.copy_async %{{.*}}[%{{.*}}], %{{.*}}[%{{.*}}] if %{{.*}} : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
 // CHECK: tile.copy_commit
@@ -28,6 +32,7 @@ func.func @threads(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>, %i
   %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
   %x = tile.load_matrix %s[%i] transposed : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
   %y = tile.vector_load %s[%i] : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
+  %w = tile.load_or_zero %g[%i + %i] if %e : memref<?xbf16> -> vector<8xbf16>
   tile.vector_store %y, %s[%i] : vector<8xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
   tile.copy_async %g[%i], %s[%i] if %e : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
   tile.copy_commit

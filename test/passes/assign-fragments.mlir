@@ -8,19 +8,21 @@
 // CHECK-LABEL: @attend
 // MMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>>
 // WGMMA: tile.load %{{.*}} -> <64x64xbf16, #tile.shared<panel = 128>>
-// MFMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 2, block = [32, 8], lanes = [1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 4], registers = [0, 1, 0, 2]>>
+// MFMA: tile.load %{{.*}} -> <64x64xbf16, #tile.fragment<warps = 4, block = [16, 32], lanes = [1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16], registers = [0, 1, 0, 2, 0, 4]>>
 // NONE: tile.load %{{.*}} -> <64x64xbf16, #tile.shared<panel = 128>>
-// CHECK: tile.load %{{.*}} -> <32x64xbf16, #tile.shared<panel = 128>>
+// MMA: tile.load %{{.*}} -> <32x64xbf16, #tile.shared<panel = 128>>
+// MFMA: tile.load %{{.*}} -> <32x64xbf16, #tile.shared<panel = 128, spread = true>>
 // MMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>>
 // WGMMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 1, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>>
-// MFMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 2, block = [32, 32],
+// MFMA: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 32],
 // NONE: tile.dot {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 32],
+// MFMA: tile.load %{{.*}} -> <32x64xbf16, #tile.shared<panel = 64, transposed = true, spread = true>>
 // CHECK: %[[W:.*]] = tile.convert %{{.*}} : <64x32xbf16, #tile.fragment<
 // WGMMA-SAME: -> <64x32xbf16, #tile.fragment<warps = 1, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>>
 // CHECK: tile.dot %[[W]],
 // MMA: } {flashc.threads = 128 : i64}
 // WGMMA: } {flashc.threads = 128 : i64}
-// MFMA: } {flashc.threads = 128 : i64}
+// MFMA: } {flashc.threads = 256 : i64}
 // NONE: } {flashc.threads = 128 : i64}
 func.func @attend(%q: memref<64x64xbf16>, %k: memref<32x64xbf16>, %v: memref<32x64xbf16>, %o: memref<64x64xf32>, %n: index) {
   %z = arith.constant 0 : index

@@ -1,0 +1,212 @@
+//===- LowerThreadsStaged.cpp - Copies through registers, by threads ------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// From global to shared memory where no unit copies by itself: a thread reads pieces of sixteen bytes into registers,
+/// and writes them where the tile is awaited. What is between hides the reads.
+///
+//===----------------------------------------------------------------------===//
+
+#include "passes/ConvertFloat.h"
+#include "passes/LowerThreads.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::threads;
+
+/// Rows of a tile whose columns are stored as rows that a thread holds pieces of: it writes as many neighbours.
+static constexpr int64_t kTransposedRows = 4;
+/// Vectors that are read before the first one is written where all of them do not fit into registers.
+static constexpr int64_t kMostAtOnce = 8;
+
+ThreadBuilder::Units ThreadBuilder::unitsOf(tile::TileType type) const {
+  auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
+  int64_t bytes = bytesOf(type.getElementType()), piece = kPieceBytes / bytes;
+  auto [rows, columns] = layout.getStoredShape(type.getShape());
+  if (layout.getTransposed()) {
+    int64_t across = rows / piece, down = llvm::divideCeil(columns, kTransposedRows);
+    return {across, across * down, kTransposedRows, piece};
+  }
+  int64_t across = llvm::alignTo(columns * bytes, layout.getPanel()) / kPieceBytes;
+  return {across, across * rows, 1, piece};
+}
+
+int64_t ThreadBuilder::unitsOfThread(tile::TileType type) const {
+  return llvm::divideCeil(unitsOf(type).total, block.threads);
+}
+
+bool ThreadBuilder::canStage(tile::TileType type) const {
+  // As many bytes of registers: a quarter of what a wave of 64 has for two of them on a unit, an eighth with 32
+  // threads, whose products take more.
+  int64_t most = 4 * block.gpu.subgroupSize;
+  return !block.gpu.asyncCopy && unitsOfThread(type) * unitsOf(type).rows * kPieceBytes <= most;
+}
+
+ThreadBuilder::Piece ThreadBuilder::locate(tile::TileType type, Value first, int64_t unit) {
+  Units units = unitsOf(type);
+  Value across = constant(units.across), number = first;
+  Piece result;
+  if (units.total % block.threads != 0)
+    result.there = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, index.add(first, unit * block.threads),
+                                           constant(units.total));
+  if (block.threads % units.across == 0) // a thread's units are below each other
+    result.below = unit * (block.threads / units.across) * units.rows;
+  else
+    number = index.add(first, unit * block.threads);
+  result.row = index.mul(b.createOrFold<arith::DivUIOp>(loc, number, across), constant(units.rows));
+  result.column = index.mul(b.createOrFold<arith::RemUIOp>(loc, number, across), constant(units.columns));
+  return result;
+}
+
+Value ThreadBuilder::exists(tile::TileType type, const Piece &piece, int64_t row, Value rows, Value columns,
+                            bool allColumns) {
+  Type i32 = b.getI32Type();
+  auto word = [&](Value x) -> Value { return b.create<arith::IndexCastOp>(loc, i32, x); };
+  // What differs between units is taken from the side that is the same for all threads, which need one number then.
+  Value most = index.clamp(rows, constant(0), constant(type.getShape()[0]));
+  Value left = word(index.add(most, -(piece.below + row)));
+  Value result = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, word(piece.row), left);
+  if (!allColumns)
+    result = b.create<arith::AndIOp>(loc, result,
+                                     b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, piece.column, columns));
+  return piece.there ? b.create<arith::AndIOp>(loc, result, piece.there).getResult() : result;
+}
+
+SmallVector<Value> ThreadBuilder::stageElements(const SharedCopy &copy, Value first, int64_t count) {
+  tile::TileType type = copy.type;
+  Units units = unitsOf(type);
+  Type element = type.getElementType();
+  auto vector = VectorType::get({units.columns}, element);
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
+  SmallVector<Value> pieces;
+  // An exchange with oneself: addresses that are computed from it are computed here, not before a loop that rarely
+  // needs them, where they would take the registers of products.
+  Type i32 = b.getI32Type();
+  Value number = b.create<arith::IndexCastUIOp>(loc, i32, first);
+  auto here = b.create<gpu::ShuffleOp>(loc, number, 0, block.gpu.subgroupSize, gpu::ShuffleMode::XOR);
+  first = b.create<arith::IndexCastUIOp>(loc, b.getIndexType(), here.getShuffleResult());
+  for (int64_t unit = 0; unit < count; ++unit) {
+    Piece place = locate(type, first, unit);
+    for (int64_t r = 0; r < units.rows; ++r) {
+      Value at = index.add(place.row, place.below + r), column = place.column;
+      // A stored row is padded by pieces that hold nothing.
+      Value there = exists(type, place, r, rows, columns, /*allColumns=*/false);
+      auto read = b.create<scf::IfOp>(loc, TypeRange{vector}, there, /*withElseRegion=*/true);
+      OpBuilder tb = read.getThenBodyBuilder(), eb = read.getElseBodyBuilder();
+      ThreadBuilder inner(tb, loc, block);
+      SmallVector<Value> indices = inner.rowIndices(copy.source, copy.offsets, at, copy.grouped, true);
+      Value base = indices.back(), last = inner.index.add(columns, -1);
+      Value none = tb.create<arith::ConstantOp>(loc, tb.getZeroAttr(element));
+      Value piece = tb.create<arith::ConstantOp>(loc, tb.getZeroAttr(vector));
+      for (int64_t e = 0; e < units.columns; ++e) {
+        Value c = inner.index.add(column, e);
+        indices.back() = inner.index.add(base, inner.index.min(c, last));
+        Value x = convertFloat(tb, loc, tb.create<memref::LoadOp>(loc, copy.source, indices), element);
+        Value inside = tb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, c, columns);
+        piece = tb.create<vector::InsertOp>(loc, tb.create<arith::SelectOp>(loc, inside, x, none), piece, e);
+      }
+      tb.create<scf::YieldOp>(loc, piece);
+      eb.create<scf::YieldOp>(loc, eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(vector)).getResult());
+      pieces.push_back(read.getResult(0));
+    }
+  }
+  return pieces;
+}
+
+SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int64_t count) {
+  tile::TileType type = copy.type;
+  Units units = unitsOf(type);
+  Type element = type.getElementType();
+  int64_t bytes = bytesOf(element);
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
+  std::optional<int64_t> known = getConstantIntValue(columns);
+  if (cast<MemRefType>(copy.source.getType()).getElementType() != element || !known ||
+      *known * bytes % kPieceBytes != 0)
+    return stageElements(copy, first, count);
+  PieceSource source = findPieces(copy);
+  // A tile's pieces lie within the 2 GiB that an offset reaches. A stride that is negative counts as large.
+  Value near = source.whole, most = constant((int64_t(1) << 30) / (type.getShape()[0] * bytes));
+  for (Value stride : ArrayRef(source.strides).drop_back().take_back(copy.grouped ? 2 : 1))
+    near = b.create<arith::AndIOp>(loc, near, b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, stride, most));
+  auto vector = VectorType::get({units.columns}, element);
+  SmallVector<Type> types(count * units.rows, vector);
+  auto branch = b.create<scf::IfOp>(loc, types, near, /*withElseRegion=*/true);
+  OpBuilder tb = branch.getThenBodyBuilder(), eb = branch.getElseBodyBuilder();
+  ThreadBuilder wide(tb, loc, block);
+  Value memory = wide.flatten(copy, source);
+  SmallVector<Value> pieces;
+  for (int64_t unit = 0; unit < count; ++unit) {
+    Piece place = wide.locate(type, first, unit);
+    for (int64_t r = 0; r < units.rows; ++r) {
+      Value at = wide.index.add(place.row, place.below + r);
+      Value there = wide.exists(type, place, r, rows, columns, allExist(columns, units.across * units.columns));
+      Value offset = place.column;
+      size_t along = source.strides.size() - 2;
+      if (copy.grouped) {
+        Value size = wide.index.max(wide.index.dim(copy.source, along), wide.constant(1));
+        Value group = wide.index.div(at, size);
+        offset = wide.index.add(offset, wide.index.mul(group, source.strides[along - 1]));
+        at = wide.index.sub(at, wide.index.mul(group, size));
+      }
+      offset = wide.index.add(offset, wide.index.mul(at, source.strides[along]));
+      pieces.push_back(tb.create<tile::LoadOrZeroOp>(loc, vector, memory, source.offset, offset, there));
+    }
+  }
+  tb.create<scf::YieldOp>(loc, pieces);
+  eb.create<scf::YieldOp>(loc, ThreadBuilder(eb, loc, block).stageElements(copy, first, count));
+  return SmallVector<Value>(branch.getResults());
+}
+
+void ThreadBuilder::unstage(tile::TileType type, Value memory, Value first, ValueRange pieces) {
+  Units units = unitsOf(type);
+  bool transposed = cast<tile::SharedLayoutAttr>(type.getLayout()).getTransposed();
+  for (int64_t unit = 0, count = pieces.size() / units.rows; unit < count; ++unit) {
+    Piece place = locate(type, first, unit);
+    auto write = [&](OpBuilder &wb) {
+      ThreadBuilder inner(wb, loc, block);
+      Value row = inner.index.add(place.row, place.below), column = place.column;
+      if (!transposed) {
+        wb.create<tile::VectorStoreOp>(loc, pieces[unit], memory, inner.sharedIndex(type, row, column));
+        return;
+      }
+      auto neighbours = VectorType::get({units.rows}, type.getElementType());
+      for (int64_t c = 0; c < units.columns; ++c) {
+        Value together = wb.create<arith::ConstantOp>(loc, wb.getZeroAttr(neighbours));
+        for (int64_t r = 0; r < units.rows; ++r)
+          together = wb.create<vector::InsertOp>(
+              loc, wb.create<vector::ExtractOp>(loc, pieces[unit * units.rows + r], c), together, r);
+        Value at = inner.sharedIndex(type, row, inner.index.add(column, c));
+        wb.create<tile::VectorStoreOp>(loc, together, memory, at);
+      }
+    };
+    if (!place.there) {
+      write(b);
+      continue;
+    }
+    auto branch = b.create<scf::IfOp>(loc, place.there, /*withElseRegion=*/false);
+    OpBuilder ib = branch.getThenBodyBuilder();
+    write(ib);
+  }
+}
+
+void ThreadBuilder::copyStaged(const SharedCopy &copy, Value memory) {
+  tile::TileType type = copy.type;
+  int64_t count = unitsOfThread(type), once = std::max<int64_t>(1, kMostAtOnce / unitsOf(type).rows);
+  while (count % once != 0)
+    --once;
+  if (once == count)
+    return unstage(type, memory, block.thread, stage(copy, block.thread, count));
+  Value end = index.add(block.thread, count * block.threads);
+  auto loop = b.create<scf::ForOp>(loc, block.thread, end, constant(once * block.threads));
+  OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
+  ThreadBuilder inner(lb, loc, block);
+  inner.unstage(type, memory, loop.getInductionVar(), inner.stage(copy, loop.getInductionVar(), once));
+}
