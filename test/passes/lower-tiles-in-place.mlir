@@ -75,6 +75,35 @@ func.func @values(%p: memref<16x256xf32>, %v: memref<?x80xf16, strided<[?, ?]>>,
   return
 }
 
+// Where widening takes as long as multiplying, it is done once for all rows, half rows at a time; the first half's pass
+// asks for the second half's lines.
+// CHECK-LABEL: func @widened_once
+// CHECK-SAME: (%{{.*}}: memref<16x256xf32>, %[[V:.*]]: memref<?x128xf16, strided<[?, 1]>>
+// CHECK:       scf.for %[[HALF:.*]] = %c0{{.*}} to %c128{{.*}} step %c64
+// CHECK:         %{{.*}}:16 = scf.for
+// CHECK:           memref.prefetch {{.*}} locality<3>
+// CHECK:           arith.extf {{.*}} : vector<16xf16> to vector<16xf32>
+// CHECK:           arith.extf
+// CHECK:           memref.prefetch {{.*}} locality<3>
+// CHECK:           arith.extf
+// CHECK:           arith.extf
+// CHECK-COUNT-16:  vector.fma
+// A row of its own asks for a line a key.
+// CHECK:         %{{.*}}:8 = scf.for
+// CHECK:           memref.prefetch {{.*}} locality<2>
+// CHECK-NOT:       memref.prefetch
+// CHECK-COUNT-8:   vector.fma
+func.func @widened_once(%p: memref<16x256xf32>, %v: memref<?x128xf16, strided<[?, 1]>>, %o: memref<16x128xf32>, %n: index) {
+  %zero = arith.constant 0 : index
+  %d = arith.constant 128 : index
+  %p_tile = tile.load %p[%zero, %zero] : memref<16x256xf32> -> !tile.tile<16x256xf32>
+  %v_tile = tile.load %v[%zero, %zero] streamed valid(%n, %d) : memref<?x128xf16, strided<[?, 1]>> -> !tile.tile<256x128xf32>
+  %acc = tile.load %o[%zero, %zero] : memref<16x128xf32> -> !tile.tile<16x128xf32>
+  %out = tile.dot %p_tile, %v_tile, %acc : !tile.tile<16x256xf32>, !tile.tile<256x128xf32> -> !tile.tile<16x128xf32>
+  tile.store %out, %o[%zero, %zero] : !tile.tile<16x128xf32>, memref<16x128xf32>
+  return
+}
+
 // The rows of several heads.
 // CHECK-LABEL: func @grouped
 // CHECK-SAME: (%[[Q:.*]]: memref<?x?x64xf32>, %[[OUT:.*]]: memref<?x?x64xf32>
