@@ -83,6 +83,13 @@ int64_t GpuCostModel::sharedBytes(const GpuTileRules &rules) const {
   return limits.sharedPerBlock > 0 ? std::min(rules.sharedBytes, limits.sharedPerBlock) : rules.sharedBytes;
 }
 
+int64_t GpuCostModel::mostRegisters(const GpuTileRules &rules, int64_t rows) const {
+  // Warpgroups that multiply have what the one that copies leaves: 240 of two, 160 of three.
+  constexpr int64_t producer = 128 * 24;
+  const int64_t all = chip.registers * chip.schedulers - (rules.wideProducts ? producer : 0);
+  return std::min(chip.mostRegisters, all / rules.threads(rows) / 8 * 8);
+}
+
 std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const {
   const GpuTileRules rules = rulesOf(shape);
   if (tiles.rows < 1 || tiles.keys < 1)
@@ -102,8 +109,9 @@ std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
     return "expected at most the " + text(sharedBytes(rules)) + " bytes of shared memory of a block on " + rules.chip +
            ", got " + text(bytes) + " for tiles of " + textOf(tiles) + " and head dims " + text(shape.headDim) +
            " and " + text(shape.valueHeadDim);
-  if (const int64_t registers = rules.accumulators(shape, tiles); registers > chip.mostRegisters)
-    return "expected at most the " + text(chip.mostRegisters) + " registers of a thread on " + rules.chip + ", got " +
+  const int64_t most = mostRegisters(rules, tiles.rows);
+  if (const int64_t registers = rules.accumulators(shape, tiles); registers > most)
+    return "expected at most the " + text(most) + " registers of a thread on " + rules.chip + ", got " +
            text(registers) + " for the sums and scores of tiles of " + textOf(tiles) + " and head dim " +
            text(shape.valueHeadDim);
   return "";
@@ -182,7 +190,7 @@ double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
       rules.accumulators(s, tiles) + 32 +
       (rules.matrixUnit ? rules.rowUnit * (tiles.keys + (rules.wideProducts ? 0 : s.headDim)) / rules.rowUnitThreads / 2
                         : 16);
-  const int64_t held = std::min(registers, chip.mostRegisters);
+  const int64_t most = mostRegisters(rules, tiles.rows), held = std::min(registers, most);
   const GpuOccupancy occupancy = gpuOccupancy(chip, rules.threads(tiles.rows), held, rules.blockBytes(s, tiles));
   const double heads = static_cast<double>(s.batch * s.heads);
   const double blocksOfHead = static_cast<double>(divideUp(std::max<int64_t>(1, s.queries), tiles.rows));
@@ -200,7 +208,7 @@ double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
                        (rules.wideProducts ? std::max(products, between) : std::max(products, shared) + between);
   double clocks = std::max(busiest, alone);
   // What registers do not hold is stored and read in every tile.
-  clocks *= 1 + 3 * static_cast<double>(registers - held) / static_cast<double>(chip.mostRegisters);
+  clocks *= 1 + 3 * static_cast<double>(registers - held) / static_cast<double>(most);
 
   double attended = static_cast<double>(std::max<int64_t>(1, s.keys));
   if (s.causal) // the average block ends at the middle, and computes its own triangle as a rectangle

@@ -55,6 +55,8 @@ protected:
 
 private:
   GpuTileRules rulesOf(const AttentionShape &shape) const;
+  /// Registers that a thread of a block for so many rows may have, so that one block fits.
+  int64_t mostRegisters(const GpuTileRules &rules, int64_t rows) const;
   double predictRows(const AttentionShape &shape, const TileSizes &tiles) const;
   double predictFew(const AttentionShape &shape, const TileSizes &tiles) const;
   double units() const { return limits.units > 0 ? limits.units : chip.units; }

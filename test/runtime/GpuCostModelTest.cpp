@@ -53,6 +53,21 @@ TEST(GpuCostModel, SaysWhatIsIllegalAndWhatWouldBeLegal) {
   EXPECT_EQ(a100.whyIllegal(wide, {16, 128, 0}).substr(0, 26), "expected at most the 10137");
 }
 
+TEST(GpuCostModel, OneBlockFitsTheRegisters) {
+  // Four warpgroups beside the one that copies: (65,536 - 128 * 24) / 512, in steps of 8; sums and scores of 128 and
+  // 128.
+  const GpuCostModel h100 = modelOf("sm_90a");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {256, 128, 0}),
+            "expected at most the 120 registers of a thread on sm_90a, got 128 for the sums and scores of tiles of "
+            "256 x 128 and head dim 128");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {192, 64, 0}), "");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(64, 2), {192, 128, 0}), "");
+  // 1,024 threads of sm_80 have 64 registers each.
+  EXPECT_EQ(modelOf("sm_80").whyIllegal(shapeOf(64, 2), {512, 64, 0}), "");
+  EXPECT_EQ(modelOf("sm_80").whyIllegal(shapeOf(128, 2), {512, 32, 0}).substr(0, 40),
+            "expected at most the 64 registers of a t");
+}
+
 TEST(GpuCostModel, ATargetsRulesAndNotTheDevices) {
   // Code for sm_80 on a device that could run sm_90a's.
   const GpuCostModel h100 = modelOf("sm_90a");
