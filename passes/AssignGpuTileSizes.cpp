@@ -60,7 +60,7 @@ struct WarpgroupTiles {
   int64_t headDim, rows, maskedKeys, keys;
 };
 constexpr WarpgroupTiles kWarpgroupTiles[] = {
-    {64, 192, 128, 112}, {96, 192, 96, 96}, {128, 128, 128, 128}, {192, 128, 112, 96}, {256, 128, 80, 80}};
+    {64, 192, 112, 96}, {96, 192, 96, 96}, {128, 128, 128, 128}, {192, 128, 112, 96}, {256, 128, 80, 80}};
 
 struct AssignGpuTileSizes : flashc::impl::AssignGpuTileSizesBase<AssignGpuTileSizes> {
   using AssignGpuTileSizesBase::AssignGpuTileSizesBase;

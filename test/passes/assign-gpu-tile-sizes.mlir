@@ -5,7 +5,7 @@
 // Warpgroups take tiles by head dim. Two tiles of keys and of values fit, and weights where a masked one may meet a NaN. Few rows are
 // left to one warp.
 // CHECK-LABEL: @narrow
-// CHECK: tiles = #attn.tiles<queries = 192, keys = 112, granule = 112, compute = f32, operand = bf16, few = #attn.tiles<queries = 16, keys = 64, granule = 64, compute = f32, operand = bf16, split = 512>>
+// CHECK: tiles = #attn.tiles<queries = 192, keys = 96, granule = 96, compute = f32, operand = bf16, few = #attn.tiles<queries = 16, keys = 64, granule = 64, compute = f32, operand = bf16, split = 512>>
 // GIVEN-LABEL: @narrow
 // GIVEN: tiles = #attn.tiles<queries = 64, keys = 48, granule = 48, compute = f32, operand = bf16, few = #attn.tiles<queries = 16, keys = 48,
 // MMA-LABEL: @narrow
