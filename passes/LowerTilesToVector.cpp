@@ -182,11 +182,12 @@ private:
     group.clear();
   }
 
-  void fill(OpBuilder &b, Location loc, Value memory, Value scalar) {
+  /// `rows`: how many exist, null where all do.
+  void fill(OpBuilder &b, Location loc, Value memory, Value scalar, Value rows) {
     auto type = cast<MemRefType>(memory.getType());
     IndexBuilder index{b, loc};
     Value zero = index.constant(0);
-    buildLoop(b, loc, zero, index.constant(type.getShape()[0]), 1, [&](OpBuilder &b, Value r) {
+    buildLoop(b, loc, zero, rows ? rows : index.constant(type.getShape()[0]), 1, [&](OpBuilder &b, Value r) {
       if (type.getRank() == 1) {
         b.create<memref::StoreOp>(loc, scalar, memory, r);
         return;
@@ -197,10 +198,10 @@ private:
   }
 
   /// Makes `memory` hold the value.
-  void materialize(OpBuilder &b, Location loc, Value value, Value memory) {
+  void materialize(OpBuilder &b, Location loc, Value value, Value memory, Value rows = {}) {
     TileBuffer &buffer = bufferOf(value);
     if (buffer.splat)
-      fill(b, loc, memory, buffer.splat);
+      fill(b, loc, memory, buffer.splat, rows);
     else if (buffer.memory != memory)
       b.create<memref::CopyOp>(loc, buffer.memory, memory);
   }
@@ -350,15 +351,31 @@ private:
     return success();
   }
 
+  /// How many rows exist of the tiles that a loop carries, by the left-hand sides of its products; null where all do.
+  Value rowsOf(scf::ForOp loop, tile::TileType carried) {
+    Value rows;
+    loop.walk([&](tile::DotOp dot) {
+      Value lhs = dot.getLhs();
+      auto known = buffers.find(lhs);
+      if (!rows && loop.isDefinedOutsideOfLoop(lhs) && known != buffers.end() &&
+          typeOf(lhs).getShape()[0] == carried.getShape()[0])
+        rows = known->second.rows;
+    });
+    return rows;
+  }
+
   LogicalResult lowerFor(OpBuilder &b, scf::ForOp loop) {
     for (auto [init, argument, result] : llvm::zip(loop.getInitArgs(), loop.getRegionIterArgs(), loop.getResults())) {
       if (!isTile(init))
         continue;
       TileBuffer state = bufferOf(init);
+      // A few rows are a small part of what there is room for.
+      if (!state.rows)
+        state.rows = rowsOf(loop, typeOf(init));
       Value memory = takeOver(loop, init, init.getType());
       if (!memory || state.splat) {
         memory = allocate(typeOf(init));
-        materialize(b, loop.getLoc(), init, memory);
+        materialize(b, loop.getLoc(), init, memory, state.rows);
       }
       state.memory = memory;
       state.splat = {};
