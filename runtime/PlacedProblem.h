@@ -25,12 +25,14 @@ public:
   /// Waits for the device and copies what it wrote to the problem's outputs.
   std::optional<Error> fetch();
 
-  /// Device::launch and fetch.
+  /// Device::launch and fetch, with outputs that nobody has written before: what another kernel left there is not
+  /// taken for this one's.
   std::optional<Error> run(const flashc_kernel &kernel);
 
 private:
   PlacedProblem(Device &device, const KernelProblem &problem) : device(device), problem(problem) {}
   std::optional<Error> place();
+  std::optional<Error> spoilOutputs();
 
   Device &device;
   const KernelProblem &problem;
