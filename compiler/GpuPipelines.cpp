@@ -84,6 +84,7 @@ void populateDevice(OpPassManager &pm, StringRef exp2, std::unique_ptr<Pass> ins
   device.addPass(createConvertSCFToCFPass());
   device.addPass(arith::createArithExpandOpsPass());
   device.addPass(createApproximateMath());
+  device.addPass(createExpandPowers());
   ExpandMathOptions math;
   math.exp2Intrinsic = exp2.str();
   // Both vendors round and widen 16-bit floats in hardware or in their code generators.

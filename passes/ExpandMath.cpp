@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/FloatMath.h"
 #include "passes/Passes.h"
 
 namespace flashc {
@@ -23,51 +24,6 @@ using namespace mlir;
 using namespace flashc;
 
 namespace {
-
-constexpr double kLog2e = 1.4426950408889634074, kLn2 = 0.69314718055994530942;
-
-/// Arithmetic on scalars or vectors of one floating-point type, f32 or f64.
-struct Math {
-  OpBuilder &b;
-  Location loc;
-  Type type;
-
-  FloatType element() const { return cast<FloatType>(getElementTypeOrSelf(type)); }
-  bool isDouble() const { return element().isF64(); }
-  Type like(Type t) const {
-    auto vector = dyn_cast<VectorType>(type);
-    return vector ? Type(vector.clone(t)) : t;
-  }
-  Type integerType() const { return like(b.getIntegerType(element().getWidth())); }
-
-  Value constant(double value) const { return fromAttr(type, b.getFloatAttr(element(), value)); }
-  Value integer(int64_t value) const {
-    return fromAttr(integerType(), b.getIntegerAttr(getElementTypeOrSelf(integerType()), value));
-  }
-  Value fromAttr(Type t, TypedAttr scalar) const {
-    TypedAttr value = scalar;
-    if (auto vector = dyn_cast<VectorType>(t))
-      value = DenseElementsAttr::get(vector, Attribute(scalar));
-    return b.create<arith::ConstantOp>(loc, t, value);
-  }
-  Value add(Value x, Value y) const { return b.create<arith::AddFOp>(loc, x, y); }
-  Value sub(Value x, Value y) const { return b.create<arith::SubFOp>(loc, x, y); }
-  Value mul(Value x, Value y) const { return b.create<arith::MulFOp>(loc, x, y); }
-  Value div(Value x, Value y) const { return b.create<arith::DivFOp>(loc, x, y); }
-  Value fma(Value x, Value y, Value z) const { return b.create<LLVM::FMulAddOp>(loc, x, y, z); }
-  Value compare(arith::CmpFPredicate p, Value x, Value y) const { return b.create<arith::CmpFOp>(loc, p, x, y); }
-  Value select(Value c, Value x, Value y) const { return b.create<arith::SelectOp>(loc, c, x, y); }
-  Value bits(Value x) const { return b.create<arith::BitcastOp>(loc, integerType(), x); }
-  Value fromBits(Value x) const { return b.create<arith::BitcastOp>(loc, type, x); }
-
-  /// c[0] + c[1] x + ... by Horner's rule.
-  Value polynomial(Value x, ArrayRef<double> c) const {
-    Value sum = constant(c.back());
-    for (double coefficient : llvm::reverse(c.drop_back()))
-      sum = fma(sum, x, constant(coefficient));
-    return sum;
-  }
-};
 
 /// 2^f on [-1/2, 1/2], minimax in relative error (Remez exchange): 7.5e-8 and 3.1e-18.
 constexpr double kExp2Float[] = {1.0000000716546416382,  0.69314696706526492761,   0.24022119723969178047,
@@ -171,22 +127,15 @@ Value buildExp2(const Math &m, Value x, bool nonPositive, Exp2Instruction instru
 /// log(2^e m) = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)): the series of atanh converges
 /// like 0.0295^k.
 Value buildLog(const Math &m, Value x) {
-  OpBuilder &b = m.b;
   bool isDouble = m.isDouble();
-  int64_t mantissa = isDouble ? 52 : 23;
-  Value bits = m.bits(x);
-  Value rootHalf = m.integer(isDouble ? 0x3fe6a09e667f3bcdLL : 0x3f3504f3LL);
-  Value shift = m.integer(mantissa);
-  Value e = b.create<arith::ShRSIOp>(m.loc, b.create<arith::SubIOp>(m.loc, bits, rootHalf), shift);
-  Value scaled = m.fromBits(b.create<arith::SubIOp>(m.loc, bits, b.create<arith::ShLIOp>(m.loc, e, shift)));
+  auto [e, scaled] = m.split(x);
   Value one = m.constant(1);
   Value s = m.div(m.sub(scaled, one), m.add(scaled, one));
   SmallVector<double> series;
   for (int k = 0; k < (isDouble ? 12 : 6); ++k)
     series.push_back(2.0 / (2 * k + 1));
   Value logScaled = m.mul(s, m.polynomial(m.mul(s, s), series));
-  Value exponent = b.create<arith::SIToFPOp>(m.loc, m.type, e);
-  Value result = m.fma(exponent, m.constant(kLn2), logScaled);
+  Value result = m.fma(e, m.constant(kLn2), logScaled);
   double infinity = std::numeric_limits<double>::infinity();
   Value least = m.constant(isDouble ? 2.2250738585072014e-308 : 1.17549435e-38);
   result = m.select(m.compare(arith::CmpFPredicate::OLT, x, least), m.constant(-infinity), result);

@@ -508,11 +508,37 @@ def LowerGpuMemory : Pass<"lower-gpu-memory", "mlir::gpu::GPUModuleOp"> {
   let statistics = [Statistic<"numReplaced", "num-replaced", "Uses of dynamic shared memory that were replaced">];
 }
 
+def ExpandPowers : Pass<"expand-powers"> {
+  let summary = "Make powers of exponentials and logarithms";
+  let description = [{
+    x^y is 2^(y log2 |x|), with the sign and the special cases of C's `pow`. A logarithm's error is multiplied by y, so
+    it is computed to about twice the type's digits: powers are as exact as the exponential. Small whole exponents that are
+    known are products. On f32 and f64.
+
+    Before:
+    ```mlir
+    func.func @f(%x: f32, %y: f32) -> f32 {
+      %0 = math.powf %x, %y : f32
+      return %0 : f32
+    }
+    ```
+    After:
+    ```mlir
+    func.func @f(%x: f32, %y: f32) -> f32 {
+      ...
+      %0 = math.exp2 ... : f32
+      ...
+    ```
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::math::MathDialect"];
+  let statistics = [Statistic<"numExpanded", "num-expanded", "Powers that were expanded">];
+}
+
 def CheckGpuMath : Pass<"check-gpu-math", "mlir::gpu::GPUModuleOp"> {
   let summary = "Refuse mathematical functions that no GPU has an instruction for and no pass expanded";
   let description = [{
-    There is no library to call on a device. What is left after approximate-math and expand-math has to be one of the
-    functions that both vendors' code generators know: absolute values, rounding, square roots, copying a sign, fused
+    There is no library to call on a device. What is left after approximate-math, expand-powers and expand-math has to be one of
+    the functions that both vendors' code generators know: absolute values, rounding, square roots, copying a sign, fused
     multiply-add and counting bits. Anything else is an error at its place. The module is not changed.
 
     Before:

@@ -101,8 +101,13 @@ def test_refused(chip):
 @pytest.mark.parametrize("chip", CHIPS)
 def test_unknown_function(chip):
     """A function of scores without instruction or expansion is named, where the user wrote it."""
-    with pytest.raises(ValueError, match=r"score:\d+:\d+: 'math.powf' op on 'f32' has no instruction"):
-        run(Case(dtype="f32", score_mod="powers", Sq=5, Sk=7, D=24, target=target(chip)))
+    with pytest.raises(ValueError, match=r"score:\d+:\d+: 'math.\w+' op on 'f64' has no instruction"):
+        run(Case(dtype="f64", score_mod="functions", Sq=5, Sk=7, D=24, target=target(chip)))
+
+
+@pytest.mark.parametrize(("chip", "dtype"), list(zip(CHIPS, ("f32", "f64", "bf16", "f64", "f32"))))
+def test_powers(chip, dtype):
+    run(Case(dtype=dtype, score_mod="powers", Sq=50, Sk=70, D=24, target=target(chip)))
 
 
 @pytest.mark.parametrize("chip", CHIPS)
