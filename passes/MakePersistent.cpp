@@ -87,6 +87,8 @@ SmallVector<Value> emitIndices(OpBuilder &b, Location loc, const ItemOrder &orde
     first = mul(div(item, items), section);
     item = rem(item, items);
     width = b.create<arith::MinUIOp>(loc, section, b.create<arith::SubIOp>(loc, width, first));
+    // Not a division by zero behind the last section, whatever a code generator computes ahead of time.
+    width = b.create<arith::MaxUIOp>(loc, width, b.create<arith::ConstantIntOp>(loc, 1, 32));
   }
   SmallVector<Value> indices(rank);
   indices.back() = div(item, width);

@@ -26,7 +26,8 @@
 // CHECK: %[[START:.*]] = arith.muli %[[SECTION]], %[[SIZE:.*]] : i32
 // CHECK: %[[INSIDE:.*]] = arith.remui %[[ITEM32]], %[[ITEMS]] : i32
 // CHECK: %[[LEFT:.*]] = arith.subi %[[ALL32]], %[[START]]
-// CHECK: %[[WIDTH:.*]] = arith.minui %[[SIZE]], %[[LEFT]]
+// CHECK: %[[LEAST:.*]] = arith.minui %[[SIZE]], %[[LEFT]]
+// CHECK: %[[WIDTH:.*]] = arith.maxui %[[LEAST]], %c1_i32
 // CHECK: %[[I32:.*]] = arith.divui %[[INSIDE]], %[[WIDTH]]
 // CHECK: %[[HEAD:.*]] = arith.remui %[[INSIDE]], %[[WIDTH]]
 // CHECK: %[[AT:.*]] = arith.addi %[[HEAD]], %[[START]]
