@@ -119,10 +119,9 @@ void BlockLayouts::assignOperands(tile::DotOp dot) {
   };
   Attribute lhs = getLhsLayout(unit, accumulators);
   // WMMA's left-hand side is in both halves of a wave: of wide heads it would take the registers that the sums need.
-  constexpr int64_t widestOfWmma = 128;
   bool isLoaded = static_cast<bool>(dot.getLhs().getDefiningOp<tile::LoadOp>());
   if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) ||
-      (unit == MatrixUnit::Wmma && isLoaded && tileType(dot.getLhs()).getShape()[1] > widestOfWmma))
+      (unit == MatrixUnit::Wmma && isLoaded && tileType(dot.getLhs()).getShape()[1] > kWidestWmmaRows))
     lhs = shared(dot.getLhs(), /*transposed=*/false);
   place(dot.getLhsMutable(), lhs);
   place(dot.getRhsMutable(), shared(dot.getRhs(), takesColumns(unit) && !dot.getTransposed()));

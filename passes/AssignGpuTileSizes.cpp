@@ -47,7 +47,8 @@ struct Problem {
     int64_t bytes = stages * (tile(keys, headDim) + values) + (byColumns ? 0 : 1024);
     if (!byColumns && (skipsZeros || unit != MatrixUnit::Wgmma))
       bytes += tile(queries, keys);
-    if (unit == MatrixUnit::None || unit == MatrixUnit::Wgmma || (unit == MatrixUnit::Wmma && headDim > 128))
+    if (unit == MatrixUnit::None || unit == MatrixUnit::Wgmma ||
+        (unit == MatrixUnit::Wmma && headDim > kWidestWmmaRows))
       bytes += tile(queries, headDim);
     return bytes;
   }
@@ -105,9 +106,11 @@ private:
       return op.emitOpError("expected tiles of query rows in multiples of ")
              << problem.blockRows << ", what one product of the target has, got " << queries.getValue();
     // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide
-    // heads, and where a unit holds its operands twice (WMMA), tiles are half as wide.
-    bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma;
-    int64_t fewColumns = narrowTiles ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
+    // heads, and where a unit holds its operands twice (WMMA) or its accumulators in few lanes' rows (MFMA), tiles are
+    // half as wide, and a quarter for the widest of WMMA.
+    bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma || (unit == MatrixUnit::Mfma && widest > 64);
+    bool leastTiles = unit == MatrixUnit::Wmma && widest > 128;
+    int64_t fewColumns = leastTiles ? 16 : narrowTiles ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
     if (unit == MatrixUnit::Wgmma) {
       rows = whole->rows;
       columns = problem.skipsZeros ? whole->maskedKeys : whole->keys;

@@ -30,7 +30,7 @@ ThreadBuilder::Units ThreadBuilder::unitsOf(tile::TileType type) const {
   int64_t bytes = bytesOf(type.getElementType()), piece = kPieceBytes / bytes;
   auto [rows, columns] = layout.getStoredShape(type.getShape());
   if (layout.getTransposed()) {
-    int64_t across = rows / piece, down = llvm::divideCeil(columns, kTransposedRows);
+    int64_t across = rows / piece, down = llvm::alignTo(columns * bytes, layout.getPanel()) / bytes / kTransposedRows;
     return {across, across * down, kTransposedRows, piece};
   }
   int64_t across = llvm::alignTo(columns * bytes, layout.getPanel()) / kPieceBytes;
@@ -42,9 +42,9 @@ int64_t ThreadBuilder::unitsOfThread(tile::TileType type) const {
 }
 
 bool ThreadBuilder::canStage(tile::TileType type) const {
-  // As many bytes of registers: a quarter of what a wave of 64 has for two of them on a unit, an eighth with 32
-  // threads, whose products take more.
-  int64_t most = 4 * block.gpu.subgroupSize;
+  // As many bytes of registers: an eighth of what each of two waves of 64 has, a sixteenth with 32 threads, whose
+  // products take more.
+  int64_t most = 2 * block.gpu.subgroupSize;
   return !block.gpu.asyncCopy && unitsOfThread(type) * unitsOf(type).rows * kPieceBytes <= most;
 }
 

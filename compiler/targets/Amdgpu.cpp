@@ -49,7 +49,7 @@ public:
         function->addFnAttr("amdgpu-flat-work-group-size", threads + "," + threads);
         // Two waves of a matrix core's block hide each other's exponentials. That leaves 256 registers to each, so that
         // products' sums are where the vector unit finds them, and nothing moves to and from accumulation registers.
-        if (capabilities.matrixUnit == MatrixUnit::Mfma)
+        if (capabilities.matrixUnit == MatrixUnit::Mfma && description.sharedBytes > 0)
           function->addFnAttr("amdgpu-waves-per-eu", "2,2");
       }
   }
