@@ -1,0 +1,151 @@
+"""Tuning by several processes and threads, by one that is killed or forks, and where nothing can be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PRELUDE = """
+import json, os, resource, signal, sys, threading, time
+import numpy as np
+import flashc
+from flashc import tuning
+
+x = np.random.default_rng(0).standard_normal((1, 2, 50, 16)).astype(np.float32)
+
+def right(head_dim=16):
+    y = x[..., :head_dim]
+    return bool(np.abs(flashc.attention(y, y, y) - flashc.reference(y, y, y)[0]).max() < 1e-5)
+"""
+
+
+def start(code: str, cache: Path | str, **environment: str) -> subprocess.Popen[str]:
+    own = {**os.environ, "FLASHC_CACHE_DIR": str(cache), **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + code], env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Any:
+    """What a process prints as JSON in its last line."""
+    out, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    return json.loads(out.splitlines()[-1])
+
+
+def entries(cache: Path) -> list[Any]:
+    return json.loads((cache / "tuning-1.json").read_text())["entries"]
+
+
+def test_processes_that_tune_the_same_at_once(tmp_path: Path) -> None:
+    code = """
+kernel = flashc.compile(head_dim=16)
+result = kernel.tune(x, x, x, budget=1)
+print(json.dumps([right(), tuning.tiles(kernel, (1, 2, 50))[1], result.seconds <= result.default_seconds]))
+"""
+    processes = [start(code, tmp_path / "cache") for _ in range(3)]
+    assert [finish(process) for process in processes] == [[True, "store", True]] * 3
+    assert len(entries(tmp_path / "cache")) == 1
+
+
+def test_threads_that_tune_at_once(tmp_path: Path) -> None:
+    """Each a kernel of its own, while another thread calls them."""
+    code = """
+kernels = {d: flashc.compile(head_dim=d) for d in (8, 12, 16)}
+wrong, over = [], threading.Event()
+def tune(d):
+    kernels[d].tune(shapes=(1, 2, 50), budget=1)
+def call():
+    while not over.is_set():
+        wrong.extend(d for d in kernels if not right(d))
+threads = [threading.Thread(target=tune, args=(d,)) for d in kernels]
+caller = threading.Thread(target=call)
+for thread in (*threads, caller):
+    thread.start()
+for thread in threads:
+    thread.join()
+over.set()
+caller.join()
+print(json.dumps([wrong, sorted(entry["kernel"] for entry in tuning.entries())]))
+"""
+    kernels = ["forward f32 d12", "forward f32 d16", "forward f32 d8"]
+    assert finish(start(code, tmp_path / "cache")) == [[], kernels]
+
+
+def test_a_fork_while_another_thread_tunes(tmp_path: Path) -> None:
+    """The child can call, look up and tune."""
+    code = """
+kernel = flashc.compile(head_dim=16)
+tuner = threading.Thread(target=lambda: kernel.tune(x, x, x, budget=3))
+tuner.start()
+good = []
+for wait in (0.05, 0.3, 0.5):
+    time.sleep(wait)
+    child = os.fork()
+    if child == 0:
+        own = flashc.compile(head_dim=8)
+        own.tune(shapes=(1, 2, 50), budget=0.3)
+        os._exit(0 if right(8) and right() and len(tuning.entries()) >= 1 else 1)
+    good.append(os.waitpid(child, 0)[1] == 0)
+tuner.join()
+print(json.dumps([good, right(), sorted(entry["kernel"] for entry in tuning.entries())]))
+"""
+    kernels = ["forward f32 d16", "forward f32 d8"]
+    assert finish(start(code, tmp_path / "cache")) == [[True] * 3, True, kernels]
+
+
+def children_of(pid: int) -> list[int]:
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for text in lists for child in text.split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_killed_while_it_tunes(tmp_path: Path) -> None:
+    """Its worker ends with it, and what was known before stays."""
+    cache = tmp_path / "cache"
+    finish(start("flashc.compile(head_dim=8).tune(shapes=(1, 2, 50), budget=0.5)\nprint('[]')", cache))
+    (before,) = entries(cache)
+    for wait in (0.2, 1.0):
+        process = start("flashc.compile(head_dim=16).tune(shapes=(1, 2, 2000), budget=100)", cache)
+        deadline = time.monotonic() + 60
+        while not (workers := children_of(process.pid)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        deadline = time.monotonic() + 10
+        while any(is_running(worker) for worker in workers):
+            assert time.monotonic() < deadline, "the worker outlives the tuner"
+            time.sleep(0.01)
+        assert entries(cache) == [before]
+    code = "flashc.compile(head_dim=16).tune(x, x, x, budget=0.5)\nprint(json.dumps([right(), len(tuning.entries())]))"
+    assert finish(start(code, cache)) == [True, 2]
+
+
+KEPT_IN_MEMORY = """
+kernel = flashc.compile(head_dim=16)
+result = kernel.tune(x, x, x, budget=0.5)
+tiles, source = tuning.tiles(kernel, (1, 2, 50))
+print(json.dumps([right(), source, tuple(tiles) == tuple(result.tiles), len(tuning.entries())]))
+"""
+NO_HOME = {"HOME": "", "XDG_CACHE_HOME": ""}
+
+
+def test_without_a_home() -> None:
+    assert finish(start(KEPT_IN_MEMORY, "", **NO_HOME)) == [True, "store", True, 1]
