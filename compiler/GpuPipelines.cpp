@@ -41,6 +41,7 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   AssignFragmentsOptions fragments;
   fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
   fragments.subgroupSize = options.gpu.subgroupSize;
+  fragments.sharedBytes = options.gpu.sharedBytes;
   functions.addPass(createAssignFragments(fragments));
   if (options.gpu.tma)
     functions.addPass(createMakePersistent());

@@ -7,6 +7,7 @@
 
 #include "dialects/Tile/Tile.h"
 #include "passes/GpuKernels.h"
+#include "passes/GpuTiles.h"
 #include "passes/GpuUnits.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
@@ -28,8 +29,9 @@ namespace {
 /// The tiles of one parallel loop, which a block of threads executes.
 class BlockLayouts {
 public:
-  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t maxWarps)
-      : loop(loop), context(loop.getContext()), available(available), subgroupSize(subgroupSize), maxWarps(maxWarps) {}
+  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t maxWarps, int64_t sharedBytes)
+      : loop(loop), context(loop.getContext()), available(available), subgroupSize(subgroupSize), maxWarps(maxWarps),
+        sharedBytes(sharedBytes) {}
 
   /// Fails where products need more than one unit.
   LogicalResult assign();
@@ -38,6 +40,9 @@ private:
   LogicalResult chooseUnit();
   /// Whether right-hand sides have as many columns as one instruction takes, and keys that fill its steps.
   bool isWholeForWarpgroups();
+  /// Shapes of the products' operands; head dims of 0 where no product has the form of scores or of sums.
+  BlockTiles readTiles();
+  tile::FragmentLayoutAttr layOut(int64_t warps, int64_t rows);
   void assignOperands(tile::DotOp dot);
   void assignValue(Value value);
 
@@ -45,10 +50,52 @@ private:
   MLIRContext *context;
   MatrixUnit available;
   unsigned subgroupSize;
-  int64_t maxWarps;
+  int64_t maxWarps, sharedBytes;
   MatrixUnit unit = MatrixUnit::None;
   tile::FragmentLayoutAttr accumulators;
+  QueryPlace queries = QueryPlace::Registers;
 };
+
+BlockTiles BlockLayouts::readTiles() {
+  BlockTiles tiles{unit, 0, 0, 1, 1, 32};
+  loop.walk([&](tile::DotOp dot) {
+    ArrayRef<int64_t> lhs = tileType(dot.getLhs()).getShape(), result = tileType(dot.getResult()).getShape();
+    tiles.operandBytes = tileType(dot.getRhs()).getElementTypeBitWidth() / 8;
+    tiles.queries = result[0];
+    if (dot.getTransposed()) {
+      tiles.headDim = lhs[1];
+      tiles.keys = result[1];
+    } else {
+      tiles.valueHeadDim = result[1];
+    }
+  });
+  return tiles;
+}
+
+/// The layout of all that is computed, on `warps` subgroups, of tiles of `rows` rows.
+tile::FragmentLayoutAttr BlockLayouts::layOut(int64_t warps, int64_t rows) {
+  if (unit != MatrixUnit::None)
+    return getAccumulatorLayout(context, unit, subgroupSize, warps, rows);
+  Type sums;
+  int64_t columns = 0, bytes = 0;
+  loop.walk([&](Operation *op) {
+    if (auto dot = dyn_cast<tile::DotOp>(op))
+      sums = tileType(dot.getResult()).getElementType();
+    for (Value value : op->getResults())
+      if (tile::TileType type = tileType(value); type && type.getShape().size() == 2) {
+        columns = std::max(columns, type.getShape()[1]);
+        bytes = std::max<int64_t>(bytes, type.getElementTypeBitWidth() / 8);
+      }
+  });
+  if (sums) {
+    BlockTiles tiles = readTiles();
+    ElementBlock block = chooseElementBlock(sums.getIntOrFloatBitWidth() / 8, tiles.valueHeadDim, tiles.keys);
+    return getElementLayout(context, block, subgroupSize, warps);
+  }
+  if (columns > 0)
+    return getRowLayout(context, columns, bytes, subgroupSize, warps);
+  return getAccumulatorLayout(context, unit, subgroupSize, warps, rows);
+}
 
 LogicalResult BlockLayouts::chooseUnit() {
   int64_t rows = 0;
@@ -75,9 +122,10 @@ LogicalResult BlockLayouts::chooseUnit() {
   if (result.wasInterrupted())
     return failure();
   unit = getUnitForRows(unit, isWholeForWarpgroups() ? rows : 0);
-  int64_t height = getAccumulatorLayout(context, unit, subgroupSize, 1, rows).getBlock()[0];
+  int64_t height = layOut(1, rows).getBlock()[0];
   int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
-  accumulators = getAccumulatorLayout(context, unit, subgroupSize, warps, rows);
+  accumulators = layOut(warps, rows);
+  queries = readTiles().placeQueries(sharedBytes);
   loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
   return success();
 }
@@ -91,8 +139,9 @@ bool BlockLayouts::isWholeForWarpgroups() {
   return !result.wasInterrupted();
 }
 
-/// A product reads its right-hand side from shared memory, and its left-hand side from registers or from there: a
-/// warpgroup reads what has been loaded where it lies.
+/// A product reads its right-hand side from shared memory, and its left-hand side from registers, from there - a
+/// warpgroup reads what has been loaded where it lies - or, of rows that shared memory does not hold, where the caller
+/// has them.
 void BlockLayouts::assignOperands(tile::DotOp dot) {
   auto place = [&](OpOperand &operand, Attribute layout) {
     Value value = operand.get();
@@ -120,9 +169,12 @@ void BlockLayouts::assignOperands(tile::DotOp dot) {
   Attribute lhs = getLhsLayout(unit, accumulators);
   // WMMA's left-hand side is in both halves of a wave: of wide heads it would take the registers that the sums need.
   bool isLoaded = static_cast<bool>(dot.getLhs().getDefiningOp<tile::LoadOp>());
-  if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) ||
+  bool areQueries = isLoaded && dot.getTransposed();
+  if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) || (areQueries && queries == QueryPlace::Shared) ||
       (unit == MatrixUnit::Wmma && isLoaded && tileType(dot.getLhs()).getShape()[1] > kWidestWmmaRows))
     lhs = shared(dot.getLhs(), /*transposed=*/false);
+  if (areQueries && queries == QueryPlace::Global)
+    lhs = tile::InPlaceLayoutAttr::get(context, /*lanes=*/1);
   place(dot.getLhsMutable(), lhs);
   place(dot.getRhsMutable(), shared(dot.getRhs(), takesColumns(unit) && !dot.getTransposed()));
 }
@@ -165,7 +217,8 @@ struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
     }
     // A loop that says how many threads its blocks have holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
-      if (!loop->hasAttr(kThreadsAttr) && failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps).assign()))
+      if (!loop->hasAttr(kThreadsAttr) &&
+          failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps, sharedBytes).assign()))
         return signalPassFailure();
   }
 };

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Attention/Attention.h"
+#include "passes/GpuTiles.h"
 #include "passes/GpuUnits.h"
 #include "passes/Passes.h"
 
@@ -32,9 +33,11 @@ struct Problem {
   /// Rows and columns of the unit's accumulators.
   int64_t blockRows = 0, blockColumns = 0;
 
-  /// Shared memory that the lowering takes: keys, values, a word of all threads, query rows where the unit reads them
-  /// there, and weights where elements are multiplied one by one; each on its own kilobyte.
-  int64_t sharedBytes(int64_t queries, int64_t keys) const {
+  /// Shared memory that the lowering takes, of `available` bytes: keys, values, a word of all threads, query rows where
+  /// the unit reads them there, and weights where elements are multiplied one by one; each on its own kilobyte.
+  int64_t sharedBytes(int64_t queries, int64_t keys, int64_t available) const {
+    if (unit == MatrixUnit::None || unit == MatrixUnit::Mma)
+      return BlockTiles{unit, headDim, valueHeadDim, operandBytes, queries, keys}.countSharedBytes(available);
     auto tile = [&](int64_t rows, int64_t columns) {
       int64_t panel = columns * operandBytes > 64 ? 128 : 64;
       return llvm::alignTo(rows * llvm::alignTo(columns * operandBytes, panel), 1024);
@@ -47,8 +50,7 @@ struct Problem {
     int64_t bytes = stages * (tile(keys, headDim) + values) + (byColumns ? 0 : 1024);
     if (!byColumns && (skipsZeros || unit != MatrixUnit::Wgmma))
       bytes += tile(queries, keys);
-    if (unit == MatrixUnit::None || unit == MatrixUnit::Wgmma ||
-        (unit == MatrixUnit::Wmma && headDim > kWidestWmmaRows))
+    if (unit == MatrixUnit::Wgmma || (unit == MatrixUnit::Wmma && headDim > kWidestWmmaRows))
       bytes += tile(queries, headDim);
     return bytes;
   }
@@ -102,6 +104,13 @@ private:
     // MFMA's subgroups have 16 rows instead of 32 for wide heads.
     constexpr int64_t many = std::numeric_limits<int64_t>::max();
     use(unit, queries ? queries.getValue() : unit == MatrixUnit::Mfma && widest > 128 ? 1 : many);
+    BlockTiles elements{unit,           problem.headDim, problem.valueHeadDim, problem.operandBytes, queries.getValue(),
+                        keys.getValue()};
+    if (unit == MatrixUnit::None) {
+      tile::FragmentLayoutAttr sums = chooseElements(elements, compute);
+      problem.blockRows = sums.getBlock()[0];
+      problem.blockColumns = sums.getBlock()[1];
+    }
     if (queries && queries % problem.blockRows != 0)
       return op.emitOpError("expected tiles of query rows in multiples of ")
              << problem.blockRows << ", what one product of the target has, got " << queries.getValue();
@@ -117,6 +126,10 @@ private:
     }
     rows = queries ? queries.getValue() : rows;
     columns = llvm::alignTo(keys ? keys.getValue() : columns, problem.blockColumns);
+    if (unit == MatrixUnit::None) {
+      rows = elements.queries;
+      columns = elements.keys;
+    }
     // Warpgroups' instructions are of any width, others' tiles stay powers of two.
     auto reduce = [&](int64_t &size, int64_t least) {
       int64_t reduced = unit == MatrixUnit::Wgmma ? size - least : size / 2;
@@ -125,17 +138,21 @@ private:
       size = reduced;
       return true;
     };
-    while (problem.sharedBytes(rows, columns) > sharedBytes)
-      if (!(!keys && reduce(columns, problem.blockColumns)) && !(!queries && reduce(rows, problem.blockRows)))
-        return op.emitOpError("needs ") << problem.sharedBytes(rows, columns) << " bytes of shared memory for tiles of "
-                                        << rows << " queries x " << columns << " keys of head dims " << problem.headDim
-                                        << " and " << problem.valueHeadDim << " in "
-                                        << (narrow ? element : Type(compute)) << ", and the target has "
-                                        << sharedBytes.getValue() << "; a smaller head dim, or narrower elements, fit";
+    // Without a matrix unit the largest tiles that fit have been chosen.
+    auto needed = [&] { return problem.sharedBytes(rows, columns, sharedBytes); };
+    while (needed() > sharedBytes)
+      if (unit == MatrixUnit::None ||
+          (!(!keys && reduce(columns, problem.blockColumns)) && !(!queries && reduce(rows, problem.blockRows))))
+        return op.emitOpError("needs ") << needed() << " bytes of shared memory for tiles of " << rows << " queries x "
+                                        << columns << " keys of head dims " << problem.headDim << " and "
+                                        << problem.valueHeadDim << " in " << (narrow ? element : Type(compute))
+                                        << ", and the target has " << sharedBytes.getValue()
+                                        << "; a smaller head dim, or narrower elements, fit";
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
     // Few rows are one warp's or wave's, and a block attends some tiles of keys. They are the same as of many rows, but
     // for warpgroups'.
-    use(getUnitForRows(unit, 0), 1);
+    if (unit != MatrixUnit::None)
+      use(getUnitForRows(unit, 0), 1);
     fewColumns = unit == MatrixUnit::Wgmma && !keys ? fewColumns : columns;
     int64_t part = llvm::alignTo(split ? split.getValue() : 512, fewColumns);
     Type operand = narrow ? element : Type();
@@ -149,6 +166,19 @@ private:
       return failure();
     op.setTilesAttr(tiles);
     return success();
+  }
+
+  /// The tiles of single multiply-adds, and the layout of a subgroup's accumulators.
+  tile::FragmentLayoutAttr chooseElements(BlockTiles &tiles, FloatType compute) {
+    int64_t bytes = compute.getIntOrFloatBitWidth() / 8;
+    auto layout = [&] {
+      ElementBlock block = chooseElementBlock(bytes, tiles.valueHeadDim, tiles.keys);
+      return getElementLayout(&getContext(), block, subgroupSize, 1);
+    };
+    if (tiles.keys)
+      tiles.keys = llvm::alignTo(tiles.keys, layout().getBlock()[1]);
+    tiles = chooseElementTiles(tiles, bytes, subgroupSize, sharedBytes);
+    return layout();
   }
 };
 } // namespace

@@ -19,9 +19,9 @@ def AssignGpuTileSizes : Pass<"assign-gpu-tile-sizes", "mlir::func::FuncOp"> {
   let description = [{
     Rows and keys are as many as a block's shared memory and its threads' registers hold: four subgroups of the matrix unit's
     rows, and 64 keys, or fewer for wide heads and for products without a matrix unit; of `wgmma` 128 or 192 rows and 80 to 176 keys by
-    head dim. 16-bit operands stay as they are where a
-    matrix unit takes them. Each operation also gets a form for few query rows, of one subgroup. What does not fit even in the smallest
-    tiles is refused.
+    head dim. Without a matrix unit a thread has fewer rows where heads are wide, and query rows that do not fit are read in
+    place. 16-bit operands stay as they are where a matrix unit takes them. Each operation also gets a form for few query rows, of
+    one subgroup. What does not fit even in the smallest tiles is refused.
 
     Before:
     ```mlir
@@ -58,9 +58,11 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     Each iteration of a parallel loop is done by a block of threads. What is computed has the layout of the products'
     accumulators, divided among as many subgroups as the tiles have rows for, at most `max-warps`; the right-hand side of
     a product is in shared memory; the left-hand side is in the unit's fragments, or in shared memory where products are
-    single multiply-adds. Tiles that are computed become operands by `tile.convert`. With `matrix-unit=wgmma` tiles of whole
-    warpgroups' rows (64 each) are theirs, and what is loaded for the left-hand side is in shared memory, too; other tiles are
-    `mma`'s.
+    single multiply-adds or registers do not hold wide query rows beside the accumulators. Query rows that fit in neither are
+    read in place. Tiles that are computed become operands by `tile.convert`. A loop without products, as the merge of parts
+    is, takes threads along the rows, each with neighbouring pieces of sixteen bytes.
+    With `matrix-unit=wgmma` tiles of whole warpgroups' rows (64 each) are theirs, and what is loaded for the left-hand
+    side is in shared memory, too; other tiles are `mma`'s.
 
     Before, with `matrix-unit=mma`:
     ```mlir
@@ -92,7 +94,8 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     Option<"matrixUnit", "matrix-unit", "std::string", "\"none\"",
            "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
     Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
-    Option<"maxWarps", "max-warps", "int64_t", "4", "The most subgroups of a block">];
+    Option<"maxWarps", "max-warps", "int64_t", "4", "The most subgroups of a block">,
+    Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">];
 }
 
 def MakePersistent : Pass<"make-persistent", "mlir::func::FuncOp"> {

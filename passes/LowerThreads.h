@@ -140,7 +140,12 @@ public:
   /// other threads.
   ThreadTile await(tile::AwaitOp op, const ThreadTile &started);
   void awaitLoads();
-  void store(tile::StoreOp op, const ThreadTile &value);
+  /// Whether fragments come from global memory, or go there, by way of shared memory: a thread holds pieces of less
+  /// than the sixteen bytes that memory is best read and written in. `memory` and `staging` are room for all of the
+  /// tile.
+  bool passesShared(tile::LoadOp op) const;
+  bool passesShared(tile::StoreOp op) const;
+  void store(tile::StoreOp op, const ThreadTile &value, mlir::Value staging);
   ThreadTile splat(tile::TileType type, mlir::Value scalar);
   ThreadTile map(tile::MapOp op, llvm::ArrayRef<ThreadTile> inputs);
   ThreadTile reduce(tile::ReduceOp op, const ThreadTile &input, const ThreadTile &init);
@@ -194,9 +199,17 @@ private:
   void pushByUnit(tile::PushOp op, const ThreadPipe &pipe, const Stage &stage);
   void waitUntilEmpty(const Stage &stage);
 
-  PieceSource findPieces(const SharedCopy &copy);
+  PieceSource findPieces(const SharedCopy &copy, int64_t pieceBytes = kPieceBytes);
   /// All of a source's memory, one-dimensional.
   mlir::Value flatten(const SharedCopy &copy, const PieceSource &source);
+  /// Where row `row` begins in it.
+  mlir::Value rowStart(const SharedCopy &copy, const PieceSource &source, mlir::Value row);
+  /// A thread's fragments of a tile, in vectors of `run` elements of `source`, or singly where that is null.
+  llvm::SmallVector<mlir::Value> loadRows(const SharedCopy &copy, const PieceSource *source, int64_t run);
+  void storeRows(const SharedCopy &copy, const ThreadTile &value, const PieceSource *destination, int64_t run);
+  void storeStaged(const SharedCopy &copy, const ThreadTile &value, const PieceSource &destination,
+                   mlir::Value staging);
+
   //===--- through registers ---===//
 
   /// How the pieces of a tile are divided among the threads: units of one piece of sixteen bytes, or of four rows'
@@ -231,9 +244,17 @@ private:
   mlir::Value isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix);
   void writeElements(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);
   void writeShared(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value, mlir::Value memory);
-  /// accumulator + lhs * rhs by single multiply-adds, both sides in shared memory.
+  /// accumulator + lhs * rhs by single multiply-adds, both sides in shared memory, or the query rows where they lie.
   ThreadTile dotElements(tile::DotOp op, tile::TileType lhsType, mlir::Value lhs, mlir::Value rhs,
                          const ThreadTile &accumulator);
+  ThreadTile dotInPlace(tile::DotOp op, mlir::Value rhs, const ThreadTile &accumulator);
+  /// Elements of the left-hand side's row number `row` of those that the thread holds, from column `step` on.
+  using ReadRow = llvm::function_ref<mlir::Value(ThreadBuilder &inner, size_t row, mlir::Value step)>;
+  /// The same, with `run` steps of the contraction at a time, which `readRow` returns as a vector.
+  ThreadTile multiplyElements(tile::DotOp op, int64_t run, ReadRow readRow, mlir::Value rhs,
+                              const ThreadTile &accumulator);
+  /// Block `m` of a warp's rows and block `k` of the contraction of mma's left-hand side, from shared memory.
+  mlir::Value loadLhs(tile::TileType type, mlir::Value memory, tile::FragmentLayoutAttr layout, int64_t m, int64_t k);
   ThreadTile dotFragments(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator);
   /// The thread's lane in a subgroup of `layout`, of a warpgroup in the last bits, and the subgroup.
   mlir::Value lane(tile::FragmentLayoutAttr layout) { return layout.isWarpgroup() ? block.thread : block.lane; }
@@ -265,6 +286,13 @@ std::pair<mlir::Value, mlir::Value> extents(mlir::OpBuilder &b, mlir::Location l
                                             llvm::ArrayRef<int64_t> shape);
 /// Whether columns up to `most` are all known to exist.
 bool allExist(mlir::Value columns, int64_t most);
+
+/// Neighbouring elements of a row that a thread holds side by side in a block of `layout`, at most `most`.
+int64_t getRun(tile::FragmentLayoutAttr layout, int64_t most);
+
+/// Emits `body(row, column)` for each of `rows` x `columns`, divided among the threads.
+void forEachOfThread(mlir::OpBuilder &b, mlir::Location loc, const ThreadBlock &block, int64_t rows, int64_t columns,
+                     llvm::function_ref<void(mlir::OpBuilder &, mlir::Value, mlir::Value)> body);
 
 /// Whether a product is done by the target's matrix unit.
 bool usesUnit(tile::DotOp op, const GpuCapabilities &gpu);

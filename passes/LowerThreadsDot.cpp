@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "passes/ConvertFloat.h"
 #include "passes/GpuUnits.h"
 #include "passes/LowerThreads.h"
 
@@ -183,7 +184,29 @@ Value ThreadBuilder::readFragment(tile::TileType type, Value memory, tile::Fragm
 static tile::FragmentLayoutAttr getLeftLayout(tile::DotOp op, const GpuCapabilities &gpu) {
   if (auto fragments = dyn_cast<tile::FragmentLayoutAttr>(typeOf(op.getLhs()).getLayout()))
     return fragments;
-  return getLhsLayout(gpu.matrixUnit, cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()));
+  // What a warpgroup does not multiply, NVIDIA's warps do.
+  MatrixUnit unit = gpu.matrixUnit == MatrixUnit::Wgmma ? MatrixUnit::Mma : gpu.matrixUnit;
+  return getLhsLayout(unit, cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()));
+}
+
+Value ThreadBuilder::loadLhs(tile::TileType type, Value memory, tile::FragmentLayoutAttr layout, int64_t m, int64_t k) {
+  // Matrices (rows, steps) 0-7 x 0-7, 8-15 x 0-7, 0-7 x 8-15, 8-15 x 8-15: lane l names a piece of row l % 16.
+  int64_t warpRows = layout.getWarpRows(type.getShape()[0]), height = layout.getBlock()[0];
+  Value row = b.create<arith::AndIOp>(loc, block.lane, constant(15));
+  row = index.add(row, index.mul(block.warp, constant(warpRows)));
+  Value step = index.mul(b.create<arith::ShRUIOp>(loc, block.lane, constant(4)), constant(8));
+  Value at;
+  if (warpRows * layout.getWarps() > type.getShape()[0]) { // blocks at the edge: the last row again
+    row = index.min(index.add(row, m * height), constant(type.getShape()[0] - 1));
+    at = sharedIndex(type, row, index.add(step, k * layout.getBlock()[1]));
+  } else if (llvm::isPowerOf2_64(warpRows)) {
+    int64_t bits = 15 | (llvm::PowerOf2Ceil(layout.getWarps()) * warpRows - warpRows);
+    at = sharedIndex(type, Position{row, bits, m * height}, Position{step, 8, k * layout.getBlock()[1]});
+  } else {
+    at = sharedIndex(type, index.add(row, m * height), index.add(step, k * layout.getBlock()[1]));
+  }
+  auto eight = VectorType::get({8}, type.getElementType());
+  return b.create<tile::LoadMatrixOp>(loc, eight, memory, at, /*transposed=*/false);
 }
 
 Value ThreadBuilder::lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, int64_t k) {
@@ -191,6 +214,8 @@ Value ThreadBuilder::lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, i
   tile::FragmentLayoutAttr layout = getLeftLayout(op, block.gpu);
   if (!lhs.memory)
     return lhs.parts[m * layout.getBlocks(type.getShape()).second + k];
+  if (!takesColumns(block.gpu.matrixUnit))
+    return loadLhs(type, lhs.memory, layout, m, k);
   int64_t rows = type.getShape()[0], warpRows = llvm::PowerOf2Ceil(layout.getWarpRows(rows));
   // The subgroup's rows begin at multiples of a power of two, and the lane's bits are below.
   int64_t bits = layout.getBlock()[0] - 1 + (llvm::PowerOf2Ceil(layout.getWarps()) - 1) * warpRows;
@@ -323,97 +348,175 @@ ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs
 // Single multiply-adds
 //===----------------------------------------------------------------------===//
 
-ThreadTile ThreadBuilder::dotElements(tile::DotOp op, tile::TileType lhsType, Value lhs, Value rhs,
-                                      const ThreadTile &accumulator) {
+/// Rows of a tile that blocks at the edges reach beyond: the last one again, which nobody uses.
+static Value clampTo(IndexMath &index, Value x, int64_t size, bool padded) {
+  return padded ? index.min(x, index.constant(size - 1)) : x;
+}
+
+/// Steps of the contraction that are read at once: those of a piece of sixteen bytes. Narrow elements are multiplied
+/// singly where zeros are skipped, beside the accumulators of a matrix unit, which leave few registers.
+static int64_t getStepRun(int64_t bytes, int64_t depth) {
+  int64_t run = bytes == 2 ? 2 : 16 / bytes;
+  while (depth % run != 0)
+    run /= 2;
+  return run;
+}
+
+ThreadTile ThreadBuilder::multiplyElements(tile::DotOp op, int64_t run, ReadRow readRow, Value rhs,
+                                           const ThreadTile &accumulator) {
   tile::TileType type = typeOf(op.getResult()), rhsType = typeOf(op.getRhs());
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   int64_t down, across;
   std::tie(down, across) = layout.getBlocks(type.getShape());
   Type sumType = type.getElementType(), element = rhsType.getElementType();
-  int64_t rows = type.getShape()[0], columns = type.getShape()[1], depth = lhsType.getShape()[1];
-  // Steps of the contraction that lie in one piece of sixteen bytes, and columns that a thread has side by side.
-  int64_t run = std::min<int64_t>(16 / bytesOf(element), depth), wide = 1;
-  while (depth % run != 0)
-    run /= 2;
-  while (wide < 16 / bytesOf(element) && llvm::any_of(
-                                             llvm::seq<size_t>(0, layout.getRegisters().size() / 2),
-                                             [&](size_t bit) { return layout.getRegisters()[2 * bit + 1] == wide; }))
-    wide *= 2;
-  auto held = threadRows(layout, rows);
-  SmallVector<int64_t> heldColumns;
-  for (int64_t n = 0; n < across; ++n)
-    for (int64_t e = 0; e < layout.getBlockElements(); ++e)
-      if (auto [row, column] = layout.getOffset(e); row == 0)
-        heldColumns.push_back(n * layout.getBlock()[1] + column);
-  llvm::sort(heldColumns);
-  // Blocks at the edges reach beyond the tile; what they read there is not used.
-  bool paddedRows = layout.getWarpRows(rows) * layout.getWarps() > rows;
-  bool paddedColumns = across * layout.getBlock()[1] > columns;
-  auto clamp = [&](ThreadBuilder &at, Value x, int64_t size, bool padded) {
-    return padded ? at.index.min(x, at.constant(size - 1)) : x;
-  };
+  int64_t columns = type.getShape()[1], depth = typeOf(op.getLhs()).getShape()[1];
+  int64_t wide = getRun(layout, 16 / bytesOf(element)), elements = layout.getBlockElements();
+  bool padded = across * layout.getBlock()[1] > columns;
   auto loop = b.create<scf::ForOp>(loc, constant(0), constant(depth), constant(run), accumulator.parts);
   OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
   ThreadBuilder inner(lb, loc, block);
   Value step = loop.getInductionVar();
-  auto widen = [&](Value x) -> Value {
-    return x.getType() == sumType ? x : lb.create<arith::ExtFOp>(loc, sumType, x).getResult();
-  };
-  auto read = [&](Value memory, Value at, int64_t count) {
+  auto takeApart = [&](Value all, int64_t count) {
     SmallVector<Value> values;
-    if (count == 1)
-      return SmallVector<Value>{widen(lb.create<memref::LoadOp>(loc, memory, at))};
-    Value all = lb.create<tile::VectorLoadOp>(loc, VectorType::get({count}, element), memory, at);
-    for (int64_t i = 0; i < count; ++i)
-      values.push_back(widen(lb.create<vector::ExtractOp>(loc, all, i)));
+    for (int64_t i = 0; i < count; ++i) {
+      Value x = count == 1 ? all : lb.create<vector::ExtractOp>(loc, all, i).getResult();
+      values.push_back(convertFloat(lb, loc, x, sumType));
+    }
     return values;
   };
-  Value firstR = firstRow(layout, rows), firstC = firstColumn(layout);
+  auto read = [&](Value at, int64_t count) {
+    if (count == 1)
+      return takeApart(lb.create<memref::LoadOp>(loc, rhs, at), 1);
+    return takeApart(lb.create<tile::VectorLoadOp>(loc, VectorType::get({count}, element), rhs, at), count);
+  };
   SmallVector<SmallVector<Value>> left; // [row][step]
-  for (int64_t offset : held) {
-    Value row = clamp(inner, inner.index.add(firstR, offset), rows, paddedRows);
-    left.push_back(read(lhs, inner.sharedIndex(lhsType, row, step), run));
-  }
-  DenseMap<int64_t, SmallVector<Value>> right; // column -> steps
-  if (op.getTransposed()) {
-    for (int64_t offset : heldColumns) {
-      Value column = clamp(inner, inner.index.add(firstC, offset), columns, paddedColumns);
-      right[offset] = read(rhs, inner.sharedIndex(rhsType, column, step), run);
-    }
-  } else {
-    // A padded column is read where the tile's last piece is.
-    for (int64_t s = 0; s < run; ++s)
-      for (size_t i = 0; i < heldColumns.size(); i += wide) {
-        Value column = inner.index.add(firstC, heldColumns[i]);
-        if (paddedColumns)
-          column = inner.index.min(column, inner.constant(std::max<int64_t>(0, llvm::alignDown(columns - 1, wide))));
-        Value at = inner.sharedIndex(rhsType, inner.index.add(step, s), column);
-        for (auto [j, value] : llvm::enumerate(read(rhs, at, wide)))
-          right[heldColumns[i + j]].push_back(value);
-      }
-  }
+  for (size_t row = 0, rows = threadRows(layout, type.getShape()[0]).size(); row < rows; ++row)
+    left.push_back(takeApart(readRow(inner, row, step), run));
   SmallVector<Value> sums(loop.getRegionIterArgs());
-  Value zero = lb.create<arith::ConstantOp>(loc, lb.getZeroAttr(sumType));
-  for (int64_t m = 0; m < down; ++m)
-    for (int64_t n = 0; n < across; ++n) {
-      Value &part = sums[m * across + n];
-      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
-        int64_t column = n * layout.getBlock()[1] + layout.getOffset(e).second;
-        Value sum = lb.create<vector::ExtractOp>(loc, part, e);
-        for (int64_t s = 0; s < run; ++s) {
-          Value x = left[rowIndex(layout, m, e)][s];
-          Value next = lb.create<math::FmaOp>(loc, x, right[column][s], sum);
-          if (op.getSkipZeros()) {
-            Value skipped = lb.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OEQ, x, zero);
-            next = lb.create<arith::SelectOp>(loc, skipped, sum, next);
-          }
-          sum = next;
-        }
-        part = lb.create<vector::InsertOp>(loc, sum, part, e);
+  Value zero = lb.create<arith::ConstantOp>(loc, lb.getZeroAttr(sumType)), firstC = firstColumn(layout);
+  // Of the right-hand side, what is read waits for few multiply-adds: columns that lie side by side, one group after
+  // the other.
+  for (int64_t n = 0; n < across; ++n)
+    for (int64_t group = 0; group < elements; group += wide) {
+      auto [groupRow, groupColumn] = layout.getOffset(group);
+      if (groupRow != 0)
+        continue;
+      Value column = inner.index.add(firstC, n * layout.getBlock()[1] + groupColumn);
+      SmallVector<SmallVector<Value>> right(wide); // [column][step]
+      for (int64_t i = 0; op.getTransposed() && i < wide; ++i) {
+        Value row = clampTo(inner.index, inner.index.add(column, i), columns, padded);
+        right[i] = read(inner.sharedIndex(rhsType, row, step), run);
       }
+      for (int64_t s = 0; !op.getTransposed() && s < run; ++s) {
+        // A padded column is read where the tile's last piece is.
+        Value at = padded ? inner.index.min(column, inner.constant(llvm::alignDown(columns - 1, wide))) : column;
+        for (auto [i, value] : llvm::enumerate(read(inner.sharedIndex(rhsType, inner.index.add(step, s), at), wide)))
+          right[i].push_back(value);
+      }
+      for (int64_t m = 0; m < down; ++m)
+        for (int64_t e = 0; e < elements; ++e) {
+          int64_t i = layout.getOffset(e).second - groupColumn;
+          if (i < 0 || i >= wide)
+            continue;
+          Value &part = sums[m * across + n];
+          Value sum = lb.create<vector::ExtractOp>(loc, part, e);
+          for (int64_t s = 0; s < run; ++s) {
+            Value x = left[rowIndex(layout, m, e)][s];
+            Value next = lb.create<math::FmaOp>(loc, x, right[i][s], sum);
+            if (op.getSkipZeros()) {
+              Value skipped = lb.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OEQ, x, zero);
+              next = lb.create<arith::SelectOp>(loc, skipped, sum, next);
+            }
+            sum = next;
+          }
+          part = lb.create<vector::InsertOp>(loc, sum, part, e);
+        }
     }
   lb.create<scf::YieldOp>(loc, sums);
   return {SmallVector<Value>(loop.getResults()), {}};
+}
+
+ThreadTile ThreadBuilder::dotElements(tile::DotOp op, tile::TileType lhsType, Value lhs, Value rhs,
+                                      const ThreadTile &accumulator) {
+  tile::TileType type = typeOf(op.getResult());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  int64_t rows = type.getShape()[0];
+  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1]);
+  bool padded = layout.getWarpRows(rows) * layout.getWarps() > rows;
+  SmallVector<Value> at;
+  for (int64_t offset : threadRows(layout, rows))
+    at.push_back(clampTo(index, index.add(firstRow(layout, rows), offset), rows, padded));
+  auto readRow = [&](ThreadBuilder &inner, size_t row, Value step) -> Value {
+    Value place = inner.sharedIndex(lhsType, at[row], step);
+    if (run == 1)
+      return inner.b.create<memref::LoadOp>(loc, lhs, place);
+    return inner.b.create<tile::VectorLoadOp>(loc, VectorType::get({run}, lhsType.getElementType()), lhs, place);
+  };
+  return multiplyElements(op, run, readRow, rhs, accumulator);
+}
+
+ThreadTile ThreadBuilder::dotInPlace(tile::DotOp op, Value rhs, const ThreadTile &accumulator) {
+  auto load = op.getLhs().getDefiningOp<tile::LoadOp>();
+  tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  Type element = lhsType.getElementType(), stored = cast<MemRefType>(load.getSource().getType()).getElementType();
+  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1]);
+  SharedCopy copy{lhsType, load.getSource(), load.getOffsets(), load.getValid(), load.getGrouped()};
+  Value rows = extents(b, loc, load.getValid(), lhsType.getShape()).first;
+  // Where there is no row, there is none to read in its place.
+  auto exists = b.create<scf::IfOp>(loc, getPartTypes(type),
+                                    b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::sgt, rows, constant(0)),
+                                    /*withElseRegion=*/true);
+  exists.getElseBodyBuilder().create<scf::YieldOp>(loc, accumulator.parts);
+  OpBuilder ob = exists.getThenBodyBuilder();
+  ThreadBuilder outer(ob, loc, block);
+  SmallVector<Value> numbers;
+  for (int64_t offset : threadRows(layout, lhsType.getShape()[0])) {
+    Value row = outer.index.add(firstRow(layout, lhsType.getShape()[0]), offset);
+    numbers.push_back(outer.index.min(row, outer.index.add(rows, -1)));
+  }
+  auto multiply = [&](OpBuilder branch, const PieceSource *source) {
+    ThreadBuilder at(branch, loc, block);
+    Value flat = source ? at.flatten(copy, *source) : Value();
+    SmallVector<Value> starts;
+    SmallVector<SmallVector<Value>> indices;
+    for (Value row : numbers) {
+      if (source)
+        starts.push_back(at.rowStart(copy, *source, row));
+      else
+        indices.push_back(at.rowIndices(load.getSource(), load.getOffsets(), row, load.getGrouped(), true));
+    }
+    auto readRow = [&](ThreadBuilder &inner, size_t row, Value step) -> Value {
+      if (source && run > 1) {
+        Value all = inner.b.create<tile::VectorLoadOp>(loc, VectorType::get({run}, stored), flat,
+                                                       inner.index.add(starts[row], step));
+        return convertFloat(inner.b, loc, all, element);
+      }
+      auto readOne = [&](int64_t s) {
+        SmallVector<Value> place(indices[row]);
+        place.back() = inner.index.add(inner.index.add(step, s), load.getOffsets().back());
+        return convertFloat(inner.b, loc, inner.b.create<memref::LoadOp>(loc, load.getSource(), place), element);
+      };
+      if (run == 1)
+        return readOne(0);
+      auto vector = VectorType::get({run}, element);
+      Value all = inner.b.create<arith::ConstantOp>(loc, inner.b.getZeroAttr(vector));
+      for (int64_t s = 0; s < run; ++s)
+        all = inner.b.create<vector::InsertOp>(loc, readOne(s), all, s);
+      return all;
+    };
+    branch.create<scf::YieldOp>(loc, at.multiplyElements(op, run, readRow, rhs, accumulator).parts);
+  };
+  if (run == 1) {
+    multiply(ob, nullptr);
+    return {SmallVector<Value>(exists.getResults()), {}};
+  }
+  PieceSource source = outer.findPieces(copy, run * bytesOf(stored));
+  auto branch = ob.create<scf::IfOp>(loc, getPartTypes(type), source.whole, /*withElseRegion=*/true);
+  multiply(branch.getThenBodyBuilder(), &source);
+  multiply(branch.getElseBodyBuilder(), nullptr);
+  ob.create<scf::YieldOp>(loc, branch.getResults());
+  return {SmallVector<Value>(exists.getResults()), {}};
 }
 
 /// Whether any element of a tile in shared memory is NaN or infinite: the same for all threads of the block.
@@ -468,11 +571,13 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
                               const ThreadTile &accumulator, Value scratch, Value flag) {
   tile::TileType lhsType = typeOf(op.getLhs());
   auto left = dyn_cast<tile::FragmentLayoutAttr>(lhsType.getLayout());
-  bool whole = cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()).isWarpgroup();
+  if (isa<tile::InPlaceLayoutAttr>(lhsType.getLayout()))
+    return dotInPlace(op, rhs.memory, accumulator);
   // What AMD's units are kept from is behind us: skipZeros.
   if (usesUnit(op, block.gpu) && takesColumns(block.gpu.matrixUnit))
     return dotFragments(op, lhs, rhs, accumulator);
-  if (!left && (op.getSkipZeros() || !whole))
+  // Query rows in shared memory are a matrix unit's operand, too: a warpgroup's, or a warp's where they are wide.
+  if (!left && (op.getSkipZeros() || !usesUnit(op, block.gpu)))
     return dotElements(op, lhsType, lhs.memory, rhs.memory, accumulator);
   if (!op.getSkipZeros())
     return dotFragments(op, lhs, rhs, accumulator);

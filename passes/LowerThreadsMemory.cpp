@@ -208,97 +208,6 @@ bool threads::allExist(Value columns, int64_t most) {
   return known && *known >= most;
 }
 
-ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
-  auto type = cast<tile::TileType>(op.getResult().getType());
-  if (memory) {
-    SharedCopy copy{type, op.getSource(), op.getOffsets(), op.getValid(), op.getGrouped()};
-    if (op.getAsync() && canStage(type))
-      return {stage(copy, block.thread, unitsOfThread(type)), memory, /*staged=*/true};
-    if (!op.getAsync())
-      barrier();
-    if (block.gpu.asyncCopy)
-      loadShared(copy, memory);
-    else
-      copyStaged(copy, memory);
-    if (!op.getAsync())
-      awaitLoads();
-    return {{}, memory};
-  }
-  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
-  ArrayRef<int64_t> shape = type.getShape();
-  bool matrix = shape.size() == 2;
-  Value rows, columns;
-  std::tie(rows, columns) = extents(b, loc, op.getValid(), shape);
-  int64_t down, across;
-  std::tie(down, across) = layout.getBlocks(shape);
-  Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type.getElementType()));
-  Value first = firstRow(layout, shape[0]);
-  SmallVector<int64_t> held = threadRows(layout, shape[0]);
-  int64_t rowsABlock = held.size() / down;
-  ThreadTile result;
-  result.parts.resize(matrix ? down * across : held.size());
-  if (matrix)
-    for (Value &part : result.parts)
-      part = b.create<arith::ConstantOp>(
-          loc, b.getZeroAttr(VectorType::get({layout.getBlockElements()}, type.getElementType())));
-  // A row is read where it exists, all of a thread's elements of it at once.
-  for (int64_t number = 0, count = held.size(); number < count; ++number) {
-    Value row = index.add(first, held[number]);
-    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
-    struct Element {
-      int64_t part, element, column;
-    };
-    SmallVector<Element> elements;
-    if (!matrix)
-      elements.push_back({number, 0, 0});
-    for (int64_t n = 0; matrix && n < across; ++n)
-      for (int64_t e = 0; e < layout.getBlockElements(); ++e)
-        if (rowIndex(layout, number / rowsABlock, e) == number)
-          elements.push_back(
-              {number / rowsABlock * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
-    SmallVector<Type> types(elements.size(), type.getElementType());
-    auto read = b.create<scf::IfOp>(loc, types, exists, /*withElseRegion=*/true);
-    OpBuilder ib = read.getThenBodyBuilder();
-    ThreadBuilder inner(ib, loc, block);
-    SmallVector<Value> indices = inner.rowIndices(op.getSource(), op.getOffsets(), row, op.getGrouped(), matrix);
-    SmallVector<Value> values;
-    for (const Element &element : elements) {
-      if (!matrix) {
-        values.push_back(
-            convertFloat(ib, loc, ib.create<memref::LoadOp>(loc, op.getSource(), indices), type.getElementType()));
-        continue;
-      }
-      Value column = inner.index.add(firstColumn(layout), element.column);
-      Value base = op.getOffsets().back();
-      auto readAt = [&](OpBuilder &rb) {
-        SmallVector<Value> at(indices);
-        at.back() = IndexMath(rb, loc).add(column, base);
-        return convertFloat(rb, loc, rb.create<memref::LoadOp>(loc, op.getSource(), at), type.getElementType());
-      };
-      if (allExist(columns, across * layout.getBlock()[1])) {
-        values.push_back(readAt(ib));
-        continue;
-      }
-      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
-      auto one = ib.create<scf::IfOp>(loc, TypeRange{type.getElementType()}, there, /*withElseRegion=*/true);
-      OpBuilder tb = one.getThenBodyBuilder(), eb = one.getElseBodyBuilder();
-      tb.create<scf::YieldOp>(loc, readAt(tb));
-      eb.create<scf::YieldOp>(loc, zero);
-      values.push_back(one.getResult(0));
-    }
-    ib.create<scf::YieldOp>(loc, values);
-    read.getElseBodyBuilder().create<scf::YieldOp>(loc, SmallVector<Value>(elements.size(), zero));
-    for (auto [element, value] : llvm::zip_equal(elements, read.getResults())) {
-      Value &part = result.parts[element.part];
-      if (matrix)
-        part = b.create<vector::InsertOp>(loc, value, part, element.element);
-      else
-        part = value;
-    }
-  }
-  return result;
-}
-
 void ThreadBuilder::awaitLoads() {
   if (block.gpu.asyncCopy)
     b.create<tile::CopyWaitOp>(loc, 0);
@@ -316,7 +225,7 @@ ThreadTile ThreadBuilder::await(tile::AwaitOp op, const ThreadTile &started) {
   return {{}, started.memory};
 }
 
-PieceSource ThreadBuilder::findPieces(const SharedCopy &copy) {
+PieceSource ThreadBuilder::findPieces(const SharedCopy &copy, int64_t pieceBytes) {
   int64_t bytes = bytesOf(cast<MemRefType>(copy.source.getType()).getElementType());
   auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, copy.source);
   PieceSource source;
@@ -330,7 +239,7 @@ PieceSource ThreadBuilder::findPieces(const SharedCopy &copy) {
   address = index.add(address, index.mul(source.offset, constant(bytes)));
   for (Value stride : ArrayRef(source.strides).drop_back().take_back(copy.grouped ? 2 : 1))
     address = b.create<arith::OrIOp>(loc, address, index.mul(stride, constant(bytes)));
-  Value low = b.create<arith::AndIOp>(loc, address, constant(kPieceBytes - 1));
+  Value low = b.create<arith::AndIOp>(loc, address, constant(pieceBytes - 1));
   Value aligned = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, low, constant(0));
   Value dense = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, source.strides.back(), constant(1));
   source.whole = b.create<arith::AndIOp>(loc, aligned, dense);
@@ -344,6 +253,16 @@ Value ThreadBuilder::flatten(const SharedCopy &copy, const PieceSource &source) 
   return b.create<memref::ReinterpretCastOp>(loc, flat, source.base, OpFoldResult(b.getIndexAttr(0)),
                                              ArrayRef<OpFoldResult>{index.add(source.offset, 1)},
                                              ArrayRef<OpFoldResult>{b.getIndexAttr(1)});
+}
+
+Value ThreadBuilder::rowStart(const SharedCopy &copy, const PieceSource &source, Value row) {
+  size_t along = source.strides.size() - 2;
+  if (!copy.grouped)
+    return index.add(source.offset, index.mul(row, source.strides[along]));
+  Value size = index.max(index.dim(copy.source, along), constant(1));
+  Value group = index.div(row, size), inside = index.sub(row, index.mul(group, size));
+  Value start = index.add(source.offset, index.mul(group, source.strides[along - 1]));
+  return index.add(start, index.mul(inside, source.strides[along]));
 }
 
 void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
@@ -368,9 +287,8 @@ void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
   b.create<tile::CopyCommitOp>(loc);
 }
 
-/// Emits `body(row, column)` for each of `rows` x `columns`, divided among the threads.
-static void forEachOfThread(OpBuilder &b, Location loc, const ThreadBlock &block, int64_t rows, int64_t columns,
-                            function_ref<void(OpBuilder &, Value, Value)> body) {
+void threads::forEachOfThread(OpBuilder &b, Location loc, const ThreadBlock &block, int64_t rows, int64_t columns,
+                              function_ref<void(OpBuilder &, Value, Value)> body) {
   IndexMath index(b, loc);
   auto loop = b.create<scf::ForOp>(loc, block.thread, index.constant(rows * columns), index.constant(block.threads));
   OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
@@ -433,70 +351,8 @@ void ThreadBuilder::copyElements(const SharedCopy &copy, Value memory) {
 }
 
 //===----------------------------------------------------------------------===//
-// Stores
+// From fragments
 //===----------------------------------------------------------------------===//
-
-Value ThreadBuilder::isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix) {
-  int64_t same = 0;
-  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
-    if (layout.getLanes()[2 * bit] == 0 && (!matrix || layout.getLanes()[2 * bit + 1] == 0))
-      same |= int64_t(1) << bit;
-  if (!same)
-    return {};
-  Value differs = b.create<arith::AndIOp>(loc, lane(layout), constant(same));
-  return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, differs, constant(0));
-}
-
-void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value) {
-  auto type = cast<tile::TileType>(op.getValue().getType());
-  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
-  ArrayRef<int64_t> shape = type.getShape();
-  bool matrix = shape.size() == 2;
-  Value rows, columns;
-  std::tie(rows, columns) = extents(b, loc, op.getValid(), shape);
-  int64_t down, across;
-  std::tie(down, across) = layout.getBlocks(shape);
-  Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
-  SmallVector<int64_t> held = threadRows(layout, shape[0]);
-  int64_t rowsABlock = held.size() / down;
-  Value writes = isFirstHolder(layout, matrix);
-  Value first = firstRow(layout, shape[0]);
-  for (int64_t number = 0, count = held.size(); number < count; ++number) {
-    Value row = index.add(first, held[number]);
-    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
-    if (writes)
-      exists = b.create<arith::AndIOp>(loc, exists, writes);
-    auto branch = b.create<scf::IfOp>(loc, exists, /*withElseRegion=*/false);
-    OpBuilder ib = branch.getThenBodyBuilder();
-    ThreadBuilder inner(ib, loc, block);
-    SmallVector<Value> indices = inner.rowIndices(op.getDestination(), op.getOffsets(), row, op.getGrouped(), matrix);
-    if (!matrix) {
-      ib.create<memref::StoreOp>(loc, convertFloat(ib, loc, value.parts[number], element), op.getDestination(),
-                                 indices);
-      continue;
-    }
-    for (int64_t n = 0; n < across; ++n)
-      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
-        if (rowIndex(layout, number / rowsABlock, e) != number)
-          continue;
-        Value column = inner.index.add(firstColumn(layout), n * layout.getBlock()[1] + layout.getOffset(e).second);
-        auto write = [&](OpBuilder &wb) {
-          Value part = wb.create<vector::ExtractOp>(loc, value.parts[number / rowsABlock * across + n], e);
-          SmallVector<Value> at(indices);
-          at.back() = IndexMath(wb, loc).add(column, op.getOffsets().back());
-          wb.create<memref::StoreOp>(loc, convertFloat(wb, loc, part, element), op.getDestination(), at);
-        };
-        if (allExist(columns, across * layout.getBlock()[1])) {
-          write(ib);
-          continue;
-        }
-        Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
-        auto one = ib.create<scf::IfOp>(loc, there, /*withElseRegion=*/false);
-        OpBuilder tb = one.getThenBodyBuilder();
-        write(tb);
-      }
-  }
-}
 
 void ThreadBuilder::writeShared(tile::TileType type, tile::FragmentLayoutAttr layout, const ThreadTile &value,
                                 Value memory) {
@@ -528,23 +384,27 @@ void ThreadBuilder::writeElements(tile::TileType type, tile::FragmentLayoutAttr 
   bool apart = llvm::isPowerOf2_64(warpRows) && columnBits < width && !padded && !shared.getTransposed();
   if (apart)
     rowBits |= llvm::PowerOf2Ceil(layout.getWarps()) * warpRows - warpRows;
+  // Neighbouring elements lie in one piece, but where columns lie as rows.
+  int64_t run = padded || shared.getTransposed() ? 1 : getRun(layout, kPieceBytes / bytesOf(type.getElementType()));
   for (int64_t m = 0; m < down; ++m)
     for (int64_t n = 0; n < across; ++n)
-      for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+      for (int64_t e = 0; e < layout.getBlockElements(); e += run) {
         auto [row, column] = layout.getOffset(e);
-        Value part = b.create<vector::ExtractOp>(loc, value.parts[m * across + n], e);
         row += m * layout.getBlock()[0];
         column += n * layout.getBlock()[1];
-        if (apart) {
-          Value at = sharedIndex(type, Position{firstR, rowBits, row}, Position{firstC, columnBits, column});
-          b.create<memref::StoreOp>(loc, part, memory, at);
-          continue;
-        }
-        Value r = index.add(firstR, row), c = index.add(firstC, column);
+        Value all = value.parts[m * across + n];
         if (!padded) {
-          b.create<memref::StoreOp>(loc, part, memory, sharedIndex(type, r, c));
+          Value at = apart ? sharedIndex(type, Position{firstR, rowBits, row}, Position{firstC, columnBits, column})
+                           : sharedIndex(type, index.add(firstR, row), index.add(firstC, column));
+          if (run == 1)
+            b.create<memref::StoreOp>(loc, b.create<vector::ExtractOp>(loc, all, e), memory, at);
+          else
+            b.create<tile::VectorStoreOp>(loc, b.create<vector::ExtractStridedSliceOp>(loc, all, e, run, 1), memory,
+                                          at);
           continue;
         }
+        Value part = b.create<vector::ExtractOp>(loc, all, e);
+        Value r = index.add(firstR, row), c = index.add(firstC, column);
         Value exists =
             b.create<arith::AndIOp>(loc, b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, r, constant(rows)),
                                     b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, c, constant(columns)));

@@ -62,6 +62,8 @@ private:
   Value findWord(ThreadBuilder &at, OpBuilder &b, tile::DotOp op);
   /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
   Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
+  /// Room for a tile of `element` that passes through shared memory; taken until `block.used` is set back.
+  static Value stagingFor(ThreadBuilder &at, tile::TileType type, Type element);
 
   SmallVector<Value> flatten(ValueRange values);
   SmallVector<Type> flattenTypes(TypeRange types);
@@ -184,6 +186,12 @@ Value BlockLowering::sharedFor(ThreadBuilder &at, tile::TileType type, Value til
     return taken;
   }
   return at.allocateShared(elements, type.getElementType());
+}
+
+Value BlockLowering::stagingFor(ThreadBuilder &at, tile::TileType type, Type element) {
+  tile::SharedLayoutAttr layout =
+      getSharedLayout(element.getContext(), type.getShape(), bytesOf(element), MatrixUnit::Mma, /*transposed=*/false);
+  return at.allocateShared(layout.getBytes(type.getShape(), bytesOf(element)) / bytesOf(element), element);
 }
 
 /// How many groups of products are started between an asynchronous product and a wait for it, and can be under way.
@@ -355,12 +363,24 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
   // Operands that are tiles have been lowered: the order is that of execution.
   if (auto load = dyn_cast<tile::LoadOp>(op)) {
     tile::TileType type = typeOf(load.getResult());
-    Value memory = isa<tile::SharedLayoutAttr>(type.getLayout()) ? sharedFor(at, type, load.getResult()) : Value();
-    tiles[load.getResult()] = at.load(load, memory);
+    int64_t used = block.used;
+    if (isa<tile::InPlaceLayoutAttr>(type.getLayout())) {
+      tiles[load.getResult()] = {};
+    } else if (isa<tile::SharedLayoutAttr>(type.getLayout())) {
+      tiles[load.getResult()] = at.load(load, sharedFor(at, type, load.getResult()));
+    } else {
+      Value staging = at.passesShared(load) ? stagingFor(at, type, type.getElementType()) : Value();
+      tiles[load.getResult()] = at.load(load, staging);
+      block.used = used;
+    }
   } else if (auto await = dyn_cast<tile::AwaitOp>(op)) {
     lowerAwait(await);
   } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
-    at.store(store, tiles.at(store.getValue()));
+    int64_t used = block.used;
+    Type element = cast<MemRefType>(store.getDestination().getType()).getElementType();
+    Value staging = at.passesShared(store) ? stagingFor(at, typeOf(store.getValue()), element) : Value();
+    at.store(store, tiles.at(store.getValue()), staging);
+    block.used = used;
   } else if (auto splat = dyn_cast<tile::SplatOp>(op)) {
     tiles[splat.getResult()] = at.splat(typeOf(splat.getResult()), splat.getValue());
   } else if (auto map = dyn_cast<tile::MapOp>(op)) {

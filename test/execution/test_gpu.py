@@ -46,8 +46,6 @@ def test_no_mask(chip, dtype):
 @pytest.mark.parametrize("dtype", ("f32", "bf16"))
 def test_head_dims(D, dtype):
     chip = CHIPS[(8, 24, 40, 59, 80, 96, 111, 128, 192, 256).index(D) % len(CHIPS)]
-    if dtype == "f32" and D > 128:
-        chip = "sm_80"  # the tiles of AMD's 64 KiB hold 128: test_refused
     for lengths in ((37, 150), (2, 70)):
         run(Case(dtype=dtype, D=D, Sq=lengths[0], Sk=lengths[1], target=target(chip)))
 
@@ -91,11 +89,13 @@ def test_score_mod(chip, name):
     run(Case(dtype="f32", score_mod=name, softcap=5.0, Sq=50, Sk=70, D=24, masks=("causal_tl",), target=target(chip)))
 
 
-@pytest.mark.parametrize("chip", ("gfx90a", "gfx942", "gfx1100"))
-def test_refused(chip):
-    """What does not fit into a block's shared memory is named, with what there is."""
-    with pytest.raises(ValueError, match=r"shared memory for tiles of .* in 'f32', and the target has 65536"):
-        run(Case(dtype="f32", D=256, Sq=9, Sk=9, target=target(chip)))
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize(("dtype", "D"), (("f32", 256), ("f64", 128), ("f64", 256)))
+def test_wide_elements(dtype, D, chip):
+    """Query rows that do not fit into a block's shared memory are read where they lie, in vectors or singly."""
+    for strides in ("plain", "transposed"):
+        run(Case(dtype=dtype, D=D, Hq=4, Sq=37, Sk=50, masks=("causal_br",), strides=strides, target=target(chip)))
+    run(Case(dtype=dtype, D=D, Hq=4, Hkv=2, Sq=1, Sk=70, target=target(chip)))
 
 
 @pytest.mark.parametrize("chip", CHIPS)

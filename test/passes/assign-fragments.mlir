@@ -90,3 +90,78 @@ func.func @uneven(%q: memref<96x64xbf16>, %o: memref<96x64xf32>, %n: index) {
   }
   return
 }
+
+// Wide query rows stay in shared memory, from where each product reads them.
+// CHECK-LABEL: @wide
+// MMA: tile.load %{{.*}} -> <64x256xbf16, #tile.shared<panel = 128>>
+// MMA: tile.dot {{.*}} transposed : <64x256xbf16, #tile.shared<panel = 128>>,
+// MFMA: tile.load %{{.*}} -> <64x256xbf16, #tile.fragment<
+func.func @wide(%q: memref<64x256xbf16>, %k: memref<32x256xbf16>, %o: memref<64x256xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %query = tile.load %q[%z, %z] : memref<64x256xbf16> -> !tile.tile<64x256xbf16>
+    %key = tile.load %k[%z, %z] : memref<32x256xbf16> -> !tile.tile<32x256xbf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<64x32xf32>
+    %s = tile.dot %query, %key, %none transposed : !tile.tile<64x256xbf16>, !tile.tile<32x256xbf16> -> !tile.tile<64x32xf32>
+    %start = tile.splat %zero : f32 -> !tile.tile<64xf32>
+    %m = tile.reduce max %s, %start : !tile.tile<64x32xf32> -> !tile.tile<64xf32>
+    %p = tile.map ins(%s, %m : !tile.tile<64x32xf32>, !tile.tile<64xf32>) {
+    ^bb0(%x: f32, %y: f32):
+      %d = arith.subf %x, %y : f32
+      %r = arith.truncf %d : f32 to bf16
+      tile.yield %r : bf16
+    } -> !tile.tile<64x32xbf16>
+    %acc = tile.splat %zero : f32 -> !tile.tile<64x256xf32>
+    %out = tile.dot %p, %key, %acc : !tile.tile<64x32xbf16>, !tile.tile<32x256xbf16> -> !tile.tile<64x256xf32>
+    tile.store %out, %o[%z, %z] : !tile.tile<64x256xf32>, memref<64x256xf32>
+  }
+  return
+}
+
+// Query rows that shared memory does not hold beside keys and values are read in place.
+// CHECK-LABEL: @exact
+// NONE: tile.load %{{.*}} -> <32x256xf64, #tile.in_place<lanes = 1>>
+// NONE: tile.load %{{.*}} -> <16x256xf64, #tile.shared<panel = 128>>
+// NONE: tile.dot {{.*}} -> <32x16xf64, #tile.fragment<warps = 4, block = [4, 16],
+func.func @exact(%q: memref<32x256xf64>, %k: memref<16x256xf64>, %o: memref<32x256xf64>, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f64
+  scf.forall (%i) in (%n) {
+    %query = tile.load %q[%z, %z] : memref<32x256xf64> -> !tile.tile<32x256xf64>
+    %key = tile.load %k[%z, %z] : memref<16x256xf64> -> !tile.tile<16x256xf64>
+    %none = tile.splat %zero : f64 -> !tile.tile<32x16xf64>
+    %s = tile.dot %query, %key, %none transposed : !tile.tile<32x256xf64>, !tile.tile<16x256xf64> -> !tile.tile<32x16xf64>
+    %start = tile.splat %zero : f64 -> !tile.tile<32xf64>
+    %m = tile.reduce max %s, %start : !tile.tile<32x16xf64> -> !tile.tile<32xf64>
+    %p = tile.map ins(%s, %m : !tile.tile<32x16xf64>, !tile.tile<32xf64>) {
+    ^bb0(%x: f64, %y: f64):
+      %d = arith.subf %x, %y : f64
+      tile.yield %d : f64
+    } -> !tile.tile<32x16xf64>
+    %value = tile.load %k[%z, %z] : memref<16x256xf64> -> !tile.tile<16x256xf64>
+    %acc = tile.splat %zero : f64 -> !tile.tile<32x256xf64>
+    %out = tile.dot %p, %value, %acc : !tile.tile<32x16xf64>, !tile.tile<16x256xf64> -> !tile.tile<32x256xf64>
+    tile.store %out, %o[%z, %z] : !tile.tile<32x256xf64>, memref<32x256xf64>
+  }
+  return
+}
+
+// Without a product, threads lie along the rows.
+// CHECK-LABEL: @merge
+// MMA: tile.load %{{.*}} -> <16x256xf32, #tile.fragment<warps = 4, block = [1, 128], lanes = [0, 4, 0, 8, 0, 16, 0, 32, 0, 64], registers = [0, 1, 0, 2]>>
+// MFMA: tile.load %{{.*}} -> <16x256xf32, #tile.fragment<warps = 4, block = [1, 256], lanes = [0, 4, 0, 8, 0, 16, 0, 32, 0, 64, 0, 128], registers = [0, 1, 0, 2]>>
+func.func @merge(%p: memref<16x256xf32>, %w: memref<16xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  scf.forall (%i) in (%n) {
+    %part = tile.load %p[%z, %z] : memref<16x256xf32> -> !tile.tile<16x256xf32>
+    %weight = tile.load %w[%z] : memref<16xf32> -> !tile.tile<16xf32>
+    %r = tile.map ins(%part, %weight : !tile.tile<16x256xf32>, !tile.tile<16xf32>) {
+    ^bb0(%x: f32, %y: f32):
+      %d = arith.mulf %x, %y : f32
+      tile.yield %d : f32
+    } -> !tile.tile<16x256xf32>
+    tile.store %r, %p[%z, %z] : !tile.tile<16x256xf32>, memref<16x256xf32>
+  }
+  return
+}

@@ -1,4 +1,4 @@
-// RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes="queries=24 matrix-unit=mma" 2>&1 | FileCheck %s --check-prefix=ROWS
+// RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes="queries=22 matrix-unit=mma" 2>&1 | FileCheck %s --check-prefix=ROWS
 // RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes=shared-bytes=65536 2>&1 | FileCheck %s --check-prefix=SIZES
 // RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=mma 2>&1 | FileCheck %s --check-prefix=MIXED
 // RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=cube 2>&1 | FileCheck %s --check-prefix=UNIT
@@ -7,10 +7,10 @@
 
 // UNIT: error: expected matrix-unit to be none, mma, wgmma, mfma or wmma, got 'cube'
 // SUBGROUP: error: expected subgroup-size to be 32 or 64, got 16
-// ROWS: error: 'attn.sdpa' op expected tiles of query rows in multiples of 16, what one product of the target has, got 24
-// SIZES: error: 'attn.sdpa' op needs {{[0-9]+}} bytes of shared memory for tiles of 16 queries x 32 keys of head dims 512 and 512 in 'f32', and the target has 65536; a smaller head dim, or narrower elements, fit
-func.func @wide(%q: memref<1x1x?x512xf32>) {
-  attn.sdpa ins(%q, %q, %q : memref<1x1x?x512xf32>, memref<1x1x?x512xf32>, memref<1x1x?x512xf32>) outs(%q : memref<1x1x?x512xf32>)
+// ROWS: error: 'attn.sdpa' op expected tiles of query rows in multiples of 4, what one product of the target has, got 22
+// SIZES: error: 'attn.sdpa' op needs {{[0-9]+}} bytes of shared memory for tiles of 4 queries x 8 keys of head dims 2048 and 2048 in 'f32', and the target has 65536; a smaller head dim, or narrower elements, fit
+func.func @wide(%q: memref<1x1x?x2048xf32>) {
+  attn.sdpa ins(%q, %q, %q : memref<1x1x?x2048xf32>, memref<1x1x?x2048xf32>, memref<1x1x?x2048xf32>) outs(%q : memref<1x1x?x2048xf32>)
   return
 }
 

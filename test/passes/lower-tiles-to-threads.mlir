@@ -18,7 +18,7 @@ func.func @rows(%m: memref<16xf32>, %x: f32, %n: index) {
   return
 }
 
-// The right-hand side comes to shared memory in sixteen-byte pieces where rows begin at them, else by elements, between
+// The left-hand side passes through shared memory on its way to fragments. The right-hand side comes to shared memory in sixteen-byte pieces where rows begin at them, else by elements, between
 // barriers; then 16x8x16 products, two columns' blocks a load.
 // CHECK-LABEL: @product
 // CHECK: gpu.dynamic_shared_memory
@@ -29,8 +29,10 @@ func.func @rows(%m: memref<16xf32>, %x: f32, %n: index) {
 // MMA: tile.copy_commit
 // MMA: tile.copy_wait 0
 // MMA: gpu.barrier
-// MMA-COUNT-4: tile.load_matrix
+// MMA-COUNT-5: tile.load_matrix
 // MMA-NOT: tile.load_matrix
+// The sums leave in pairs where rows begin at them.
+// MMA: tile.vector_store %{{.*}} : vector<2xf32>, memref<?xf32>
 // NONE: scf.for
 // NONE: tile.vector_load
 // NONE: math.fma
@@ -49,11 +51,11 @@ func.func @product(%q: memref<16x16xf16>, %k: memref<?x?xf16, strided<[?, ?]>>, 
   return
 }
 
-// A row's maximum: a thread's own elements, then those of the lanes of its row.
+// A row's maximum: a thread's own elements, then those of the lanes of its row; a warp has four whole rows.
 // CHECK-LABEL: @maximum
-// CHECK: arith.maxnumf
-// CHECK-COUNT-12: gpu.shuffle xor
+// CHECK-COUNT-20: gpu.shuffle xor
 // CHECK-NOT: gpu.shuffle
+// CHECK: arith.maxnumf
 func.func @maximum(%x: memref<16x32xf32>, %m: memref<16xf32>, %n: index) {
   %z = arith.constant 0 : index
   %lowest = arith.constant 0xFF800000 : f32

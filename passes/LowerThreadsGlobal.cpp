@@ -1,0 +1,328 @@
+//===- LowerThreadsGlobal.cpp - Fragments to and from global memory -------===//
+//
+// Part of flashc, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/ConvertFloat.h"
+#include "passes/GpuUnits.h"
+#include "passes/LowerThreads.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace flashc;
+using namespace flashc::threads;
+
+int64_t threads::getRun(tile::FragmentLayoutAttr layout, int64_t most) {
+  int64_t run = 1;
+  for (size_t bit = 0; bit < layout.getRegisters().size() / 2 && run < most; ++bit) {
+    if (layout.getRegisters()[2 * bit] != 0 || layout.getRegisters()[2 * bit + 1] != run)
+      break;
+    run *= 2;
+  }
+  return run;
+}
+
+/// Elements of `element` that are read or written at once where a thread holds neighbours of a row of `columns`; 1
+/// where it is not worth a branch.
+static int64_t getAccessRun(tile::FragmentLayoutAttr layout, Type element, Value columns) {
+  std::optional<int64_t> known = columns ? getConstantIntValue(columns) : std::nullopt;
+  // A warpgroup has no registers to spare for a second way.
+  if (!known || layout.isWarpgroup())
+    return 1;
+  int64_t run = getRun(layout, kPieceBytes / bytesOf(element));
+  return *known % run == 0 && run * bytesOf(element) >= 4 ? run : 1;
+}
+
+/// Whether a thread's blocks of `layout` are those of NVIDIA's instructions, with pairs of neighbours.
+static bool holdsPairs(const GpuCapabilities &gpu, tile::FragmentLayoutAttr layout, bool isOperand) {
+  if (gpu.matrixUnit != MatrixUnit::Mma && gpu.matrixUnit != MatrixUnit::Wgmma)
+    return false;
+  int64_t warps = layout.getWarps();
+  auto sums = getAccumulatorLayout(layout.getContext(), MatrixUnit::Mma, gpu.subgroupSize, warps, /*rows=*/0);
+  return layout == (isOperand ? getLhsLayout(MatrixUnit::Mma, sums) : sums);
+}
+
+//===----------------------------------------------------------------------===//
+// Loads
+//===----------------------------------------------------------------------===//
+
+bool ThreadBuilder::passesShared(tile::LoadOp op) const {
+  tile::TileType type = typeOf(op.getResult());
+  auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
+  return layout && type.getShape().size() == 2 && bytesOf(type.getElementType()) == 2 &&
+         layout.getWarpRows(type.getShape()[0]) * layout.getWarps() == type.getShape()[0] &&
+         holdsPairs(block.gpu, layout, /*isOperand=*/true);
+}
+
+/// A tile in shared memory that passes through on its way.
+static tile::TileType inPassing(tile::TileType type, Type element) {
+  tile::SharedLayoutAttr layout =
+      getSharedLayout(element.getContext(), type.getShape(), bytesOf(element), MatrixUnit::Mma, /*transposed=*/false);
+  return tile::TileType::get(type.getShape(), element).withLayout(layout);
+}
+
+ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
+  tile::TileType type = typeOf(op.getResult());
+  auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
+  SharedCopy copy{type, op.getSource(), op.getOffsets(), op.getValid(), op.getGrouped()};
+  if (memory) {
+    if (layout)
+      copy.type = inPassing(type, type.getElementType());
+    if (op.getAsync() && canStage(copy.type))
+      return {stage(copy, block.thread, unitsOfThread(type)), memory, /*staged=*/true};
+    if (!op.getAsync())
+      barrier();
+    if (block.gpu.asyncCopy)
+      loadShared(copy, memory);
+    else
+      copyStaged(copy, memory);
+    if (!op.getAsync())
+      awaitLoads();
+    if (!layout)
+      return {{}, memory};
+    // The fragments, and then the memory is free for others.
+    ThreadTile result;
+    auto [down, across] = layout.getBlocks(type.getShape());
+    for (int64_t m = 0; m < down; ++m)
+      for (int64_t k = 0; k < across; ++k)
+        result.parts.push_back(loadLhs(copy.type, memory, layout, m, k));
+    barrier();
+    return result;
+  }
+  Value columns = extents(b, loc, op.getValid(), type.getShape()).second;
+  Type element = cast<MemRefType>(op.getSource().getType()).getElementType();
+  int64_t run = getAccessRun(layout, element, columns);
+  if (run == 1)
+    return {loadRows(copy, nullptr, 1), {}};
+  PieceSource rows = findPieces(copy, run * bytesOf(element));
+  auto branch = b.create<scf::IfOp>(loc, getPartTypes(type), rows.whole, /*withElseRegion=*/true);
+  OpBuilder ib = branch.getThenBodyBuilder(), eb = branch.getElseBodyBuilder();
+  ib.create<scf::YieldOp>(loc, ThreadBuilder(ib, loc, block).loadRows(copy, &rows, run));
+  eb.create<scf::YieldOp>(loc, ThreadBuilder(eb, loc, block).loadRows(copy, nullptr, 1));
+  return {SmallVector<Value>(branch.getResults()), {}};
+}
+
+SmallVector<Value> ThreadBuilder::loadRows(const SharedCopy &copy, const PieceSource *source, int64_t run) {
+  tile::TileType type = copy.type;
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  ArrayRef<int64_t> shape = type.getShape();
+  bool matrix = shape.size() == 2;
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, copy.valid, shape);
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(shape);
+  Type element = type.getElementType(), stored = cast<MemRefType>(copy.source.getType()).getElementType();
+  Type held = run == 1 ? element : VectorType::get({run}, element);
+  Type read = run == 1 ? stored : VectorType::get({run}, stored);
+  Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(held));
+  Value first = firstRow(layout, shape[0]), flat = source ? flatten(copy, *source) : Value();
+  SmallVector<int64_t> heldRows = threadRows(layout, shape[0]);
+  int64_t rowsABlock = heldRows.size() / down;
+  SmallVector<Value> parts(matrix ? down * across : heldRows.size());
+  if (matrix)
+    for (Value &part : parts)
+      part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(VectorType::get({layout.getBlockElements()}, element)));
+  // A row is read where it exists, all of a thread's elements of it at once.
+  for (int64_t number = 0, count = heldRows.size(); number < count; ++number) {
+    Value row = index.add(first, heldRows[number]);
+    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
+    struct Element {
+      int64_t part, element, column;
+    };
+    SmallVector<Element> elements;
+    if (!matrix)
+      elements.push_back({number, 0, 0});
+    for (int64_t n = 0; matrix && n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); e += run)
+        if (rowIndex(layout, number / rowsABlock, e) == number)
+          elements.push_back(
+              {number / rowsABlock * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
+    SmallVector<Type> types(elements.size(), held);
+    auto rowBranch = b.create<scf::IfOp>(loc, types, exists, /*withElseRegion=*/true);
+    OpBuilder ib = rowBranch.getThenBodyBuilder();
+    ThreadBuilder inner(ib, loc, block);
+    SmallVector<Value> indices;
+    Value start;
+    if (source)
+      start = inner.rowStart(copy, *source, row);
+    else
+      indices = inner.rowIndices(copy.source, copy.offsets, row, copy.grouped, matrix);
+    SmallVector<Value> values;
+    for (const Element &one : elements) {
+      Value column = matrix ? inner.index.add(firstColumn(layout), one.column) : Value();
+      auto readAt = [&](OpBuilder &rb) -> Value {
+        IndexMath math(rb, loc);
+        Value value;
+        if (source) {
+          value = rb.create<tile::VectorLoadOp>(loc, read, flat, math.add(start, column));
+        } else {
+          SmallVector<Value> at(indices);
+          if (matrix)
+            at.back() = math.add(column, copy.offsets.back());
+          value = rb.create<memref::LoadOp>(loc, copy.source, at);
+        }
+        return convertFloat(rb, loc, value, element);
+      };
+      if (!matrix || allExist(columns, across * layout.getBlock()[1])) {
+        values.push_back(readAt(ib));
+        continue;
+      }
+      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
+      auto columnBranch = ib.create<scf::IfOp>(loc, TypeRange{held}, there, /*withElseRegion=*/true);
+      OpBuilder tb = columnBranch.getThenBodyBuilder(), eb = columnBranch.getElseBodyBuilder();
+      tb.create<scf::YieldOp>(loc, readAt(tb));
+      eb.create<scf::YieldOp>(loc, zero);
+      values.push_back(columnBranch.getResult(0));
+    }
+    ib.create<scf::YieldOp>(loc, values);
+    rowBranch.getElseBodyBuilder().create<scf::YieldOp>(loc, SmallVector<Value>(elements.size(), zero));
+    for (auto [one, value] : llvm::zip_equal(elements, rowBranch.getResults())) {
+      Value &part = parts[one.part];
+      if (!matrix)
+        part = value;
+      else if (run == 1)
+        part = b.create<vector::InsertOp>(loc, value, part, one.element);
+      else
+        part = b.create<vector::InsertStridedSliceOp>(loc, value, part, one.element, 1);
+    }
+  }
+  return parts;
+}
+
+//===----------------------------------------------------------------------===//
+// Stores
+//===----------------------------------------------------------------------===//
+
+Value ThreadBuilder::isFirstHolder(tile::FragmentLayoutAttr layout, bool matrix) {
+  int64_t same = 0;
+  for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
+    if (layout.getLanes()[2 * bit] == 0 && (!matrix || layout.getLanes()[2 * bit + 1] == 0))
+      same |= int64_t(1) << bit;
+  if (!same)
+    return {};
+  Value differs = b.create<arith::AndIOp>(loc, lane(layout), constant(same));
+  return b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, differs, constant(0));
+}
+
+bool ThreadBuilder::passesShared(tile::StoreOp op) const {
+  tile::TileType type = typeOf(op.getValue());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
+  ArrayRef<int64_t> shape = type.getShape();
+  if (shape.size() != 2 || bytesOf(element) != 2 || !holdsPairs(block.gpu, layout, /*isOperand=*/false))
+    return false;
+  std::optional<int64_t> columns = op.getValid().empty() ? shape[1] : getConstantIntValue(op.getValid()[1]);
+  return columns && *columns == shape[1] && shape[1] * bytesOf(element) % kPieceBytes == 0;
+}
+
+void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value, Value staging) {
+  tile::TileType type = typeOf(op.getValue());
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
+  SharedCopy copy{type, op.getDestination(), op.getOffsets(), op.getValid(), op.getGrouped()};
+  int64_t run = getAccessRun(layout, element, extents(b, loc, op.getValid(), type.getShape()).second);
+  if (run == 1 && !staging)
+    return storeRows(copy, value, nullptr, 1);
+  PieceSource rows = findPieces(copy, staging ? kPieceBytes : run * bytesOf(element));
+  auto branch = b.create<scf::IfOp>(loc, rows.whole, /*withElseRegion=*/true);
+  OpBuilder ib = branch.getThenBodyBuilder(), eb = branch.getElseBodyBuilder();
+  ThreadBuilder aligned(ib, loc, block);
+  if (staging)
+    aligned.storeStaged(copy, value, rows, staging);
+  else
+    aligned.storeRows(copy, value, &rows, run);
+  ThreadBuilder(eb, loc, block).storeRows(copy, value, nullptr, 1);
+}
+
+void ThreadBuilder::storeStaged(const SharedCopy &copy, const ThreadTile &value, const PieceSource &destination,
+                                Value staging) {
+  ArrayRef<int64_t> shape = copy.type.getShape();
+  Type element = cast<MemRefType>(copy.source.getType()).getElementType();
+  tile::TileType inMemory = inPassing(copy.type, element);
+  ThreadTile rounded;
+  for (Value part : value.parts)
+    rounded.parts.push_back(convertFloat(b, loc, part, element));
+  barrier();
+  writeShared(inMemory, cast<tile::FragmentLayoutAttr>(copy.type.getLayout()), rounded, staging);
+  barrier();
+  Value rows = extents(b, loc, copy.valid, shape).first, flat = flatten(copy, destination);
+  int64_t piece = kPieceBytes / bytesOf(element);
+  forEachOfThread(b, loc, block, shape[0], shape[1] / piece, [&](OpBuilder &lb, Value row, Value number) {
+    auto exists = lb.create<scf::IfOp>(loc, lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows),
+                                       /*withElseRegion=*/false);
+    OpBuilder ib = exists.getThenBodyBuilder();
+    ThreadBuilder inner(ib, loc, block);
+    Value column = inner.index.mul(number, inner.constant(piece));
+    Value all = ib.create<tile::VectorLoadOp>(loc, VectorType::get({piece}, element), staging,
+                                              inner.sharedIndex(inMemory, row, column));
+    ib.create<tile::VectorStoreOp>(loc, all, flat, inner.index.add(inner.rowStart(copy, destination, row), column));
+  });
+  // The memory is free for others.
+  barrier();
+}
+
+void ThreadBuilder::storeRows(const SharedCopy &copy, const ThreadTile &value, const PieceSource *destination,
+                              int64_t run) {
+  tile::TileType type = copy.type;
+  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
+  ArrayRef<int64_t> shape = type.getShape();
+  bool matrix = shape.size() == 2;
+  Value rows, columns;
+  std::tie(rows, columns) = extents(b, loc, copy.valid, shape);
+  int64_t down, across;
+  std::tie(down, across) = layout.getBlocks(shape);
+  Type element = cast<MemRefType>(copy.source.getType()).getElementType();
+  SmallVector<int64_t> held = threadRows(layout, shape[0]);
+  int64_t rowsABlock = held.size() / down;
+  Value writes = isFirstHolder(layout, matrix);
+  Value first = firstRow(layout, shape[0]), flat = destination ? flatten(copy, *destination) : Value();
+  for (int64_t number = 0, count = held.size(); number < count; ++number) {
+    Value row = index.add(first, held[number]);
+    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
+    if (writes)
+      exists = b.create<arith::AndIOp>(loc, exists, writes);
+    auto branch = b.create<scf::IfOp>(loc, exists, /*withElseRegion=*/false);
+    OpBuilder ib = branch.getThenBodyBuilder();
+    ThreadBuilder inner(ib, loc, block);
+    SmallVector<Value> indices;
+    Value start;
+    if (destination)
+      start = inner.rowStart(copy, *destination, row);
+    else
+      indices = inner.rowIndices(copy.source, copy.offsets, row, copy.grouped, matrix);
+    if (!matrix) {
+      ib.create<memref::StoreOp>(loc, convertFloat(ib, loc, value.parts[number], element), copy.source, indices);
+      continue;
+    }
+    for (int64_t n = 0; n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); e += run) {
+        if (rowIndex(layout, number / rowsABlock, e) != number)
+          continue;
+        Value column = inner.index.add(firstColumn(layout), n * layout.getBlock()[1] + layout.getOffset(e).second);
+        Value all = value.parts[number / rowsABlock * across + n];
+        auto write = [&](OpBuilder &wb) {
+          IndexMath math(wb, loc);
+          if (destination) {
+            Value part = wb.create<vector::ExtractStridedSliceOp>(loc, all, e, run, 1);
+            wb.create<tile::VectorStoreOp>(loc, convertFloat(wb, loc, part, element), flat, math.add(start, column));
+            return;
+          }
+          Value part = wb.create<vector::ExtractOp>(loc, all, e);
+          SmallVector<Value> at(indices);
+          at.back() = math.add(column, copy.offsets.back());
+          wb.create<memref::StoreOp>(loc, convertFloat(wb, loc, part, element), copy.source, at);
+        };
+        if (allExist(columns, across * layout.getBlock()[1])) {
+          write(ib);
+          continue;
+        }
+        Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
+        auto one = ib.create<scf::IfOp>(loc, there, /*withElseRegion=*/false);
+        OpBuilder tb = one.getThenBodyBuilder();
+        write(tb);
+      }
+  }
+}
