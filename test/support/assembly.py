@@ -1,0 +1,133 @@
+"""What the vendors' assemblers say of a kernel: registers, spills, stack, warnings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of one entry of a kernel. Spills are bytes with NVIDIA, registers with AMD; scratch is bytes of a thread."""
+
+    name: str
+    registers: int
+    spills: int
+    scratch: int
+    shared: int = 0
+    threads: int = 0
+
+
+def find_ptxas() -> str | None:
+    """Where the compiler looks for it, too: FLASHC_PTXAS, the PATH, CUDA_HOME, the environment's package."""
+    if given := os.environ.get("FLASHC_PTXAS"):
+        return given
+    if found := shutil.which("ptxas"):
+        return found
+    packages = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
+    folders = [Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin", *sorted(packages.glob("*/bin"))]
+    return next((str(folder / "ptxas") for folder in folders if (folder / "ptxas").exists()), None)
+
+
+def find_linker() -> str | None:
+    return os.environ.get("FLASHC_LLD") or shutil.which("ld.lld-19") or shutil.which("ld.lld")
+
+
+def find_readelf() -> str | None:
+    if found := shutil.which("llvm-readelf-19") or shutil.which("llvm-readelf"):
+        return found
+    if config := shutil.which("llvm-config-19"):
+        folder = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+        return shutil.which("llvm-readelf", path=folder)
+    return None
+
+
+def compile_kernel(options: list[str], target: str, emit: str) -> bytes:
+    """What flash-compile writes for one kernel; its message is the error where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "kernel"
+        command = ["flash-compile", *options, "--target", target, "--emit", emit, "--name", "k", "-o", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"
+        return out.read_bytes()
+
+
+def assemble_ptx(ptx: bytes, chip: str) -> tuple[list[Usage], str]:
+    """ptxas' account of each entry, and all that it printed; what it does not take is an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernel.ptx"
+        source.write_bytes(ptx)
+        command = [find_ptxas(), "-v", f"-arch={chip}", "-o", str(Path(folder) / "kernel.cubin"), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True)
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log
+    usages = []
+    for entry in re.split(r"Compiling entry function '", log)[1:]:
+        stack = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", entry)
+        registers = re.search(r"Used (\d+) registers", entry)
+        spills = int(stack[2]) + int(stack[3])
+        usages.append(Usage(entry.split("'")[0], int(registers[1]), spills, int(stack[1])))
+    return usages, log
+
+
+def read_code_object(image: bytes) -> list[Usage]:
+    """The metadata of each kernel of an AMD code object, as the loader reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.hsaco"
+        path.write_bytes(image)
+        notes = subprocess.run(
+            [find_readelf(), "--notes", str(path)], capture_output=True, text=True, check=True
+        ).stdout
+    usages = []
+    # Each kernel is an entry of a list; its keys are sorted, so the name stands among the others.
+    for entry in re.split(r"\n  - (?=\.)", notes.split("amdhsa.kernels:")[1].split("amdhsa.target:")[0])[1:]:
+        values = dict(re.findall(r"^ *\.([a-z_]+): +(\S+)$", entry, re.MULTILINE))
+        usages.append(
+            Usage(
+                values["name"],
+                int(values["vgpr_count"]),
+                int(values["vgpr_spill_count"]) + int(values["sgpr_spill_count"]),
+                int(values["private_segment_fixed_size"]),
+                int(values["group_segment_fixed_size"]),
+                int(values["max_flat_workgroup_size"]),
+            )
+        )
+    return usages
+
+
+def inner_loops(ptx: str) -> list[list[str]]:
+    """The instructions of each loop with matrix products that holds no other such loop, without their operands.
+
+    A loop is what lies between a label and the last branch back to it.
+    """
+    lines = [line.strip() for line in ptx.splitlines()]
+    labels = {line[:-1]: i for i, line in enumerate(lines) if re.fullmatch(r"\$\w+:", line)}
+    spans: dict[int, int] = {}
+    for i, line in enumerate(lines):
+        branch = re.search(r"\bbra(?:\.uni)?\s+(\$\w+);", line)
+        if branch and labels[branch[1]] < i:
+            spans[labels[branch[1]]] = i
+
+    def products(span: tuple[int, int]) -> bool:
+        return any("mma" in line for line in lines[span[0] : span[1]])
+
+    loops = [span for span in spans.items() if products(span)]
+    inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
+    result = []
+    for start, end in inner:
+        # The operands of long instructions stand on lines of their own.
+        found = (re.match(r"(?:@!?%\w+\s+)?([a-z]\w*(?:[.:]+\w+)*)(?:\s|;|$)", line) for line in lines[start : end + 1])
+        result.append([match[1] for match in found if match])
+    return result
+
+
+if __name__ == "__main__":  # assembly.py FILE.ptx: the kinds of instructions of each inner loop, sorted
+    for loop in inner_loops(Path(sys.argv[1]).read_text()):
+        print("loop:", *sorted(set(loop)), "end", sep="\n")
