@@ -105,11 +105,11 @@ public:
   /// of rows do not pay for packing them.
   static constexpr int64_t fewRowsOfMany = 32, manyKeys = 512;
   /// The keys of one of its tiles: long enough that what is done once a row and tile does not show, nor that reading
-  /// begins anew where keys end and values begin, and short enough that values that several rows read stay in the second
-  /// cache.
+  /// begins anew where keys end and values begin, and short enough that values that several rows read stay in the
+  /// second cache.
   static constexpr int64_t fewKeys = 512;
-  /// The keys of one of its tasks where nobody chose: some fifty microseconds of work, against less than one to start it
-  /// and some until memory is read at full speed again.
+  /// The keys of one of its tasks where nobody chose: some fifty microseconds of work, against less than one to start
+  /// it and some until memory is read at full speed again.
   static int64_t fewSplit(const AttentionShape &shape);
 
   /// The most elements of one tile: what `assign-tile-sizes` refuses to exceed.

@@ -77,7 +77,9 @@ TEST_F(CompileTest, RunsEveryTaskOnceOnAHost) {
                      odd.join();
                    },
                    nullptr,
-                   nullptr};
+                   nullptr,
+                   0,
+                   0};
   ScaleCall call(2, 3, 5);
   call.args.host = &host;
   EXPECT_EQ(call.run(kernel->get()), FLASHC_OK);
@@ -179,7 +181,7 @@ TEST_F(CompileTest, RefusesBadCalls) {
   EXPECT_EQ(status([](ScaleCall &c) { c.tensors[0].data = nullptr; }), FLASHC_ERROR_NULL);
   EXPECT_EQ(status([](ScaleCall &c) { c.tensors[0].data = reinterpret_cast<char *>(c.tensors[0].data) + 1; }),
             FLASHC_ERROR_INVALID);
-  flashc_host host{FLASHC_ABI_VERSION + 1, 2, nullptr, nullptr, nullptr, nullptr};
+  flashc_host host{FLASHC_ABI_VERSION + 1, 2, nullptr, nullptr, nullptr, nullptr, 0, 0};
   EXPECT_EQ(status([&](ScaleCall &c) { c.args.host = &host; }), FLASHC_ERROR_ABI);
   host.abi_version = FLASHC_ABI_VERSION;
   EXPECT_EQ(status([&](ScaleCall &c) { c.args.host = &host; }), FLASHC_ERROR_NULL);
