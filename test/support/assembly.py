@@ -15,7 +15,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one entry of a kernel. Spills are bytes with NVIDIA, registers with AMD; scratch is bytes of a thread."""
+    """Of one entry of a kernel. Spills are bytes with NVIDIA, vector registers with AMD, whose scalar registers go to lanes
+    of vector registers; scratch is bytes of a thread in memory."""
 
     name: str
     registers: int
@@ -93,7 +94,7 @@ def read_code_object(image: bytes) -> list[Usage]:
             Usage(
                 values["name"],
                 int(values["vgpr_count"]),
-                int(values["vgpr_spill_count"]) + int(values["sgpr_spill_count"]),
+                int(values["vgpr_spill_count"]),
                 int(values["private_segment_fixed_size"]),
                 int(values["group_segment_fixed_size"]),
                 int(values["max_flat_workgroup_size"]),

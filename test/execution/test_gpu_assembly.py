@@ -1,0 +1,153 @@
+"""The assemblers' word on the GPUs' kernels, without a device.
+
+NVIDIA's assembler takes every kernel for its chip with nothing spilled and nothing in local memory, and neither serialises a
+matrix product nor ignores a register budget; AMD's code objects link, spill nothing and leave room for a whole block.
+The quick profile has head dims 64, 80, 128 and 256; FLASHC_DEEP=1 the whole of types, head dims and masks on every chip.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from assembly import (
+    assemble_ptx,
+    compile_kernel,
+    find_linker,
+    find_ptxas,
+    find_readelf,
+    inner_loops,
+    read_code_object,
+)
+from conftest import DEEP
+
+NVIDIA, AMD = ("sm_80", "sm_90a"), ("gfx90a", "gfx942", "gfx1100")
+MASKS = {
+    "full": [],
+    "causal": ["--mask", "causal(bottom_right)"],
+    "window": ["--mask", "causal(bottom_right) & window(127,0)"],
+    "lengths": ["--mask", "key_lengths"],
+    "padding": ["--mask", "key_padding"],
+    "segments": ["--mask", "segments"],
+    "prefix": ["--mask", "prefix_lm(top_left)"],
+    "bias": ["--bias", "f32"],
+    "softcap": ["--softcap", "30"],
+}
+#: Serialised wgmma (C7510, C7511, C7515) and a setmaxnreg that is ignored (C7508).
+WARNINGS = ("C7508", "C7510", "C7511", "C7515", "wgmma.mma_async instructions are serialized")
+
+Kernel = tuple[str, str, int, str]  # chip, element type, head dim, mask
+
+
+def quick() -> list[Kernel]:
+    """Every way that the code generators go, and the head dims that need most."""
+    kernels = [("sm_80", dtype, D, "causal") for dtype in ("bf16", "f32", "f64") for D in (64, 80, 128, 256)]
+    kernels += [("sm_80", "f16", 128, "causal"), ("sm_80", "bf16", 192, "full")]
+    kernels += [("sm_80", "bf16", 64, mask) for mask in ("full", "segments", "bias", "softcap")]
+    kernels += [("sm_90a", "bf16", D, "causal") for D in (64, 80, 128, 256)]
+    kernels += [("sm_90a", "f16", 128, "full"), ("sm_90a", "f32", 128, "causal"), ("sm_90a", "f64", 256, "causal")]
+    for chip in AMD:
+        kernels += [(chip, "bf16", D, "causal") for D in (64, 128, 256)]
+        kernels += [(chip, "f32", 128, "causal"), (chip, "f64", 256, "causal")]
+    return kernels
+
+
+def every() -> list[Kernel]:
+    dims = (8, 24, 40, 59, 64, 80, 88, 96, 111, 128, 160, 192, 224, 256)
+    kernels = list(itertools.product((*NVIDIA, *AMD), ("bf16", "f16", "f32", "f64"), dims, ("full", "causal")))
+    masks = [mask for mask in MASKS if mask not in ("full", "causal")]
+    return kernels + list(itertools.product((*NVIDIA, *AMD), ("bf16", "f32"), (64, 128), masks))
+
+
+def unfinished(kernel: Kernel) -> str:
+    """Why a kernel is known to need more registers than there are; nothing where it has to be clean."""
+    chip, dtype, D, mask = kernel
+    if chip == "sm_80" and mask == "bias":
+        return "ptxas keeps the form for few rows to 168 registers"
+    if dtype not in ("bf16", "f16"):
+        wide = (dtype == "f32" and chip in AMD) or (dtype == "f64" and chip == "gfx1100")
+        return "a thread's vector registers are 256" if wide and D > 128 else ""
+    if (chip in AMD and D > 64) or chip == "gfx1100":
+        return "query rows and accumulators together do not fit"
+    return ""
+
+
+def parameters() -> list:
+    cases = []
+    for kernel in every() if DEEP else quick():
+        reason = unfinished(kernel)
+        marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
+        cases.append(pytest.param(kernel, marks=marks, id="-".join(map(str, kernel))))
+    return cases
+
+
+def produce(kernel: Kernel) -> bytes:
+    chip, dtype, D, mask = kernel
+    options = ["--head-dim", str(D), "--dtype", dtype, "--lse", *MASKS[mask]]
+    if chip in NVIDIA:
+        return compile_kernel(options, f"nvptx:{chip}", "asm")
+    return compile_kernel(options, f"amdgpu:{chip}", "binary")
+
+
+@pytest.fixture(scope="module")
+def images(request) -> dict[Kernel, Future]:
+    """What the tests of this run need, compiled side by side."""
+    wanted = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for item in request.session.items:
+            kernel = getattr(item, "callspec", None) and item.callspec.params.get("kernel")
+            if item.module is request.module and kernel and not missing_tool(kernel[0]):
+                wanted.setdefault(kernel, pool.submit(produce, kernel))
+        yield wanted
+        pool.shutdown(cancel_futures=True)
+
+
+def missing_tool(chip: str) -> str:
+    if chip in NVIDIA:
+        return "" if find_ptxas() else "ptxas is not installed (pip install nvidia-cuda-nvcc)"
+    return "" if find_linker() and find_readelf() else "ld.lld-19 or llvm-readelf is not installed (apt install lld-19)"
+
+
+def registers_of(chip: str, threads: int) -> int:
+    """Vector registers that a thread may have where a block of `threads` has to fit into one compute unit at once."""
+    if chip == "gfx1100":  # 1,536 registers a lane and SIMD, at most 256 a wave; four SIMDs of two units share a block
+        return min(256, 1536 // max(1, threads // 32 // 4))
+    return min(512, 512 // max(1, threads // 64 // 4))  # with those of the matrix cores
+
+
+@pytest.mark.parametrize("kernel", parameters())
+def test_kernel(kernel, images):
+    chip = kernel[0]
+    if reason := missing_tool(chip):
+        pytest.skip(reason)
+    image = images[kernel].result()
+    if chip in NVIDIA:
+        usages, log = assemble_ptx(image, chip)
+        assert not [warning for warning in WARNINGS if warning in log], log
+        assert ".local" not in image.decode(), "something lies in local memory"
+    else:
+        usages = read_code_object(image)
+        for usage in usages:
+            assert usage.registers <= registers_of(chip, usage.threads), usage
+    assert len(usages) == 3, "the forms for few rows and for many, and the merge of parts"
+    spilled = [usage for usage in usages if usage.spills or usage.scratch]
+    assert not spilled
+
+
+@pytest.mark.parametrize("kernel", [("sm_80", dtype, D, "causal") for dtype in ("bf16", "f16") for D in (64, 128, 256)])
+def test_inner_loop(kernel, images):
+    """What a turn over a tile of keys is made of on sm_80."""
+    if reason := missing_tool("sm_80"):
+        pytest.skip(reason)
+    loops = inner_loops(images[kernel].result().decode())
+    assert len(loops) >= 2, "of few rows and of many"
+    pair = f"cvt.rn.{kernel[1]}x2.f32"
+    for loop in loops:
+        kinds = set(loop)
+        for needed in ("mma.sync.aligned.m16n8k16.row.col", "ldmatrix.sync", "cp.async.cg", "ex2.approx", pair):
+            assert any(kind.startswith(needed) for kind in kinds), f"no {needed}: {sorted(kinds)}"
+        # One at a time would be two conversions and a third instruction to join them.
+        assert not [kind for kind in kinds if kind.startswith(f"cvt.rn.{kernel[1]}.f32")]
+        assert not [kind for kind in kinds if ".local" in kind]
