@@ -48,11 +48,12 @@ def test_an_emulated_device_is_no_clock() -> None:
     ("target", "tiles", "message"),
     [
         ("emulated:sm_80", (24, 64), "query rows in multiples of 16, .*got 24"),
-        ("emulated:gfx942", (48, 64), "query rows in multiples of 32, .*got 48"),
+        ("emulated:gfx942", (40, 64), "query rows in multiples of 16, .*got 40"),
         ("emulated:gfx1100", (40, 32), "query rows in multiples of 16, .*got 40"),
         # Keys and values of 512 rows of 128 bytes, weights of 64 rows of 1,024, and a kilobyte.
         ("emulated:sm_80", (64, 512), "needs 197632 bytes of shared memory .*the target has 101376"),
-        ("emulated:gfx942", (128, 256), "needs 132096 bytes of shared memory .*the target has 65536"),
+        # Keys of 320 rows of 128 bytes, and as many bytes of values, which lie by columns; weights stay in registers.
+        ("emulated:gfx942", (128, 320), "needs 81920 bytes of shared memory .*the target has 65536"),
     ],
 )
 def test_illegal_tiles_are_refused(target: str, tiles: tuple[int, int], message: str) -> None:
@@ -118,8 +119,11 @@ def test_report_counts_by_hand(target: str, rows: int, keys: int) -> None:
     # One exponential a score, and one for the scale of each row in each of the lanes that share it.
     exponentials = loop["instructions"]["special"] * loop["threads"]
     assert rows * keys < exponentials <= rows * keys + 4 * rows
-    # Weights are rounded in pairs, or one by one.
-    assert rows * keys / 2 <= loop["instructions"]["convert"] * loop["threads"] <= rows * keys
+    # Weights are rounded in pairs; AMD's chips have no instruction for it, and round in integers.
+    if "sm_" in target:
+        assert rows * keys / 2 <= loop["instructions"]["convert"] * loop["threads"] <= rows * keys
+    else:
+        assert "convert" not in loop["instructions"]
     assert 0 < prediction["share_of_peak"] <= 1
     assert prediction["tflops"] == pytest.approx(prediction["share_of_peak"] * prediction["peak_tflops"])
     if "sm_" not in target or shutil.which("ptxas"):
