@@ -14,6 +14,8 @@
 ///
 //===----------------------------------------------------------------------===//
 
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "passes/LowerTiles.h"
@@ -53,8 +55,11 @@ struct TileMemory {
     };
     for (int64_t d = 0; d < type.getRank(); ++d)
       strides.push_back(inBytes(known[d], metadata.getStrides()[d]));
-    Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, memory);
-    pointer = b.create<LLVM::IntToPtrOp>(loc, LLVM::LLVMPointerType::get(b.getContext()), toI64(b, loc, address));
+    // From the descriptor: memref.extract_aligned_pointer_as_index of a view is folded to that of its source, without
+    // the shift.
+    Type converted = LLVMTypeConverter(b.getContext()).convertType(type);
+    Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converted, memory).getResult(0);
+    pointer = MemRefDescriptor(descriptor).alignedPtr(b, loc);
     pointer = advance(b, loc, pointer, inBytes(knownOffset, metadata.getOffset()));
   }
 
