@@ -95,9 +95,11 @@ private:
       Value view = b.create<memref::ViewOp>(loc, alloca.getType(), memory, at, ValueRange());
       at = b.create<arith::AddIOp>(loc, at, b.create<arith::ConstantIndexOp>(loc, bytes));
       alloca.replaceAllUsesWith(view);
-      alloca->erase();
       ++numMoved;
     }
+    // Not before: the builder stands before the first operation, which may be one of them.
+    for (const Buffer &buffer : buffers)
+      buffer.alloca->erase();
   }
 };
 } // namespace
