@@ -66,3 +66,21 @@ func.func @small(%x: memref<?xf32>, %n: index) {
 // ALL-LABEL: func private @two_loops_workspace_bytes
 // ALL: %[[SLOT:.*]] = arith.constant 131072 : index
 // ALL: arith.muli %{{.*}}, %[[SLOT]] : index
+
+// The buffer that is the body's first operation goes before another one.
+// CHECK-LABEL: func @first
+// CHECK: scf.forall
+// CHECK: %[[LARGE:.*]] = memref.view {{.*}} to memref<64x64xf64>
+// CHECK: %[[SMALL:.*]] = memref.view {{.*}} to memref<64x64xf32>
+// CHECK-NOT: memref.alloca
+func.func @first(%n: index) {
+  scf.forall (%i) in (%n) {
+    %large = memref.alloca() : memref<64x64xf64>
+    %small = memref.alloca() : memref<64x64xf32>
+    %zero = arith.constant 0.0 : f32
+    %none = arith.constant 0.0 : f64
+    memref.store %none, %large[%i, %i] : memref<64x64xf64>
+    memref.store %zero, %small[%i, %i] : memref<64x64xf32>
+  }
+  return
+}
