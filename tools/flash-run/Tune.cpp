@@ -177,7 +177,7 @@ std::optional<Error> tune(const Arguments &arguments) {
     return device.error();
   const DeviceInfo info = (*device)->describe();
   if (std::optional<Error> error = whyNotTuned(**device))
-    return *error;
+    return error;
   const std::unique_ptr<CostModel> model = (*device)->costModel(deviceFacts(**device));
   if (!model)
     return Error{FLASHC_ERROR_TARGET, info.description + ": no cost model for this device"};
