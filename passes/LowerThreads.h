@@ -301,6 +301,10 @@ bool usesUnit(tile::DotOp op, const GpuCapabilities &gpu);
 /// memory.
 llvm::SmallVector<mlir::Type> getPartTypes(tile::TileType type);
 
+/// The memory that `memory` is a part of: an argument of the function, an allocation, or all shared memory, none of
+/// which overlap. Null where that is not known.
+mlir::Value findWholeMemory(mlir::Value memory);
+
 } // namespace flashc::threads
 
 #endif // FLASHC_PASSES_LOWERTHREADS_H

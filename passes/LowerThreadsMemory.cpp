@@ -9,6 +9,8 @@
 #include "passes/LowerThreads.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
 using namespace flashc;
@@ -106,6 +108,18 @@ int64_t ThreadBuilder::rowIndex(tile::FragmentLayoutAttr layout, int64_t block, 
     ++count;
   }
   return block * count + index;
+}
+
+Value threads::findWholeMemory(Value memory) {
+  while (Operation *op = memory.getDefiningOp()) {
+    if (auto view = dyn_cast<ViewLikeOpInterface>(op))
+      memory = view.getViewSource();
+    else if (auto metadata = dyn_cast<memref::ExtractStridedMetadataOp>(op))
+      memory = metadata.getSource();
+    else
+      return isa<memref::AllocOp, memref::AllocaOp, gpu::DynamicSharedMemoryOp>(op) ? memory : Value();
+  }
+  return isa<FunctionOpInterface>(memory.getParentBlock()->getParentOp()) ? memory : Value();
 }
 
 //===----------------------------------------------------------------------===//

@@ -60,6 +60,10 @@ private:
   void lowerAwait(tile::AwaitOp op);
   /// A word of shared memory for all threads to agree by.
   Value findWord(ThreadBuilder &at, OpBuilder &b, tile::DotOp op);
+  bool readsStored(tile::LoadOp op) const {
+    Value memory = findWholeMemory(op.getSource());
+    return memory ? stored.contains(memory) || stored.contains(Value()) : !stored.empty();
+  }
   /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
   Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
   /// Room for a tile of `element` that passes through shared memory; taken until `block.used` is set back.
@@ -77,6 +81,9 @@ private:
   llvm::MapVector<Value, ThreadPipe> pipes;
   /// Of each loop that has been replaced, what its turns hand on to each other.
   DenseMap<Operation *, SmallVector<Value>> carried;
+  /// Memory that the block's tiles are stored to, null among it where that is not known: threads that load it load what
+  /// others have stored.
+  DenseSet<Value> stored;
   /// Shared memory that nobody reads any more, in use as the block counts it.
   SmallVector<Value> unused;
   SmallVector<Operation *> lowered;
@@ -363,6 +370,8 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
   // Operands that are tiles have been lowered: the order is that of execution.
   if (auto load = dyn_cast<tile::LoadOp>(op)) {
     tile::TileType type = typeOf(load.getResult());
+    if (readsStored(load))
+      at.barrier();
     int64_t used = block.used;
     if (isa<tile::InPlaceLayoutAttr>(type.getLayout())) {
       tiles[load.getResult()] = {};
@@ -442,6 +451,7 @@ LogicalResult BlockLowering::run() {
   auto memory = b.create<gpu::DynamicSharedMemoryOp>(
       loc, MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface{}, space));
   block.shared = memory;
+  loop.walk([&](tile::StoreOp store) { stored.insert(findWholeMemory(store.getDestination())); });
   // Tiles are looked up by value, so references stay while others are added.
   tiles.reserve(256);
   if (failed(lowerBlock(*loop.getBody())))

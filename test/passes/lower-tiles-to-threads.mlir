@@ -67,3 +67,28 @@ func.func @maximum(%x: memref<16x32xf32>, %m: memref<16xf32>, %n: index) {
   }
   return
 }
+
+// What the block has stored other threads may load: they meet in between. Other memory is nobody else's.
+// CHECK-LABEL: @stored
+// CHECK: memref.store
+// CHECK: gpu.barrier
+// CHECK: memref.load
+// CHECK-NOT: gpu.barrier
+// CHECK: memref.load
+func.func @stored(%x: f32, %other: memref<16xf32>, %out: memref<16xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %parts = memref.alloc() : memref<16xf32>
+  scf.forall (%i) in (%n) {
+    %t = tile.splat %x : f32 -> !tile.tile<16xf32>
+    tile.store %t, %parts[%z] : !tile.tile<16xf32>, memref<16xf32>
+    %read = tile.load %parts[%z] : memref<16xf32> -> !tile.tile<16xf32>
+    %more = tile.load %other[%z] : memref<16xf32> -> !tile.tile<16xf32>
+    %sum = tile.map ins(%read, %more : !tile.tile<16xf32>, !tile.tile<16xf32>) {
+    ^bb0(%a: f32, %b: f32):
+      %s = arith.addf %a, %b : f32
+      tile.yield %s : f32
+    } -> !tile.tile<16xf32>
+    tile.store %sum, %out[%z] : !tile.tile<16xf32>, memref<16xf32>
+  }
+  return
+}
