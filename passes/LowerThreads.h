@@ -305,6 +305,12 @@ llvm::SmallVector<mlir::Type> getPartTypes(tile::TileType type);
 /// which overlap. Null where that is not known.
 mlir::Value findWholeMemory(mlir::Value memory);
 
+/// Removes the barriers of a block's code that order nothing: each tile operation stands between those that it may
+/// need. A barrier stays where memory that was accessed since the barriers before it is accessed until those behind it,
+/// and one of the two accesses writes. Parts of shared memory are told apart by their views; an asynchronous copy
+/// writes from its start on, and others read what it wrote behind a barrier that follows the wait; an operation that says nothing of its memory may access all of it.
+void removeBarriers(mlir::scf::ForallOp loop);
+
 } // namespace flashc::threads
 
 #endif // FLASHC_PASSES_LOWERTHREADS_H

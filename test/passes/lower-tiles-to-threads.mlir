@@ -18,11 +18,11 @@ func.func @rows(%m: memref<16xf32>, %x: f32, %n: index) {
   return
 }
 
-// The left-hand side passes through shared memory on its way to fragments. The right-hand side comes to shared memory in sixteen-byte pieces where rows begin at them, else by elements, between
-// barriers; then 16x8x16 products, two columns' blocks a load.
+// The left-hand side passes through shared memory on its way to fragments. The right-hand side comes to shared memory in
+// sixteen-byte pieces where rows begin at them, else by elements, before a barrier; then 16x8x16 products, two columns'
+// blocks a load.
 // CHECK-LABEL: @product
 // CHECK: gpu.dynamic_shared_memory
-// MMA: gpu.barrier
 // MMA: tile.copy_async
 // MMA: } else {
 // MMA: memref.store
