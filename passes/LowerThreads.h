@@ -177,7 +177,8 @@ public:
   void startPipes(llvm::ArrayRef<ThreadPipe> pipes, int64_t readers);
   void push(tile::PushOp op, const ThreadPipe &pipe);
   ThreadTile pop(tile::PopOp op, const ThreadPipe &pipe);
-  void release(tile::ReleaseOp op, const ThreadPipe &pipe);
+  /// `readByThreads`: lanes read the stage themselves, so that the one that speaks for all has to wait for the others.
+  void release(tile::ReleaseOp op, const ThreadPipe &pipe, bool readByThreads);
 
   mlir::Value constant(int64_t value) { return index.constant(value); }
   /// The value of `x` in the lane whose number differs by `mask`; of any floating-point type.

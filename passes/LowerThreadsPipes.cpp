@@ -145,9 +145,10 @@ ThreadTile ThreadBuilder::pop(tile::PopOp op, const ThreadPipe &pipe) {
   return {{}, stage.memory};
 }
 
-void ThreadBuilder::release(tile::ReleaseOp op, const ThreadPipe &pipe) {
+void ThreadBuilder::release(tile::ReleaseOp op, const ThreadPipe &pipe, bool readByThreads) {
   Stage stage = stageOf(pipe, op.getNumber());
-  b.create<tile::SubgroupBarrierOp>(loc);
+  if (readByThreads)
+    b.create<tile::SubgroupBarrierOp>(loc);
   onFirst(b, loc, block.lane, [&](OpBuilder &inner) {
     inner.create<tile::MbarrierArriveOp>(loc, block.mbarriers, stage.empty, IntegerAttr());
   });

@@ -339,6 +339,17 @@ LogicalResult BlockLowering::lowerRoles(tile::RolesOp op) {
   return success();
 }
 
+/// Whether anything but warpgroups' products has read the tile that is released: those are a subgroup's as a whole.
+static bool isReadByThreads(tile::ReleaseOp release) {
+  return llvm::any_of(release.getPipe().getUsers(), [&](Operation *user) {
+    auto pop = dyn_cast<tile::PopOp>(user);
+    return pop && pop.getNumber() == release.getNumber() && llvm::any_of(pop->getUsers(), [](Operation *reader) {
+             auto dot = dyn_cast<tile::DotOp>(reader);
+             return !dot || !isOfWarpgroup(dot) || dot.getSkipZeros();
+           });
+  });
+}
+
 bool BlockLowering::lowerPipeOp(Operation *op, ThreadBuilder &at) {
   if (auto pipe = dyn_cast<tile::PipeOp>(op))
     pipes[pipe.getResult()] = at.pipe(pipe);
@@ -347,7 +358,7 @@ bool BlockLowering::lowerPipeOp(Operation *op, ThreadBuilder &at) {
   else if (auto pop = dyn_cast<tile::PopOp>(op))
     tiles[pop.getResult()] = at.pop(pop, pipes.lookup(pop.getPipe()));
   else if (auto release = dyn_cast<tile::ReleaseOp>(op))
-    at.release(release, pipes.lookup(release.getPipe()));
+    at.release(release, pipes.lookup(release.getPipe()), isReadByThreads(release));
   else
     return false;
   lowered.push_back(op);

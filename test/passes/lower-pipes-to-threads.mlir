@@ -69,3 +69,36 @@ func.func @roles(%m: memref<?x?x96xbf16>, %map: !tile.tensor_map, %ok: i1, %out:
   } {flashc.threads = 384 : i64}
   return
 }
+
+// -----
+
+#acc = #tile.fragment<warps = 1, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>
+#lhs = #tile.fragment<warps = 1, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>
+#rhs = #tile.shared<panel = 128>
+!pipe = !tile.pipe<16x64xbf16, #rhs>
+
+// What only warpgroups' products have read, which have been awaited, no lane still reads.
+// CHECK-LABEL: func.func @products(
+// CHECK: tile.warpgroup_wait 0
+// CHECK-NOT: tile.subgroup_barrier
+// CHECK: tile.mbarrier_arrive
+func.func @products(%m: memref<16x64xbf16>, %out: memref<64x64xf32>, %n: index, %count: index) {
+  %z = arith.constant 0 : index
+  %f = arith.constant 0.0 : f32
+  %h = arith.constant 0.0 : bf16
+  scf.forall (%i) in (%count) {
+    %p = tile.pipe stages 2 : !pipe
+    tile.roles producer threads 128 {
+      tile.push %m[%z, %z] into %p at %n : memref<16x64xbf16>, !pipe
+    } consumers threads 128 {
+      %v = tile.pop %p at %n : !pipe -> !tile.tile<16x64xbf16, #rhs>
+      %w = tile.splat %h : bf16 -> !tile.tile<64x16xbf16, #lhs>
+      %none = tile.splat %f : f32 -> !tile.tile<64x64xf32, #acc>
+      %s = tile.dot %w, %v, %none async : !tile.tile<64x16xbf16, #lhs>, !tile.tile<16x64xbf16, #rhs> -> !tile.tile<64x64xf32, #acc>
+      %o = tile.await %s : !tile.tile<64x64xf32, #acc>
+      tile.release %p at %n : !pipe
+      tile.store %o, %out[%z, %z] : !tile.tile<64x64xf32, #acc>, memref<64x64xf32>
+    }
+  } {flashc.threads = 256 : i64}
+  return
+}
