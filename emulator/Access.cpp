@@ -19,9 +19,34 @@ std::string textOf(const Thread &thread, const AccessSite *site) {
   thread.block->fail(FindingKind::OutOfBounds, thread.index, textOf(thread, site), detail, address);
 }
 
-/// The parts of a global check beyond the region that was right last time.
-[[gnu::noinline]] void checkGlobalSlowly(Thread &thread, AccessSite *site, uint64_t address, uint64_t bytes,
-                                         bool write) {
+[[gnu::noinline]] void failRace(Thread &thread, const AccessSite *site, uint64_t address, uint64_t bytes,
+                                const std::string &region, const GlobalShadow::Conflict &conflict, bool write) {
+  const bool other = conflict.block != thread.block->index;
+  thread.block->fail(FindingKind::Race, thread.index, textOf(thread, site),
+                     (write ? "a write of " : "a read of ") + std::to_string(bytes) + " bytes of '" + region + "'; " +
+                         (other ? "block " + std::to_string(conflict.block) + ", " : std::string()) + "thread " +
+                         std::to_string(conflict.agent) + (conflict.write ? " wrote" : " read") + " offset " +
+                         std::to_string(conflict.offset) +
+                         (other ? " in the same launch, and nothing orders blocks" : " and no barrier orders the two"),
+                     address);
+}
+
+template <Mode mode>
+void noteGlobal(Thread &thread, const AccessSite *site, unsigned region, uint64_t address, uint64_t bytes) {
+  const GlobalMemory &memory = *thread.block->global;
+  GlobalShadow *shadow = memory.shadow(region);
+  if (!shadow)
+    return;
+  const Observer by = thread.observer();
+  GlobalShadow::Conflict conflict;
+  if (shadow->races({thread.block->index, by.agent, by.now, by.sees, mode != Mode::Load,
+                     mode == Mode::Atomic || (site && site->strong)},
+                    address - memory[region].begin, bytes, conflict))
+    failRace(thread, site, address, bytes, memory[region].name, conflict, mode != Mode::Load);
+}
+
+/// The parts of a global check beyond the region that was right last time. Which region it is, or -1.
+[[gnu::noinline]] int findGlobal(Thread &thread, AccessSite *site, uint64_t address, uint64_t bytes, bool write) {
   const GlobalMemory &memory = *thread.block->global;
   const int region = memory.find(address, bytes);
   if (region >= 0) {
@@ -30,21 +55,25 @@ std::string textOf(const Thread &thread, const AccessSite *site) {
       failGlobal(thread, site, address, "a write to '" + found.name + "', which is only read");
     if (site && region < 256)
       site->region.store(static_cast<uint8_t>(region), std::memory_order_relaxed);
-    return;
+    return region;
   }
   // The thread's own memory, where its local variables are.
   const uint64_t stack = address - reinterpret_cast<uint64_t>(thread.stack);
   if (stack < thread.stackBytes && bytes <= thread.stackBytes - stack)
-    return;
+    return -1;
   if (!memory.isPermissive())
     failGlobal(thread, site, address, memory.describe(address, bytes));
+  return -1;
 }
 
-void checkGlobal(Thread &thread, AccessSite *site, uint64_t address, uint64_t bytes, bool write) {
+template <Mode mode> void checkGlobal(Thread &thread, AccessSite *site, uint64_t address, uint64_t bytes) {
   const GlobalMemory &memory = *thread.block->global;
-  if (site && memory.holds(site->region.load(std::memory_order_relaxed), address, bytes, write))
-    return;
-  checkGlobalSlowly(thread, site, address, bytes, write);
+  const bool write = mode != Mode::Load;
+  int region = site ? site->region.load(std::memory_order_relaxed) : -1;
+  if (region < 0 || !memory.holds(static_cast<unsigned>(region), address, bytes, write))
+    region = findGlobal(thread, site, address, bytes, write);
+  if (region >= 0)
+    noteGlobal<mode>(thread, site, static_cast<unsigned>(region), address, bytes);
 }
 
 template <Mode mode> void checkShared(Thread &thread, const AccessSite *site, uint64_t address, uint64_t bytes) {
@@ -60,7 +89,7 @@ template <Mode mode> void check(Thread &thread, AccessSite *site, Space space, u
   if (space == Space::Shared || (space == Space::Generic && thread.block->shared->inWindow(address)))
     checkShared<mode>(thread, site, address, bytes);
   else
-    checkGlobal(thread, site, address, bytes, mode != Mode::Load);
+    checkGlobal<mode>(thread, site, address, bytes);
 }
 
 template <Mode mode> void checkSite(Thread &thread, AccessSite *site, uint64_t address) {

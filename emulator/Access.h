@@ -15,6 +15,7 @@ struct AccessSite {
   Space space = Space::Generic;
   uint32_t bytes = 0;
   uint32_t alignment = 1;
+  bool strong = false; ///< volatile or atomic: does not race with others of its kind
   /// The region that the last access was in, tried first. A wrong one costs time only.
   std::atomic<uint8_t> region{0};
   std::string text; ///< the instruction, for reports

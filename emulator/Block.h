@@ -58,6 +58,8 @@ public:
   unsigned lane = 0;     ///< in its subgroup
   unsigned subgroup = 0; ///< in the block
   Clock clock;           ///< what it knows of the block's agents, itself included
+  Clock published;       ///< AMD: the clock at the last release
+  Clock arrived;         ///< AMD: what barriers brought, for the next acquire
 
   /// Checked access to memory: the finding of an access that is not allowed ends the launch. Addresses are the
   /// kernel's.
@@ -92,6 +94,17 @@ public:
   }
   /// Learns what `from` knows: an acquire (a wait that succeeded).
   void acquire(const Clock &from) { clock.join(from); }
+
+  /// AMD: a fence of the workgroup or wider. s_barrier alone orders no memory: it hands over what a release before it
+  /// has published, and what it brings is known behind the next acquire (LLVM, "Memory Model gfx90A").
+  void publish() {
+    published = clock;
+    ++clock[index];
+  }
+  void takePublished() { clock.join(arrived); }
+  /// The release and the acquire that a barrier of the block is.
+  void releaseAtBarrier(Clock &to);
+  void acquireAtBarrier(const Clock &from);
 
   /// Suspends until ready(context) holds; asked again whenever every other thread waits too. `what` names the thing
   /// waited for, with `detail` a number that tells such things apart, in the report of a deadlock.
@@ -179,6 +192,8 @@ public:
   template <typename T> T &state() { return slots.get<T>(); }
 
   StateSlots slots;
+  /// Asked when all threads have ended: what is wrong, "" for nothing. It is a deadlock that threads would be in.
+  std::vector<std::string (*)(Block &block)> finalChecks;
 
   // --- the scheduler's own ---
   [[noreturn]] void failAccess(const AccessProblem &problem, int64_t thread, const std::string &instruction,
@@ -201,6 +216,16 @@ public:
   void *schedulerContext = nullptr;
   Clock joint; ///< scratch of synchronise
 };
+
+inline void Thread::releaseAtBarrier(Clock &to) {
+  if (block->chip->vendor == Vendor::Amd)
+    to.join(published);
+  else
+    release(to);
+}
+inline void Thread::acquireAtBarrier(const Clock &from) {
+  (block->chip->vendor == Vendor::Amd ? arrived : clock).join(from);
+}
 
 } // namespace flashc::emulator
 

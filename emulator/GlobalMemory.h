@@ -2,6 +2,8 @@
 #ifndef FLASHC_EMULATOR_GLOBALMEMORY_H
 #define FLASHC_EMULATOR_GLOBALMEMORY_H
 
+#include "emulator/GlobalShadow.h"
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -41,6 +43,18 @@ public:
   bool isPermissive() const { return permissive; }
   void add(MemoryRegion region) { regions.push_back(std::move(region)); }
 
+  /// From now on accesses of what may be written are noted; for the launch that begins.
+  void track() {
+    shadows.resize(regions.size());
+    for (size_t i = 0; i != regions.size(); ++i)
+      if (regions[i].writable && regions[i].bytes)
+        shadows[i] = std::make_shared<GlobalShadow>(regions[i].bytes);
+  }
+  /// The shadow of region `i`, or null.
+  GlobalShadow *shadow(unsigned i) const {
+    return i < shadows.size() && shadows[i] && shadows[i]->valid() ? shadows[i].get() : nullptr;
+  }
+
   /// "8 bytes past the end of k (4096 bytes at 0x...)", for a report about an address that no region holds.
   std::string describe(uint64_t address, uint64_t bytes) const;
 
@@ -50,6 +64,7 @@ private:
     return offset <= region.bytes && bytes <= region.bytes - offset;
   }
   std::vector<MemoryRegion> regions;
+  std::vector<std::shared_ptr<GlobalShadow>> shadows; ///< of each region
   bool permissive = false;
 };
 

@@ -256,6 +256,7 @@ std::optional<Finding> launchKernel(const Image &image, const Launch &launch) {
   GlobalMemory memory = launch.memory;
   for (const MemoryRegion &variable : code.variables)
     memory.add(variable);
+  memory.track();
 
   Findings findings;
   std::atomic<int64_t> next{0};

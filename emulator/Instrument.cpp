@@ -189,6 +189,7 @@ private:
     result.space = space == 3 ? Space::Shared : space == 0 ? Space::Generic : Space::Global;
     result.bytes = static_cast<uint32_t>(bytes);
     result.alignment = static_cast<uint32_t>(alignment);
+    result.strong = instruction.isVolatile() || instruction.isAtomic();
     result.text = texts.lookup(&instruction);
     return &result;
   }
@@ -410,6 +411,26 @@ private:
       fail(call, FLASHC_ERROR_TARGET, "the emulator has no instruction '" + name.str() + "'");
   }
 
+  /// Threads of a block run one at a time, and blocks share nothing but atomics; AMD's barriers alone order no memory.
+  void fence(FenceInst &instruction) {
+    SmallVector<StringRef> scopes;
+    context.getSyncScopeNames(scopes);
+    const StringRef scope = scopes[instruction.getSyncScopeID()];
+    if (chip.vendor != Vendor::Amd || scope.starts_with("wavefront") || scope.starts_with("singlethread"))
+      return;
+    const AtomicOrdering ordering = instruction.getOrdering();
+    IRBuilder<> builder(&instruction);
+    callEmulator(builder, reinterpret_cast<const void *>(&orderMemory), nullptr,
+                 {builder.getInt32(isReleaseOrStronger(ordering)), builder.getInt32(isAcquireOrStronger(ordering))});
+  }
+
+  static void orderMemory(Thread *thread, const void *, uint32_t release, uint32_t acquire) {
+    if (acquire)
+      thread->takePublished();
+    if (release)
+      thread->publish();
+  }
+
   void visit(llvm::Instruction &instruction) {
     if (auto *load = dyn_cast<LoadInst>(&instruction)) {
       access(instruction, load->getPointerOperand(), load->getType(), load->getAlign(), &checkLoad);
@@ -425,9 +446,15 @@ private:
       access(instruction, exchange->getPointerOperand(), exchange->getNewValOperand()->getType(), exchange->getAlign(),
              &checkAtomic);
       exchange->setSyncScopeID(SyncScope::System);
-    } else if (isa<FenceInst>(instruction)) {
-      // Threads of a block run one at a time, and blocks share nothing but atomics.
+    } else if (auto *ordering = dyn_cast<FenceInst>(&instruction)) {
+      fence(*ordering);
       dead.push_back(&instruction);
+    } else if (instruction.isIntDivRem() && !isa<Constant>(instruction.getOperand(1))) {
+      // By zero it is any value on a GPU; the host would stop the process.
+      IRBuilder<> builder(&instruction);
+      Value *divisor = instruction.getOperand(1);
+      Value *isZero = builder.CreateICmpEQ(divisor, Constant::getNullValue(divisor->getType()));
+      instruction.setOperand(1, builder.CreateSelect(isZero, ConstantInt::get(divisor->getType(), 1), divisor));
     } else if (auto *cast = dyn_cast<AddrSpaceCastInst>(&instruction)) {
       // A host address in any space; as integers, since the cast will be one between equal types.
       IRBuilder<> builder(&instruction);

@@ -1,6 +1,7 @@
 //===- Scheduler.cpp - threads as fibers ---------------------------------------===//
 
 #include "emulator/Scheduler.h"
+#include "emulator/AsyncCopies.h"
 #include "emulator/Instruction.h"
 
 #include <map>
@@ -56,7 +57,12 @@ void Thread::wait(bool (*condition)(void *), void *argument, const char *what, u
   suspend(*block);
 }
 
+/// Accesses, instructions and turns of a thread before it counts as one that never ends.
+static constexpr uint32_t mostSteps = 1u << 28;
+
 void Thread::yield() {
+  if (steps > mostSteps)
+    fail(FindingKind::Deadlock, "the thread has not ended after " + std::to_string(steps) + " steps");
   status = Status::Spinning;
   waitingFor = "memory to change, in a loop; rounds:";
   waitingDetail = 0;
@@ -363,6 +369,10 @@ void threadMain(FiberTransfer from) {
   Block &block = *thread.block;
   block.schedulerContext = from.fctx;
   start.kernel(&thread, start.params);
+  if (const AsyncCopies &copies = thread.state<AsyncCopies>(); !copies.copies.empty())
+    block.fail(FindingKind::PendingCopy, thread.index, "",
+               "the thread ended before it waited for its copies: they still write shared memory",
+               copies.copies.front().to);
   thread.status = Thread::Status::Done;
   ++block.numDone;
   leave(thread);
@@ -439,8 +449,12 @@ static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, v
         idleTurns = 0;
       continue;
     }
-    if (block.numDone == block.numThreads() && block.deferred.empty())
+    if (block.numDone == block.numThreads() && block.deferred.empty()) {
+      for (const auto check : block.finalChecks)
+        if (const std::string wrong = check(block); !wrong.empty())
+          keepFinding(block, FindingKind::Deadlock, -1, "", wrong, 0);
       return;
+    }
     if (block.numWaiting && pollWaiters(block, /*spinning=*/false)) {
       idleTurns = 0;
       continue;
@@ -480,6 +494,7 @@ bool flashc::emulator::runBlock(Worker &worker, KernelFunction kernel, void *con
   block.shared = &worker.shared;
   worker.shared.reset(sharedBytes);
   block.slots.clear();
+  block.finalChecks.clear();
   block.deferred.clear();
   block.ready.clear();
   block.failed = false;
@@ -500,9 +515,11 @@ bool flashc::emulator::runBlock(Worker &worker, KernelFunction kernel, void *con
     thread.subgroup = i / size;
     thread.clock = block.joint;
     thread.clock[i] = 1;
+    thread.published = thread.arrived = block.joint;
     thread.status = Thread::Status::Ready;
     thread.current = nullptr;
     thread.waitingFor = nullptr;
+    thread.steps = 0;
     thread.slots.clear();
     thread.stack = worker.stacks.get(i);
     if (!thread.stack || !worker.stacks.get(threads)) {

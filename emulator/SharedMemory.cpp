@@ -2,6 +2,7 @@
 
 #include "emulator/SharedMemory.h"
 
+#include <algorithm>
 #include <cstring>
 #include <sys/mman.h>
 #include <type_traits>
@@ -9,11 +10,7 @@
 using namespace flashc::emulator;
 
 namespace {
-uint32_t word(const Observer &by) { return (by.agent + 1) << 16 | by.now; }
-unsigned agentOf(uint32_t word) { return (word >> 16) - 1; }
-
-/// Whether `by` sees what was done at `word`.
-bool ordered(const Count *sees, uint32_t word) { return sees[agentOf(word)] >= (word & 0xffff); }
+AgentWord word(const Observer &by) { return agentWord(by.agent, by.now); }
 
 // Accesses are of a few sizes: with a size that the compiler knows these loops are some vector instructions.
 template <typename Size> bool uniform(const uint32_t *words, Size count) {
@@ -75,6 +72,8 @@ void SharedMemory::reset(uint64_t newBytes) {
   bytes = newBytes;
   writers.assign(bytes, 0);
   readers.assign(bytes, 0);
+  atomics.clear();
+  sets.reset();
   pending.assign(bytes, 0);
   numPending = 0;
   // Nobody may rely on what another block left: a value that shows.
@@ -86,47 +85,75 @@ const AccessProblem *SharedMemory::outside(uint64_t address) {
   return &problem;
 }
 
+bool SharedMemory::anyAtomic(uint64_t offset, uint64_t count) const {
+  if (atomics.empty())
+    return false;
+  return std::any_of(&atomics[offset], &atomics[offset] + count, [](AgentSets::Set set) { return set != 0; });
+}
+
+void SharedMemory::noteRead(const Observer &by, uint64_t offset, uint64_t count) {
+  const AgentWord self = word(by);
+  AgentSets::Set before = readers[offset], after = sets.add(before, self, by.sees);
+  for (uint64_t i = offset; i != offset + count; ++i) {
+    if (readers[i] != before) {
+      before = readers[i];
+      after = sets.add(before, self, by.sees);
+    }
+    readers[i] = after;
+  }
+}
+
+void SharedMemory::noteWrite(const Observer &by, uint64_t offset, uint64_t count) {
+  fill(&writers[offset], count, word(by));
+  // Whoever is behind this write is behind the accesses that it is behind.
+  fill(&readers[offset], count, 0);
+  if (!atomics.empty())
+    fill(&atomics[offset], count, 0);
+}
+
 const AccessProblem *SharedMemory::checkRead(const Observer &by, uint64_t offset, uint64_t count) {
   if (count == 0)
     return nullptr;
-  const uint32_t *written = &writers[offset];
+  const AgentWord *written = &writers[offset], *read = &readers[offset];
   const bool simple = bySize(count, [&](auto size) {
-    if (!uniform(written, size) || written[0] == 0 || !ordered(by.sees, written[0]) ||
-        (numPending && anySet(&pending[offset], size)))
+    if (!uniform(written, size) || !uniform(read, size) || written[0] == 0 || !isOrdered(by.sees, written[0]) ||
+        (numPending && anySet(&pending[offset], size)) || anyAtomic(offset, size))
       return false;
-    fill(&readers[offset], size, word(by));
+    fill(&readers[offset], size, sets.add(read[0], word(by), by.sees));
     return true;
   });
   if (simple)
     return nullptr;
   if (const AccessProblem *found = findRead(by, offset, count))
     return found;
-  fill(&readers[offset], count, word(by));
+  noteRead(by, offset, count);
   return nullptr;
 }
 
 const AccessProblem *SharedMemory::checkWrite(const Observer &by, uint64_t offset, uint64_t count) {
   if (count == 0)
     return nullptr;
-  const uint32_t *written = &writers[offset], *read = &readers[offset];
+  const AgentWord *written = &writers[offset], *read = &readers[offset];
   const bool simple = bySize(count, [&](auto size) {
-    if (!uniform(written, size) || !uniform(read, size) || (written[0] && !ordered(by.sees, written[0])) ||
-        (read[0] && !ordered(by.sees, read[0])) || (numPending && anySet(&pending[offset], size)))
+    if (!uniform(written, size) || !uniform(read, size) || (written[0] && !isOrdered(by.sees, written[0])) ||
+        sets.findUnordered(read[0], by.sees) || (numPending && anySet(&pending[offset], size)) ||
+        anyAtomic(offset, size))
       return false;
     fill(&writers[offset], size, word(by));
+    fill(&readers[offset], size, 0);
     return true;
   });
   if (simple)
     return nullptr;
   if (const AccessProblem *found = findWrite(by, offset, count))
     return found;
-  fill(&writers[offset], count, word(by));
+  noteWrite(by, offset, count);
   return nullptr;
 }
 
 const AccessProblem *SharedMemory::findRead(const Observer &by, uint64_t offset, uint64_t count) {
   for (uint64_t i = offset; i != offset + count; ++i) {
-    const uint32_t written = writers[i];
+    const AgentWord written = writers[i];
     if (pending[i]) {
       problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(written)), true};
       return &problem;
@@ -135,9 +162,12 @@ const AccessProblem *SharedMemory::findRead(const Observer &by, uint64_t offset,
       problem = {FindingKind::Uninitialised, base() + i, -1, false};
       return &problem;
     }
-    if (!ordered(by.sees, written)) {
-      const bool fence = by.known && by.known != by.sees && ordered(by.known, written);
-      problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i, static_cast<int>(agentOf(written)),
+    AgentWord earlier = isOrdered(by.sees, written) ? 0 : written;
+    if (!earlier && !atomics.empty())
+      earlier = sets.findUnordered(atomics[i], by.sees);
+    if (earlier) {
+      const bool fence = by.known && by.known != by.sees && isOrdered(by.known, earlier);
+      problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i, static_cast<int>(agentOf(earlier)),
                  true};
       return &problem;
     }
@@ -147,21 +177,24 @@ const AccessProblem *SharedMemory::findRead(const Observer &by, uint64_t offset,
 
 const AccessProblem *SharedMemory::findWrite(const Observer &by, uint64_t offset, uint64_t count) {
   for (uint64_t i = offset; i != offset + count; ++i) {
-    const uint32_t written = writers[i], read = readers[i];
+    const AgentWord written = writers[i];
     if (pending[i]) {
       problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(written)), true};
       return &problem;
     }
     // A write of the async proxy needs a fence behind earlier writes; behind earlier reads a barrier is enough.
-    for (const bool isWrite : {true, false}) {
-      const uint32_t earlier = isWrite ? written : read;
-      const Count *sees = !isWrite && by.known ? by.known : by.sees;
-      if (earlier != 0 && !ordered(sees, earlier)) {
-        const bool fence = by.known && by.known != sees && ordered(by.known, earlier);
-        problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i,
-                   static_cast<int>(agentOf(earlier)), isWrite};
-        return &problem;
-      }
+    AgentWord earlier = written && !isOrdered(by.sees, written) ? written : 0;
+    if (!earlier && !atomics.empty())
+      earlier = sets.findUnordered(atomics[i], by.sees);
+    const bool isWrite = earlier != 0;
+    const Count *sees = !isWrite && by.known ? by.known : by.sees;
+    if (!earlier)
+      earlier = sets.findUnordered(readers[i], sees);
+    if (earlier) {
+      const bool fence = by.known && by.known != sees && isOrdered(by.known, earlier);
+      problem = {fence ? FindingKind::MissingFence : FindingKind::Race, base() + i, static_cast<int>(agentOf(earlier)),
+                 isWrite};
+      return &problem;
     }
   }
   return nullptr;
@@ -171,18 +204,25 @@ const AccessProblem *SharedMemory::atomic(const Observer &by, uint64_t address, 
   if (!inside(address, count))
     return outside(address);
   const uint64_t offset = address - base();
+  if (atomics.empty())
+    atomics.assign(bytes, 0);
   for (uint64_t i = offset; i != offset + count; ++i) {
+    const AgentWord written = writers[i];
     if (pending[i]) {
-      problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(writers[i])), true};
+      problem = {FindingKind::PendingCopy, base() + i, static_cast<int>(agentOf(written)), true};
       return &problem;
     }
-    if (writers[i] == 0) {
+    if (written == 0) {
       problem = {FindingKind::Uninitialised, base() + i, -1, false};
       return &problem;
     }
+    const bool isWrite = !isOrdered(by.sees, written);
+    if (const AgentWord earlier = isWrite ? written : sets.findUnordered(readers[i], by.sees)) {
+      problem = {FindingKind::Race, base() + i, static_cast<int>(agentOf(earlier)), isWrite};
+      return &problem;
+    }
+    atomics[i] = sets.add(atomics[i], word(by), by.sees);
   }
-  // Whoever came before is forgotten: this agent's access stands for all atomics of these bytes.
-  fill(&writers[offset], count, word(by));
   return nullptr;
 }
 
@@ -199,5 +239,5 @@ const AccessProblem *SharedMemory::beginCopy(const Observer &by, uint64_t addres
 void SharedMemory::finishCopy(const Observer &by, uint64_t address, uint64_t count) {
   std::memset(&pending[address - base()], 0, count);
   numPending -= count;
-  fill(&writers[address - base()], count, word(by));
+  noteWrite(by, address - base(), count);
 }

@@ -2,6 +2,7 @@
 #ifndef FLASHC_EMULATOR_SHAREDMEMORY_H
 #define FLASHC_EMULATOR_SHAREDMEMORY_H
 
+#include "emulator/AgentSets.h"
 #include "emulator/Clocks.h"
 #include "emulator/Finding.h"
 
@@ -31,7 +32,7 @@ struct AccessProblem {
 
 /// The shared memory of one worker: a window of host memory below 4 GB, so that 32-bit addresses are valid, aligned to
 /// 1 MB, so that the 18 bits of an address in a matrix descriptor are enough. Every byte has a shadow: who wrote it
-/// last and at which count, and who read it last.
+/// last and at which count, and all who read it since.
 class SharedMemory {
 public:
   static constexpr uint64_t windowBytes = 1 << 20;
@@ -59,7 +60,7 @@ public:
   const AccessProblem *write(const Observer &by, uint64_t address, uint64_t count) {
     return inside(address, count) ? checkWrite(by, address - base(), count) : outside(address);
   }
-  /// An atomic access orders itself with other atomics of the same bytes: no race among them.
+  /// Atomic accesses of the same bytes do not race with each other; with others they do.
   const AccessProblem *atomic(const Observer &by, uint64_t address, uint64_t count);
 
   /// An asynchronous copy into these bytes begins (a write by `by` that may happen at any time from now on); until
@@ -74,6 +75,9 @@ private:
     return offset <= bytes && count <= bytes - offset;
   }
   const AccessProblem *outside(uint64_t address);
+  void noteRead(const Observer &by, uint64_t offset, uint64_t count);
+  void noteWrite(const Observer &by, uint64_t offset, uint64_t count);
+  bool anyAtomic(uint64_t offset, uint64_t count) const;
   const AccessProblem *checkRead(const Observer &by, uint64_t offset, uint64_t count);
   const AccessProblem *checkWrite(const Observer &by, uint64_t offset, uint64_t count);
   const AccessProblem *findRead(const Observer &by, uint64_t offset, uint64_t count);
@@ -81,8 +85,10 @@ private:
 
   char *window = nullptr;
   uint64_t bytes = 0;
-  /// One word a byte: agent + 1 in the high half, count in the low half; 0 = nobody.
-  std::vector<uint32_t> writers, readers;
+  /// Of each byte. `atomics` has no elements before the first one.
+  std::vector<AgentWord> writers;
+  std::vector<AgentSets::Set> readers, atomics;
+  AgentSets sets;
   /// Bytes with a copy under way, all in all, and which they are.
   std::vector<uint8_t> pending;
   uint64_t numPending = 0;

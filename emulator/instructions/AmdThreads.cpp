@@ -23,6 +23,25 @@ void barrier(Group &group) {
   all.wait(group[0].thread(), false);
 }
 
+/// The same in assembly, which no access of memory moves across.
+void barrierStatement(Group &group) {
+  barrier(group);
+  group[0].thread().takePublished();
+}
+
+/// s_waitcnt with lgkmcnt(0): what the wave wrote to LDS is there.
+void waitStatement(Group &group) {
+  const std::string &text = group.call().text;
+  if (text.find("lgkmcnt(0)") != std::string::npos || text.find("waitcnt 0") != std::string::npos)
+    group[0].thread().publish();
+}
+void wait(Group &group) {
+  const bool rdna = group.block().chip->version >= 0x1100;
+  const auto counts = group[0].get<uint32_t>(0);
+  if ((rdna ? counts >> 4 & 0x3f : counts >> 8 & 0xf) == 0)
+    group[0].thread().publish();
+}
+
 /// wave.barrier: the lanes of a wave come together.
 void waveBarrier(Group &group) { group.synchronise(); }
 
@@ -65,13 +84,14 @@ void flashc::emulator::addAmdThreadIds(InstructionSet &set) {
 
 void flashc::emulator::addAmdBarriers(InstructionSet &set) {
   set.add({"llvm.amdgcn.s.barrier", Scope::Lane, barrier, 0});
-  set.add({"s_barrier", Scope::Lane, barrier, 0});
+  set.add({"s_barrier", Scope::Lane, barrierStatement, 0});
+  set.add({"llvm.amdgcn.s.waitcnt", Scope::Lane, wait, 0});
+  set.add({"s_waitcnt", Scope::Lane, waitStatement, 0});
   set.add({"llvm.amdgcn.wave.barrier", Scope::Subgroup, waveBarrier, 0});
   // Order in time and hints to the scheduler.
-  for (const char *name :
-       {"llvm.amdgcn.s.waitcnt", "llvm.amdgcn.s.wait", "llvm.amdgcn.sched.barrier", "llvm.amdgcn.sched.group.barrier",
-        "llvm.amdgcn.iglp.opt", "llvm.amdgcn.s.setprio", "llvm.amdgcn.s.sleep", "llvm.amdgcn.s.nop", "s_waitcnt",
-        "s_nop", "s_setprio", "s_sleep", "s_waitcnt_depctr"})
+  for (const char *name : {"llvm.amdgcn.s.wait", "llvm.amdgcn.sched.barrier", "llvm.amdgcn.sched.group.barrier",
+                           "llvm.amdgcn.iglp.opt", "llvm.amdgcn.s.setprio", "llvm.amdgcn.s.sleep", "llvm.amdgcn.s.nop",
+                           "s_nop", "s_setprio", "s_sleep", "s_waitcnt_depctr"})
     set.add({name, Scope::Lane, nothing, 0});
   for (const char *name : {"llvm.trap", "llvm.debugtrap", "s_trap", "llvm.amdgcn.endpgm"})
     set.add({name, Scope::Lane, trap, 0});

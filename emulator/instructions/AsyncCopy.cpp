@@ -10,6 +10,9 @@
 
 using namespace flashc::emulator;
 
+/// More than a loop that ends starts before it waits.
+static constexpr size_t mostCopies = 1 << 16;
+
 static void arrive(Thread &thread, AsyncCopies::Copy &copy) {
   if (copy.arrived)
     return;
@@ -48,6 +51,8 @@ static void start(const Lane &lane, uint64_t bytes, uint64_t sourceBytes) {
   Block &block = *thread.block;
   block.check(block.shared->beginCopy(thread.observer(), to, bytes), thread.index, lane.call().text, to, bytes, true);
   AsyncCopies &state = thread.state<AsyncCopies>();
+  if (state.copies.size() == mostCopies)
+    lane.fail(FindingKind::Deadlock, std::to_string(mostCopies) + " copies of the thread are under way");
   state.copies.push_back({to, from, static_cast<uint32_t>(bytes), static_cast<uint32_t>(sourceBytes), state.group});
   if (block.asyncOrder == AsyncOrder::Random && block.random() % 2)
     arrive(thread, state.copies.back());

@@ -32,7 +32,7 @@ void BlockBarrier::arrive(Thread &thread, bool predicate) {
     clock = thread.block->makeClock();
     ones = 0;
   }
-  thread.release(clock);
+  thread.releaseAtBarrier(clock);
   ones += predicate;
   if (++arrived != expected)
     return;
@@ -40,10 +40,10 @@ void BlockBarrier::arrive(Thread &thread, bool predicate) {
   result = ones;
   total = expected;
   for (Thread *member : waiting) {
-    member->acquire(clock);
+    member->acquireAtBarrier(clock);
     thread.block->wake(*member);
   }
-  thread.acquire(clock);
+  thread.acquireAtBarrier(clock);
   waiting.clear();
 }
 

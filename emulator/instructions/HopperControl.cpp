@@ -2,6 +2,7 @@
 
 #include "emulator/instructions/Families.h"
 
+#include <algorithm>
 #include <map>
 
 namespace flashc::emulator {
@@ -23,6 +24,24 @@ struct Registers {
   std::map<unsigned, unsigned> ofWarpgroup;
 };
 constexpr unsigned registersOfBlock = 65536, warpgroupSize = 128;
+
+/// What an increase waits for: at the end each warpgroup has what it set last, or what a block of so many threads
+/// begins with.
+std::string checkRegisters(Block &block) {
+  const auto &registers = block.state<Registers>().ofWarpgroup;
+  const unsigned warpgroups = (block.numThreads() + warpgroupSize - 1) / warpgroupSize;
+  const unsigned atFirst = std::min(registersOfBlock / (warpgroups * warpgroupSize) / 8 * 8, 248u);
+  unsigned all = 0;
+  for (unsigned i = 0; i != warpgroups; ++i) {
+    const auto found = registers.find(i);
+    all += (found == registers.end() ? atFirst : found->second) * warpgroupSize;
+  }
+  if (all <= registersOfBlock)
+    return "";
+  return "the warpgroups ask for " + std::to_string(all) + " registers, those that gave up none hold " +
+         std::to_string(atFirst) + " a thread, and a multiprocessor has " + std::to_string(registersOfBlock) +
+         ": setmaxnreg.inc never returns";
+}
 } // namespace
 
 /// setmaxnreg.inc and .dec: every thread of the warpgroup executes it, and the pool of the block has the registers.
@@ -39,14 +58,9 @@ static void setRegisters(Group &group, bool increase) {
     first.fail(FindingKind::InvalidArgument, std::string(increase ? "an increase" : "a decrease") + " from " +
                                                  std::to_string(before->second) + " to " + std::to_string(count) +
                                                  " registers");
+  if (registers.empty())
+    group.block().finalChecks.push_back(checkRegisters);
   registers[warpgroup] = count;
-  unsigned all = 0;
-  for (const auto &[number, each] : registers)
-    all += each * warpgroupSize;
-  if (all > registersOfBlock)
-    first.fail(FindingKind::Deadlock, "the warpgroups ask for " + std::to_string(all) +
-                                          " registers, a multiprocessor has " + std::to_string(registersOfBlock) +
-                                          ": setmaxnreg.inc never returns");
 }
 static void executeIncrease(Group &group) { setRegisters(group, /*increase=*/true); }
 static void executeDecrease(Group &group) { setRegisters(group, /*increase=*/false); }

@@ -46,6 +46,17 @@ void checkGlobal(Block &block, const BulkCopy &copy, uint64_t address, uint64_t 
   if (region >= 0 && write && !(*block.global)[unsigned(region)].writable)
     fail(block, copy, FindingKind::OutOfBounds,
          "a store to " + (*block.global)[unsigned(region)].name + ", which is only read", address);
+  GlobalShadow *shadow = region < 0 ? nullptr : block.global->shadow(unsigned(region));
+  const Observer by = block.threads[copy.thread].asyncObserver();
+  GlobalShadow::Conflict conflict;
+  if (shadow && shadow->races({block.index, by.agent, by.now, by.known, write, false},
+                              address - (*block.global)[unsigned(region)].begin, bytes, conflict))
+    fail(block, copy, FindingKind::Race,
+         std::string(write ? "a store to '" : "a load from '") + (*block.global)[unsigned(region)].name + "'; block " +
+             std::to_string(conflict.block) + ", thread " + std::to_string(conflict.agent) +
+             (conflict.write ? " wrote" : " read") + " offset " + std::to_string(conflict.offset) +
+             " and nothing orders the two",
+         address);
 }
 
 /// Visits the rows of a box: visit(offset of the row in the unswizzled box, its address or 0 if it lies outside, first

@@ -115,6 +115,7 @@ join:
   call void @llvm.nvvm.cp.async.wait.group(i32 1)
   %last = getelementptr i8, ptr addrspace(3) %to, i32 12
   %y = load i32, ptr addrspace(3) %last, align 4
+  call void @llvm.nvvm.cp.async.wait.group(i32 0)
 )",
                             [](unsigned t) { return (t % 16 * 4 + 3) * 3; }));
   // "src-size: the remaining bytes in the destination are filled with zeros".

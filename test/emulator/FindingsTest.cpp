@@ -126,7 +126,6 @@ static std::string runReversing(const std::string &ir, uint64_t sharedBytes = 25
   run.buffer("in", in, false);
   run.buffer("out", out);
   run.launch.threads = 64;
-  run.launch.blocks = 2;
   run.launch.sharedBytes = sharedBytes;
   std::string finding = run.run();
   if (finding.empty())
@@ -153,6 +152,30 @@ TEST(EmulatorFindings, WarpBarrierDoesNotOrderTheBlock) {
   EXPECT_THAT(runReversing(
                   replaced(reversing, "call void @llvm.nvvm.barrier0()", "call void @llvm.nvvm.bar.warp.sync(i32 -1)")),
               HasSubstr("uninitialised"));
+}
+
+TEST(EmulatorFindings, BlocksThatWriteTheSameBytes) {
+  std::vector<float> in(64), out(64);
+  KernelRun run(reversing);
+  run.buffer("in", in, false);
+  run.buffer("out", out);
+  run.launch.threads = 64;
+  run.launch.blocks = 2;
+  run.launch.sharedBytes = 256;
+  EXPECT_THAT(run.run(), AllOf(HasSubstr("race: kernel 'k', block 1"),
+                               HasSubstr("a write of 4 bytes of 'out'; block 0"), HasSubstr("nothing orders blocks")));
+}
+
+TEST(EmulatorFindings, AWriteBehindSeveralReaders) {
+  // All read the first element, of whom those of the last warp have gone on; then thread 0 writes it.
+  const std::string readers =
+      replaced(replaced(reversing, "  %r = sub i32 63, %t",
+                        "  %one = load float, ptr addrspace(3) @smem, align 4\n  %r = sub i32 63, %t"),
+               "  ret void",
+               "  call void @llvm.nvvm.bar.warp.sync(i32 -1)\n  %is = icmp eq i32 %t, 32\n  br i1 %is, label %write, "
+               "label %done\n"
+               "write:\n  store float 1.0, ptr addrspace(3) @smem, align 4\n  br label %done\ndone:\n  ret void");
+  EXPECT_THAT(runReversing(readers), AllOf(HasSubstr("race"), HasSubstr("thread 32"), HasSubstr("read offset 0")));
 }
 
 TEST(EmulatorFindings, SharedMemoryPastTheEnd) {
@@ -201,6 +224,12 @@ join:
 
 TEST(EmulatorFindings, CopiesThatAreWaitedForAreFine) { EXPECT_EQ(runReversing(copying), ""); }
 
+TEST(EmulatorFindings, AnEndBeforeTheWait) {
+  const std::string late = replaced(replaced(copying, "  call void @llvm.nvvm.cp.async.wait.all()", ""),
+                                    "%y = load float, ptr addrspace(3) %pr, align 4", "%y = fadd float 0.0, 0.0");
+  EXPECT_THAT(runReversing(late), AllOf(HasSubstr("copy not waited for"), HasSubstr("the thread ended before")));
+}
+
 TEST(EmulatorFindings, MissingWait) {
   EXPECT_THAT(runReversing(replaced(copying, "call void @llvm.nvvm.cp.async.wait.all()", "")),
               AllOf(HasSubstr("copy not waited for"), HasSubstr("thread 63"), HasSubstr("thread 0 began")));
@@ -244,6 +273,13 @@ TEST(EmulatorFindings, EachWarpShufflesByItself) {
   EXPECT_EQ(run.run(), "");
   for (size_t i = 0; i != out.size(); ++i)
     EXPECT_EQ(out[i], static_cast<float>(i ^ 1));
+}
+
+TEST(EmulatorFindings, DivisionByZeroIsAnyValue) {
+  EXPECT_EQ(runReversing(replaced(reversing, "  %r = sub i32 63, %t",
+                                  "  %zero = and i32 %t, 0\n  %any = udiv i32 %t, %zero\n  %none = and i32 %any, 0\n"
+                                  "  %last = add i32 %none, 63\n  %r = sub i32 %last, %t")),
+            "");
 }
 
 TEST(EmulatorFindings, DivergentShuffle) {
@@ -344,6 +380,52 @@ TEST(EmulatorFindings, LanesOfAWaveMeetBehindABranch) {
     EXPECT_EQ(out[t], t < 2 ? 3u : t < 20 ? 0xfffffu : 0u) << t;
     EXPECT_EQ(out[t + 32], 0xffffffffu) << t;
   }
+}
+
+// out[i] = i ^ 64, from the other wave.
+static const std::string exchanging = R"(
+target triple = "amdgcn-amd-amdhsa"
+@smem = external addrspace(3) global [0 x i8], align 16
+declare i32 @llvm.amdgcn.workitem.id.x()
+declare void @llvm.amdgcn.s.barrier()
+define amdgpu_kernel void @k(ptr addrspace(1) %out) {
+  %t = call i32 @llvm.amdgcn.workitem.id.x()
+  %p = getelementptr i32, ptr addrspace(3) @smem, i32 %t
+  store i32 %t, ptr addrspace(3) %p, align 4
+  fence syncscope("workgroup") release
+  call void @llvm.amdgcn.s.barrier()
+  fence syncscope("workgroup") acquire
+  %other = xor i32 %t, 64
+  %q = getelementptr i32, ptr addrspace(3) @smem, i32 %other
+  %x = load i32, ptr addrspace(3) %q, align 4
+  %to = getelementptr i32, ptr addrspace(1) %out, i32 %t
+  store i32 %x, ptr addrspace(1) %to, align 4
+  ret void
+}
+)";
+
+static std::string runExchanging(const std::string &ir) {
+  std::vector<uint32_t> out(128);
+  KernelRun run(ir, "gfx942");
+  run.buffer("out", out);
+  run.launch.threads = 128;
+  run.launch.sharedBytes = 512;
+  return run.run();
+}
+
+TEST(EmulatorFindings, AmdBarriersNeedFences) {
+  EXPECT_EQ(runExchanging(exchanging), "");
+  for (const char *fence : {"fence syncscope(\"workgroup\") release", "fence syncscope(\"workgroup\") acquire"}) {
+    EXPECT_THAT(runExchanging(replaced(exchanging, fence, "")), HasSubstr("race")) << fence;
+    EXPECT_THAT(runExchanging(replaced(exchanging, fence, replaced(fence, "workgroup", "wavefront"))),
+                HasSubstr("race"));
+  }
+  const std::string counted = replaced(
+      replaced(replaced(exchanging, "fence syncscope(\"workgroup\") release",
+                        "call void asm sideeffect \"s_waitcnt lgkmcnt(0)\", \"~{memory}\"()"),
+               "call void @llvm.amdgcn.s.barrier()", "call void asm sideeffect \"s_barrier\", \"~{memory}\"()"),
+      "fence syncscope(\"workgroup\") acquire", "");
+  EXPECT_EQ(runExchanging(counted), "");
 }
 
 //===----------------------------------------------------------------------===//
