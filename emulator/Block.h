@@ -21,6 +21,7 @@ namespace flashc::emulator {
 
 class Block;
 struct Call;
+struct Planting;
 
 /// Which address space an access names. A generic address is shared if it lies in the shared window, else global.
 enum class Space : uint8_t { Generic, Global, Shared };
@@ -155,7 +156,8 @@ public:
   GlobalMemory *global = nullptr;
   uint64_t dynamicSharedOffset = 0; ///< where dynamic shared memory begins in the window
   AsyncOrder asyncOrder = AsyncOrder::Late;
-  std::minstd_rand random; ///< seeded by the launch and the block: runs repeat
+  std::minstd_rand random;      ///< seeded by the launch and the block: runs repeat
+  Planting *planting = nullptr; ///< of a kernel with planted bugs
 
   unsigned numThreads() const { return static_cast<unsigned>(threads.size()); }
   /// Agents of the clocks: the threads, then the units that work asynchronously. What one agent did is known up to a

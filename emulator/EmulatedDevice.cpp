@@ -111,7 +111,8 @@ std::optional<Error> EmulatedDevice::start(const flashc_device_function &functio
   launch.memory = memoryOf(call);
   launch.asyncOrder = order;
   launch.seed = seed;
-  launch.workers = std::max(1u, std::thread::hardware_concurrency());
+  launch.workers = workers ? workers : std::max(1u, std::thread::hardware_concurrency());
+  launch.planting = planting;
   if (const std::optional<Finding> finding = launchKernel(**image, launch))
     return Error{FLASHC_ERROR_DEVICE, describe().name + ": " + finding->text()};
   return std::nullopt;

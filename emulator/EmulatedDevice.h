@@ -25,6 +25,10 @@ public:
   /// For tests: what is executed instead of an image's text, for one kernel of it. To be set before the first launch.
   using Rewrite = std::function<std::string(std::string_view text, std::string_view kernel)>;
   void setRewrite(Rewrite function) { rewrite = std::move(function); }
+  /// Which of the bugs that the rewrite plants shows; lives as long as this device.
+  void setPlanting(emulator::Planting *which) { planting = which; }
+  /// How many host threads run blocks; 0: as many as there are.
+  void setWorkers(unsigned count) { workers = count; }
   void setAsyncOrder(emulator::AsyncOrder newOrder, uint64_t newSeed) {
     order = newOrder;
     seed = newSeed;
@@ -57,6 +61,8 @@ private:
   emulator::AsyncOrder order = emulator::AsyncOrder::Late;
   uint64_t seed = 0;
   Rewrite rewrite;
+  emulator::Planting *planting = nullptr;
+  unsigned workers = 0;
   std::mutex mutex;
   /// By name, hash and length of the text: the address of a kernel's image may be another's later.
   std::map<std::tuple<std::string, size_t, size_t>, CachedImage> images;

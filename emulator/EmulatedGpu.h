@@ -33,8 +33,9 @@ struct Launch {
   void *const *params = nullptr; ///< the address of each parameter's value, as cuLaunchKernel takes them
   GlobalMemory memory;           ///< what the kernel may touch
   AsyncOrder asyncOrder = AsyncOrder::Late;
-  uint64_t seed = 0;    ///< of random orders
-  unsigned workers = 1; ///< host threads, each with whole blocks
+  uint64_t seed = 0;            ///< of random orders
+  unsigned workers = 1;         ///< host threads, each with whole blocks
+  Planting *planting = nullptr; ///< of a kernel with planted bugs
 };
 
 /// Makes a module's text executable for a chip, all of its kernels or one: FLASHC_ERROR_FORMAT for text that is no IR,

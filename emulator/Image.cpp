@@ -274,6 +274,7 @@ std::optional<Finding> launchKernel(const Image &image, const Launch &launch) {
     block.global = &memory;
     block.dynamicSharedOffset = code.parts.staticShared;
     block.asyncOrder = launch.asyncOrder;
+    block.planting = launch.planting;
     block.finding = &finding;
     for (int64_t i; (i = next++) < launch.blocks && i < findings.lowest;) {
       block.index = i;

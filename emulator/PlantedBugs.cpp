@@ -1,227 +1,184 @@
-//===- PlantedBugs.cpp - breaks one thing in a kernel --------------------------===//
+//===- PlantedBugs.cpp - plants bugs in a kernel -------------------------------===//
 
 #include "emulator/PlantedBugs.h"
+#include "emulator/PlantedPlaces.h"
 
-#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InlineAsm.h"
-#include "llvm/IR/InstIterator.h"
-#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/Transforms/Utils/BasicBlockUtils.h"
 
 using namespace llvm;
 
 namespace flashc::emulator {
 
 const char *toString(BugKind kind) {
-  switch (kind) {
-  case BugKind::DroppedBarrier:
-    return "dropped barrier";
-  case BugKind::DroppedWait:
-    return "dropped wait";
-  case BugKind::DroppedFence:
-    return "dropped fence";
-  case BugKind::ChangedSwizzle:
-    return "changed swizzle";
-  case BugKind::ChangedIndex:
-    return "changed index";
-  case BugKind::SwappedFragment:
-    return "swapped fragment";
-  case BugKind::LoosenedPredicate:
-    return "loosened predicate";
-  }
-  return "?";
+  static constexpr const char *names[] = {
+      "dropped barrier", "dropped wait",       "dropped arrival",  "dropped fence",      "changed swizzle",
+      "changed index",   "changed descriptor", "changed stage",    "changed parity",     "changed bytes",
+      "changed count",   "changed registers",  "swapped fragment", "loosened predicate", "shortened predicate"};
+  return names[static_cast<unsigned>(kind)];
 }
 
 namespace {
-constexpr BugKind allKinds[] = {BugKind::DroppedBarrier,   BugKind::DroppedWait,  BugKind::DroppedFence,
-                                BugKind::ChangedSwizzle,   BugKind::ChangedIndex, BugKind::SwappedFragment,
-                                BugKind::LoosenedPredicate};
-constexpr unsigned sharedSpace = 3;
+/// Puts a place's bug behind the question whether it shows.
+class Planter {
+public:
+  explicit Planter(Function &kernel) : context(kernel.getContext()) {
+    Type *flag = Type::getInt1Ty(context);
+    question = kernel.getParent()->getOrInsertFunction("flashc.planted", flag, Type::getInt32Ty(context), flag);
+  }
 
-/// The name of what a call does: an intrinsic's, or the text of its assembly.
-std::string nameOf(const CallInst &call) {
-  if (const auto *text = dyn_cast<InlineAsm>(call.getCalledOperand()))
-    return std::string(text->getAsmString());
-  return call.getCalledFunction() ? call.getCalledFunction()->getName().str() : std::string();
-}
-
-bool hasAny(StringRef text, std::initializer_list<const char *> words) {
-  for (const char *word : words)
-    if (text.contains(word))
-      return true;
-  return false;
-}
-
-/// Whether a value is part of an address of shared memory, followed for some steps.
-bool reachesSharedAddress(const Value &value, unsigned depth = 8) {
-  for (const User *user : value.users()) {
-    if (const auto *gep = dyn_cast<GetElementPtrInst>(user)) {
-      if (gep->getPointerAddressSpace() == sharedSpace)
-        return true;
-      continue;
+  void plant(const PlantedPlace &place, unsigned number) {
+    if (place.kind == BugKind::LoosenedPredicate || place.kind == BugKind::ShortenedPredicate)
+      return compare(cast<ICmpInst>(*place.instruction), place, number);
+    if (auto *call = dyn_cast<CallInst>(place.instruction))
+      return change(*call, place, number);
+    if (isa<FenceInst>(place.instruction)) {
+      SplitBlockAndInsertIfThenElse(ask(*place.instruction, number), place.instruction, &thenTerm, &elseTerm);
+      place.instruction->moveBefore(elseTerm);
+      return;
     }
-    if (const auto *cast = dyn_cast<IntToPtrInst>(user)) {
-      if (cast->getAddressSpace() == sharedSpace)
-        return true;
-      continue;
-    }
-    if (depth && isa<BinaryOperator, CastInst>(user) && reachesSharedAddress(*user, depth - 1))
-      return true;
+    value(*place.instruction, number);
   }
-  return false;
-}
 
-bool isMatrixInstruction(const CallInst &call) {
-  const StringRef name = call.getCalledFunction() ? call.getCalledFunction()->getName() : "";
-  return name.starts_with("llvm.nvvm.mma.") || name.starts_with("llvm.amdgcn.mfma.") ||
-         name.starts_with("llvm.amdgcn.wmma.");
-}
+private:
+  Value *ask(Instruction &before, unsigned number, Value *differs = nullptr) {
+    IRBuilder<> builder(&before);
+    return builder.CreateCall(question, {builder.getInt32(number), differs ? differs : builder.getTrue()});
+  }
 
-bool isDroppable(const CallInst &call) { return call.getType()->isVoidTy() || call.use_empty(); }
+  /// `other` instead of an instruction's value where the bug shows.
+  void choose(Instruction &original, Value *other, unsigned number, Value *differs, IRBuilder<> &builder) {
+    Value *shows = builder.CreateCall(question, {builder.getInt32(number), differs ? differs : builder.getTrue()});
+    Value *chosen = builder.CreateSelect(shows, other, &original);
+    original.replaceUsesWithIf(chosen, [&](const Use &use) {
+      return use.getUser() != chosen && use.getUser() != other && use.getUser() != differs;
+    });
+  }
 
-/// Whether a bug of that kind can be planted in an instruction.
-bool accepts(BugKind kind, const Instruction &instruction) {
-  const auto *call = dyn_cast<CallInst>(&instruction);
-  const std::string name = call ? nameOf(*call) : std::string();
-  switch (kind) {
-  case BugKind::DroppedBarrier:
-    return call && isDroppable(*call) &&
-           hasAny(name, {"llvm.nvvm.barrier", "llvm.nvvm.bar.sync", "bar.sync", "barrier.sync", "barrier.cta.sync",
-                         "amdgcn.s.barrier", "s_barrier"});
-  case BugKind::DroppedWait:
-    return call && isDroppable(*call) &&
-           hasAny(name, {"cp.async.wait", "cp.async.commit", "wgmma.wait_group", "wgmma.wait.group", "wgmma.commit",
-                         "mbarrier.try_wait", "cp.async.bulk.wait_group"});
-  case BugKind::DroppedFence:
-    return call && isDroppable(*call) && hasAny(name, {"fence.proxy", "wgmma.fence"});
-  case BugKind::ChangedSwizzle:
-    return instruction.getOpcode() == Instruction::Xor && !instruction.getType()->isIntegerTy(1) &&
-           reachesSharedAddress(instruction);
-  case BugKind::ChangedIndex: {
-    const auto *gep = dyn_cast<GetElementPtrInst>(&instruction);
-    return gep && gep->getPointerAddressSpace() == sharedSpace && gep->getNumIndices() == 1 &&
-           gep->getSourceElementType()->isIntegerTy(8) && isa<ConstantInt>(gep->getOperand(1));
+  void value(Instruction &instruction, unsigned number) {
+    IRBuilder<> builder(instruction.getNextNode());
+    Value *other = nullptr;
+    if (instruction.getOpcode() == Instruction::Xor)
+      other = instruction.getOperand(0);
+    else if (isa<GetElementPtrInst>(instruction))
+      other = builder.CreateGEP(builder.getInt8Ty(), &instruction, builder.getInt32(16));
+    else if (auto *part = dyn_cast<ExtractValueInst>(&instruction))
+      other = builder.CreateExtractValue(part->getAggregateOperand(), part->getIndices()[0] ^ 1);
+    Value *differs = nullptr;
+    if (instruction.getType()->isIntegerTy())
+      differs = builder.CreateICmpNE(&instruction, other);
+    choose(instruction, other, number, differs, builder);
   }
-  case BugKind::SwappedFragment:
-    return call && isMatrixInstruction(*call) && call->arg_size() > 1 &&
-           call->getArgOperand(0)->getType() == call->getArgOperand(1)->getType() &&
-           call->getArgOperand(0) != call->getArgOperand(1);
-  case BugKind::LoosenedPredicate: {
-    const auto *compare = dyn_cast<ICmpInst>(&instruction);
-    return compare && compare->isRelational() && compare->getOperand(0)->getType()->isIntegerTy() &&
-           !isa<Constant>(compare->getOperand(1));
-  }
-  }
-  return false;
-}
 
-void apply(BugKind kind, Instruction &instruction) {
-  switch (kind) {
-  case BugKind::DroppedBarrier:
-  case BugKind::DroppedWait:
-  case BugKind::DroppedFence:
-    instruction.eraseFromParent();
-    return;
-  case BugKind::ChangedSwizzle:
-    instruction.replaceAllUsesWith(instruction.getOperand(0));
-    instruction.eraseFromParent();
-    return;
-  case BugKind::ChangedIndex: {
-    const auto *index = cast<ConstantInt>(instruction.getOperand(1));
-    instruction.setOperand(1, ConstantInt::get(index->getType(), index->getSExtValue() + 16));
-    return;
-  }
-  case BugKind::SwappedFragment: {
-    auto &call = cast<CallInst>(instruction);
-    Value *first = call.getArgOperand(0);
-    call.setArgOperand(0, call.getArgOperand(1));
-    call.setArgOperand(1, first);
-    return;
-  }
-  case BugKind::LoosenedPredicate: {
-    auto &compare = cast<ICmpInst>(instruction);
+  void compare(ICmpInst &compare, const PlantedPlace &place, unsigned number) {
+    const bool looser = place.kind == BugKind::LoosenedPredicate;
+    IRBuilder<> builder(compare.getNextNode());
+    Value *a = compare.getOperand(0), *b = compare.getOperand(1);
     const CmpInst::Predicate predicate = compare.getPredicate();
-    compare.setPredicate(CmpInst::isStrictPredicate(predicate) ? CmpInst::getNonStrictPredicate(predicate)
-                                                               : CmpInst::getStrictPredicate(predicate));
-    return;
+    Value *other = nullptr;
+    if (compare.isEquality()) {
+      other = builder.getInt1(predicate == CmpInst::ICMP_EQ);
+    } else if (place.addend != 0) {
+      other =
+          builder.CreateICmp(predicate, a, builder.CreateAdd(b, ConstantInt::getSigned(b->getType(), place.addend)));
+    } else if (CmpInst::isStrictPredicate(predicate) == looser) {
+      other = builder.CreateICmp(CmpInst::getFlippedStrictnessPredicate(predicate), a, b);
+    } else {
+      // The side that has to be less moves by one.
+      const bool less = ICmpInst::isLT(predicate) || ICmpInst::isLE(predicate);
+      Value *step = ConstantInt::getSigned(a->getType(), looser ? -1 : 1);
+      other =
+          builder.CreateICmp(predicate, less ? builder.CreateAdd(a, step) : a, less ? b : builder.CreateAdd(b, step));
+    }
+    choose(compare, other, number, builder.CreateXor(&compare, other), builder);
   }
-  }
-}
 
-/// A module, and the kernel in it.
-struct Subject {
-  LLVMContext context;
-  std::unique_ptr<Module> module;
-  Function *kernel = nullptr;
+  /// A call that is another, or none, where the bug shows.
+  void change(CallInst &call, const PlantedPlace &place, unsigned number) {
+    SplitBlockAndInsertIfThenElse(ask(call, number), &call, &thenTerm, &elseTerm);
+    BasicBlock *after = call.getParent();
+    Value *other = place.without ? nullptr : changedCall(call, place, thenTerm);
+    call.moveBefore(elseTerm);
+    if (call.use_empty())
+      return;
+    if (!other) // what a wait would have said
+      other = ConstantInt::get(call.getType(), 1);
+    auto *joined = PHINode::Create(call.getType(), 2, "", after->begin());
+    call.replaceAllUsesWith(joined);
+    joined->addIncoming(other, thenTerm->getParent());
+    joined->addIncoming(&call, elseTerm->getParent());
+  }
+
+  CallInst *changedCall(CallInst &call, const PlantedPlace &place, Instruction *before) {
+    auto *other = cast<CallInst>(call.clone());
+    other->insertBefore(before);
+    if (!place.text.empty()) {
+      const auto *text = cast<InlineAsm>(call.getCalledOperand());
+      other->setCalledOperand(InlineAsm::get(call.getFunctionType(), place.text, text->getConstraintString(),
+                                             text->hasSideEffects(), text->isAlignStack(), text->getDialect()));
+    } else if (place.kind == BugKind::SwappedFragment) {
+      other->setArgOperand(0, call.getArgOperand(1));
+      other->setArgOperand(1, call.getArgOperand(0));
+    } else {
+      IRBuilder<> builder(other);
+      Value *argument = call.getArgOperand(place.argument);
+      other->setArgOperand(
+          place.argument, argument->getType()->isPointerTy()
+                              ? builder.CreateGEP(builder.getInt8Ty(), argument, builder.getInt32(place.addend))
+                          : place.kind == BugKind::ChangedParity
+                              ? builder.CreateXor(argument, place.addend)
+                              : builder.CreateAdd(argument, ConstantInt::getSigned(argument->getType(), place.addend)));
+    }
+    return other;
+  }
+
+  LLVMContext &context;
+  FunctionCallee question;
+  Instruction *thenTerm = nullptr, *elseTerm = nullptr;
 };
 
-std::optional<Error> parse(std::string_view text, std::string_view name, Subject &subject) {
-  SMDiagnostic diagnostic;
-  subject.module = parseAssemblyString({text.data(), text.size()}, diagnostic, subject.context);
-  if (!subject.module)
-    return Error{FLASHC_ERROR_FORMAT, "expected LLVM IR, line " + std::to_string(diagnostic.getLineNo()) + ": " +
-                                          diagnostic.getMessage().str()};
-  subject.kernel = subject.module->getFunction({name.data(), name.size()});
-  if (!subject.kernel || subject.kernel->isDeclaration())
-    return Error{FLASHC_ERROR_FORMAT, "expected a module with the kernel '" + std::string(name) + "'"};
-  return std::nullopt;
-}
-
-std::vector<Instruction *> placesFor(BugKind kind, Function &kernel) {
-  std::vector<Instruction *> places;
-  for (Instruction &instruction : instructions(kernel))
-    if (accepts(kind, instruction))
-      places.push_back(&instruction);
-  return places;
+std::string textOf(const PlantedPlace &place) {
+  std::string text;
+  raw_string_ostream(text) << *place.instruction;
+  // Of a long template of assembly the statement that is changed says more than its begin.
+  const StringRef shown = place.statement.empty() ? StringRef(text).trim() : StringRef(place.statement).trim();
+  return shown.substr(0, 160).str() + place.context;
 }
 } // namespace
 
-Result<std::vector<PlantedBug>> findPlantableBugs(std::string_view irText, std::string_view kernel, unsigned perKind) {
-  Subject subject;
-  if (std::optional<Error> error = parse(irText, kernel, subject))
-    return *error;
-  std::vector<PlantedBug> bugs;
-  for (const BugKind kind : allKinds) {
-    const std::vector<Instruction *> places = placesFor(kind, *subject.kernel);
+Result<PlantedKernel> plantBugs(std::string_view irText, std::string_view name, unsigned first, unsigned perKind) {
+  LLVMContext context;
+  SMDiagnostic diagnostic;
+  const std::unique_ptr<Module> module = parseAssemblyString({irText.data(), irText.size()}, diagnostic, context);
+  if (!module)
+    return Error{FLASHC_ERROR_FORMAT, "expected LLVM IR, line " + std::to_string(diagnostic.getLineNo()) + ": " +
+                                          diagnostic.getMessage().str()};
+  Function *kernel = module->getFunction({name.data(), name.size()});
+  if (!kernel || kernel->isDeclaration())
+    return Error{FLASHC_ERROR_FORMAT, "expected a module with the kernel '" + std::string(name) + "'"};
+
+  PlantedKernel result;
+  std::vector<PlantedPlace> chosen;
+  for (const std::vector<PlantedPlace> &places : findPlaces(*kernel)) {
     const size_t count = std::min<size_t>(perKind, places.size());
     for (size_t i = 0; i != count; ++i) {
       // The first, the last, and what lies evenly between.
       const size_t number = count == 1 ? 0 : i * (places.size() - 1) / (count - 1);
-      std::string text;
-      raw_string_ostream(text) << *places[number];
-      bugs.push_back({kind, StringRef(text).trim().substr(0, 160).str(), static_cast<unsigned>(number)});
+      chosen.push_back(places[number]);
+      result.bugs.push_back({places[number].kind, textOf(places[number]), static_cast<unsigned>(number), "", ""});
     }
   }
-  return bugs;
-}
-
-/// The module's text after `change` of the bug's instruction.
-static Result<std::string> changed(std::string_view irText, std::string_view kernel, const PlantedBug &bug,
-                                   function_ref<void(Instruction &)> change) {
-  Subject subject;
-  if (std::optional<Error> error = parse(irText, kernel, subject))
-    return *error;
-  const std::vector<Instruction *> places = placesFor(bug.kind, *subject.kernel);
-  if (bug.number >= places.size())
-    return Error{FLASHC_ERROR_INVALID, "expected a number below " + std::to_string(places.size()) + " for a " +
-                                           toString(bug.kind) + ", got " + std::to_string(bug.number)};
-  change(*places[bug.number]);
-  std::string text;
-  raw_string_ostream stream(text);
-  subject.module->print(stream, nullptr);
-  return text;
-}
-
-Result<std::string> plantBug(std::string_view irText, std::string_view kernel, const PlantedBug &bug) {
-  return changed(irText, kernel, bug, [&](Instruction &instruction) { apply(bug.kind, instruction); });
-}
-
-Result<std::string> plantTrap(std::string_view irText, std::string_view kernel, const PlantedBug &bug) {
-  return changed(irText, kernel, bug,
-                 [](Instruction &instruction) { IRBuilder<>(&instruction).CreateIntrinsic(Intrinsic::trap, {}, {}); });
+  proveHarmless(*kernel, chosen, result.bugs);
+  Planter planter(*kernel);
+  for (size_t i = 0; i != chosen.size(); ++i)
+    planter.plant(chosen[i], first + static_cast<unsigned>(i));
+  raw_string_ostream stream(result.text);
+  module->print(stream, nullptr);
+  return result;
 }
 } // namespace flashc::emulator

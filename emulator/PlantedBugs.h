@@ -3,6 +3,10 @@
 // What shows that the emulator finds bugs: take a kernel that is right, break one thing in its IR, and see the launch
 // end with a finding or with wrong results.
 //
+// All bugs of a kernel are planted at once, each behind a question to the emulator whether it is the one to show
+// (schemata: Untch, Offutt and Harrold, 1993), so that a kernel is compiled once and not once a bug. The same question
+// tells which bugs change anything on a problem: a comparison that comes out as before has broken nothing.
+//
 //===----------------------------------------------------------------------===//
 #ifndef FLASHC_EMULATOR_PLANTEDBUGS_H
 #define FLASHC_EMULATOR_PLANTEDBUGS_H
@@ -16,13 +20,21 @@
 namespace flashc::emulator {
 
 enum class BugKind {
-  DroppedBarrier,    ///< a barrier of the block is gone
-  DroppedWait,       ///< a wait for asynchronous work, or the commit of a group, is gone
-  DroppedFence,      ///< a proxy fence or wgmma's fence is gone
-  ChangedSwizzle,    ///< an exclusive or in an address of shared memory is gone
-  ChangedIndex,      ///< a constant in an address of shared memory is one unit of 16 bytes more
-  SwappedFragment,   ///< two registers of a matrix instruction's operand are exchanged
-  LoosenedPredicate, ///< a comparison that guards a global access or bounds a loop also holds for equality
+  DroppedBarrier,     ///< a barrier of the block, of a role or of a warp is gone
+  DroppedWait,        ///< a wait for asynchronous work, or the commit of a group, is gone
+  DroppedArrival,     ///< an arrival at an mbarrier or at a named barrier is gone
+  DroppedFence,       ///< a proxy fence, wgmma's fence or a fence of memory is gone
+  ChangedSwizzle,     ///< an exclusive or in an address of shared memory is gone
+  ChangedIndex,       ///< an address of shared memory is one unit of 16 bytes more
+  ChangedDescriptor,  ///< a matrix descriptor has another stride or swizzle
+  ChangedStage,       ///< an mbarrier is its neighbour
+  ChangedParity,      ///< a wait is for the other phase of an mbarrier
+  ChangedBytes,       ///< an mbarrier expects 16 bytes more
+  ChangedCount,       ///< a named barrier counts a warp less
+  ChangedRegisters,   ///< a warpgroup gives up no registers, or asks for more than there are
+  SwappedFragment,    ///< two registers of a matrix instruction's operand are exchanged
+  LoosenedPredicate,  ///< a comparison holds one step longer; with a number above 16, for an eighth of it more
+  ShortenedPredicate, ///< a comparison fails as much earlier
 };
 
 /// "dropped barrier", ...
@@ -30,22 +42,24 @@ const char *toString(BugKind kind);
 
 /// One way to break a kernel.
 struct PlantedBug {
-  BugKind kind;
+  BugKind kind = BugKind::DroppedBarrier;
   std::string instruction; ///< that is changed
-  unsigned number;         ///< of it among those of its kind in the kernel
+  unsigned place = 0;      ///< of it among those of its kind in the kernel
+  /// Why this bug changes nothing, where the IR proves it; empty otherwise.
+  std::string harmless;
+  /// Why it may be that no launch shows it, on any operands.
+  std::string excuse;
 };
 
-/// The bugs that can be planted in a kernel of a module, at most `perKind` of each kind, spread over the kernel.
-/// FLASHC_ERROR_FORMAT for text that is no IR or has no such kernel.
-Result<std::vector<PlantedBug>> findPlantableBugs(std::string_view irText, std::string_view kernel,
-                                                  unsigned perKind = 4);
+struct PlantedKernel {
+  std::string text;             ///< the module
+  std::vector<PlantedBug> bugs; ///< bug i is number first + i of plantBugs
+};
 
-/// The module's text with that bug in the kernel.
-Result<std::string> plantBug(std::string_view irText, std::string_view kernel, const PlantedBug &bug);
-
-/// The module's text with a trap in the place of that bug: a launch that ends well never reaches it, so that the bug is
-/// none.
-Result<std::string> plantTrap(std::string_view irText, std::string_view kernel, const PlantedBug &bug);
+/// Plants bugs in a kernel of a module, at most `perKind` of each kind, spread over the kernel. Numbers begin at
+/// `first`, above 0; Planting::active says which one shows. FLASHC_ERROR_FORMAT for text that is no IR or has no such
+/// kernel.
+Result<PlantedKernel> plantBugs(std::string_view irText, std::string_view kernel, unsigned first, unsigned perKind = 4);
 
 } // namespace flashc::emulator
 

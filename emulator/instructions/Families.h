@@ -21,6 +21,9 @@ void addTensorCopies(InstructionSet &set);
 void addWgmma(InstructionSet &set);
 void addHopperControl(InstructionSet &set);
 
+// Both
+void addPlantedQuestions(InstructionSet &set);
+
 // AMD
 void addAmdThreadIds(InstructionSet &set);
 void addAmdBarriers(InstructionSet &set);

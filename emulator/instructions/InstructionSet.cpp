@@ -25,13 +25,14 @@ const InstructionSet &flashc::emulator::instructionSet(Vendor vendor) {
   static const InstructionSet *const nvidia = [] {
     auto *set = new InstructionSet();
     for (auto *family : {addThreadIds, addBarriers, addShuffles, addMma, addLdmatrix, addAsyncCopies, addMath,
-                         addConversions, addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl})
+                         addConversions, addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl,
+                         addPlantedQuestions})
       family(*set);
     return set;
   }();
   static const InstructionSet *const amd = [] {
     auto *set = new InstructionSet();
-    for (auto *family : {addAmdThreadIds, addAmdBarriers, addAmdMath, addAmdMatrix, addAmdLanes})
+    for (auto *family : {addAmdThreadIds, addAmdBarriers, addAmdMath, addAmdMatrix, addAmdLanes, addPlantedQuestions})
       family(*set);
     return set;
   }();

@@ -1,6 +1,8 @@
 // Bugs that are planted in a kernel of a few lines.
 
 #include "emulator/PlantedBugs.h"
+#include "emulator/PlantedPlaces.h"
+#include "emulator/Planting.h"
 #include "test/emulator/RunKernel.h"
 
 #include <gmock/gmock.h>
@@ -51,7 +53,7 @@ join:
 )";
 
 /// What is wrong with the kernel's finding or results; "" for nothing.
-static std::string problemOf(const std::string &ir) {
+static std::string problemOf(const std::string &ir, Planting *planting = nullptr) {
   std::vector<float> in(128), out(128);
   std::vector<int32_t> count{512};
   for (size_t i = 0; i != in.size(); ++i)
@@ -62,6 +64,7 @@ static std::string problemOf(const std::string &ir) {
   run.buffer("count", count, false);
   run.launch.threads = 128;
   run.launch.sharedBytes = 512;
+  run.launch.planting = planting;
   std::string finding = run.run();
   for (size_t i = 0; finding.empty() && i != out.size(); ++i)
     if (out[i] != static_cast<float>(127 - i))
@@ -72,24 +75,91 @@ static std::string problemOf(const std::string &ir) {
 TEST(PlantedBugs, TheKernelIsRight) { EXPECT_EQ(problemOf(kernel), ""); }
 
 TEST(PlantedBugs, EachIsCaught) {
-  const std::string text = nvptxHeader + kernel;
-  const auto bugs = findPlantableBugs(text, "k");
-  ASSERT_TRUE(bugs) << bugs.error().message;
-  std::vector<BugKind> kinds;
-  for (const PlantedBug &bug : *bugs) {
-    kinds.push_back(bug.kind);
-    const auto broken = plantBug(text, "k", bug);
-    ASSERT_TRUE(broken);
-    EXPECT_NE(problemOf(broken->substr(broken->find("target triple"))), "")
-        << toString(bug.kind) << ": " << bug.instruction;
+  const auto planted = plantBugs(nvptxHeader + kernel, "k", /*first=*/3);
+  ASSERT_TRUE(planted) << planted.error().message;
+  const std::string text = planted->text.substr(planted->text.find("target triple"));
+  const auto count = static_cast<unsigned>(planted->bugs.size());
+  Planting planting(count + 2);
+  EXPECT_EQ(problemOf(text, &planting), "");
+  std::vector<std::pair<BugKind, bool>> kinds;
+  for (unsigned i = 0; i != count; ++i) {
+    const PlantedBug &bug = planted->bugs[i];
+    kinds.push_back({bug.kind, planting.touched[i + 3]});
+    planting.active = i + 3;
+    const bool caught = !problemOf(text, &planting).empty();
+    EXPECT_EQ(caught, planting.touched[i + 3]) << toString(bug.kind) << ": " << bug.instruction;
   }
   using K = BugKind;
-  EXPECT_THAT(kinds, testing::ElementsAre(K::DroppedBarrier, K::DroppedWait, K::DroppedWait, K::ChangedSwizzle,
-                                          K::ChangedSwizzle, K::LoosenedPredicate));
+  // No thread's copy begins at the end of the data, and the last begins 16 bytes before it.
+  EXPECT_THAT(kinds, testing::ElementsAre(std::pair(K::DroppedBarrier, true), std::pair(K::DroppedWait, true),
+                                          std::pair(K::DroppedWait, true), std::pair(K::ChangedSwizzle, true),
+                                          std::pair(K::ChangedSwizzle, true), std::pair(K::ChangedIndex, true),
+                                          std::pair(K::ChangedIndex, true), std::pair(K::LoosenedPredicate, true),
+                                          std::pair(K::ShortenedPredicate, false)));
+}
+
+TEST(PlantedBugs, ProvesWhatNeverHappens) {
+  std::string bounded = kernel;
+  const auto replace = [&](const std::string &before, const std::string &after) {
+    bounded.replace(bounded.find(before), before.size(), after);
+  };
+  replace("%o = mul i32 %t, 16", "%known = and i32 %t, 127\n  %o = mul i32 %known, 16");
+  replace("%copies = icmp slt i32 %o, %n", "%copies = icmp slt i32 %o, 4096");
+  const auto planted = plantBugs(nvptxHeader + bounded, "k", 1);
+  ASSERT_TRUE(planted);
+  for (const PlantedBug &bug : planted->bugs)
+    EXPECT_EQ(bug.harmless.empty(), bug.kind != BugKind::LoosenedPredicate && bug.kind != BugKind::ShortenedPredicate)
+        << toString(bug.kind);
 }
 
 TEST(PlantedBugs, NamesWhatIsMissing) {
-  EXPECT_THAT(findPlantableBugs(kernel, "other").error().message, testing::HasSubstr("with the kernel 'other'"));
-  EXPECT_THAT(plantBug(kernel, "k", {BugKind::DroppedFence, "", 0}).error().message,
-              testing::HasSubstr("expected a number below 0 for a dropped fence"));
+  EXPECT_THAT(plantBugs(kernel, "other", 1).error().message, testing::HasSubstr("with the kernel 'other'"));
+  EXPECT_THAT(plantBugs("define", "k", 1).error().message, testing::HasSubstr("expected LLVM IR"));
+}
+
+//===----------------------------------------------------------------------===//
+// Inline assembly
+//===----------------------------------------------------------------------===//
+
+/// "kind: template with the bug" of each way to break a template.
+static std::vector<std::string> broken(const char *assembly) {
+  std::vector<std::string> result;
+  for (const PlantedStatement &found : findStatements(assembly))
+    result.push_back(std::string(toString(found.kind)) + ": " + (found.wholeCall ? "no call" : found.text));
+  return result;
+}
+
+TEST(PlantedStatements, BarriersAndArrivals) {
+  EXPECT_THAT(broken("bar.sync 1, 128;"), testing::ElementsAre("dropped barrier:  ", "changed count: bar.sync 1, 96;"));
+  EXPECT_THAT(broken("{ @$2 mbarrier.arrive.shared::cta.b64 _, [$0 + 16]; }"),
+              testing::ElementsAre("dropped arrival: { ; }",
+                                   "changed stage: { @$2 mbarrier.arrive.shared::cta.b64 _, [$0 + 24]; }"));
+  EXPECT_THAT(broken("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], 4096;"),
+              testing::ElementsAre(
+                  "dropped arrival:  ", "changed stage: mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0 + 8], 4096;",
+                  "changed bytes: mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], 4112;"));
+}
+
+TEST(PlantedStatements, WaitsAndFences) {
+  EXPECT_THAT(
+      broken("{ .reg .pred p; L: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1; @!p bra L; }"),
+      testing::ElementsAre(
+          "dropped wait: no call",
+          "changed stage: { .reg .pred p; L: mbarrier.try_wait.parity.shared::cta.b64 p, [$0 + 8], $1; @!p bra L; }",
+          "changed parity: { .reg .pred p; L: .reg .b32 flashc_bug2; xor.b32 flashc_bug2, $1, 1; "
+          "mbarrier.try_wait.parity.shared::cta.b64 p, [$0], flashc_bug2; @!p bra L; }"));
+  EXPECT_THAT(
+      broken("fence.proxy.async; wgmma.wait_group.sync.aligned 0;"),
+      testing::ElementsAre("dropped fence: ; wgmma.wait_group.sync.aligned 0;", "dropped wait: fence.proxy.async; ;"));
+}
+
+TEST(PlantedStatements, Products) {
+  EXPECT_THAT(
+      broken("wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {$0,$1,$2,$3}, {$4,$5,$6,$7}, $8, 1, 1, 1, 0;"),
+      testing::ElementsAre(testing::StartsWith("swapped fragment: wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16."
+                                               "bf16 {$0,$1,$2,$3}, {$5, $4,$6,$7}, $8,"),
+                           testing::HasSubstr("add.u64 flashc_bug1, $8, 4294967296; wgmma"),
+                           testing::HasSubstr("xor.b64 flashc_bug2, $8, -9223372036854775808; wgmma")));
+  EXPECT_THAT(broken("setmaxnreg.inc.sync.aligned.u32 240;"),
+              testing::ElementsAre("changed registers: setmaxnreg.inc.sync.aligned.u32 256;"));
 }
