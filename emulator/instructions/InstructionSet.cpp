@@ -24,9 +24,9 @@ const Instruction *InstructionSet::find(std::string_view name) const {
 const InstructionSet &flashc::emulator::instructionSet(Vendor vendor) {
   static const InstructionSet *const nvidia = [] {
     auto *set = new InstructionSet();
-    for (auto *family : {addThreadIds, addBarriers, addShuffles, addMma, addLdmatrix, addAsyncCopies, addMath,
-                         addConversions, addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl,
-                         addPlantedQuestions})
+    for (auto *family :
+         {addThreadIds, addBarriers, addShuffles, addMma, addLdmatrix, addAsyncCopies, addMath, addConversions,
+          addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl, addPlantedQuestions})
       family(*set);
     return set;
   }();
