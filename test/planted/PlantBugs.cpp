@@ -1,10 +1,10 @@
-// flashc-plant-bugs PACK [--per-kind N] [--harmless FILE] [--stay N] [PROBLEM...]: for the functions that a pack of an
-// emulated target launches on the problems (Trial.h), and the bugs that can be planted in them, whether each is caught:
-// by a finding, or by wrong results. A bug is tried where it changes something, asynchronous work completing as late as
-// it may, then in two random orders; it is caught if one of the runs shows it. A bug that changes nothing on any
-// problem is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not
-// caught, with UNREACHED for those among them that change nothing on any problem. Ends with 1 if the kernel as it is
-// fails, or if more than N bugs (0) are not caught of which neither a proof nor a line says that they change nothing.
+// flashc-plant-bugs PACK [--per-kind N] [--harmless FILE] [PROBLEM...]: for the functions that a pack of an emulated
+// target launches on the problems (Trial.h), and the bugs that can be planted in them, whether each is caught: by a
+// finding, or by wrong results. A bug is tried where it changes something, asynchronous work completing as late as it
+// may, then in two random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem
+// is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught,
+// with UNREACHED for those among them that change nothing on any problem. Ends with 1 if the kernel as it is fails, or
+// if a bug is not caught of which neither a proof nor a line says that it changes nothing.
 
 #include "emulator/PlantedBugs.h"
 #include "emulator/Planting.h"
@@ -48,8 +48,10 @@ public:
   std::string load(const std::string &path, const std::vector<std::string> &problems, unsigned perKind) {
     device.setRewrite([this, perKind](std::string_view text, std::string_view function) {
       Result<PlantedKernel> planted = plantBugs(text, function, static_cast<unsigned>(bugs.size()) + 1, perKind);
-      if (!planted || bugs.size() + planted->bugs.size() > mostBugs)
+      if (!planted || bugs.size() + planted->bugs.size() > mostBugs) {
+        refused = planted ? "expected at most " + std::to_string(mostBugs) + " bugs" : planted.error().message;
         return std::string(text);
+      }
       for (PlantedBug &bug : planted->bugs) {
         bugs.push_back(std::move(bug));
         functions.push_back(std::string(function));
@@ -75,10 +77,9 @@ public:
           last.touched[i] = planting.touched[i].exchange(false);
       }
     }
-    return bugs.empty() ? "expected a kernel in which a bug can be planted" : "";
+    return bugs.empty() && refused.empty() ? "expected a kernel in which a bug can be planted" : refused;
   }
 
-  unsigned mostStay = 0;
   /// Reads which bugs change nothing, and why; false for a file that cannot be read or has a line without a reason.
   bool readHarmless(const std::string &path) {
     std::ifstream file(path);
@@ -114,7 +115,7 @@ public:
       std::printf("\n");
       stayed += count.stayed + count.untouched;
     }
-    return stayed <= mostStay;
+    return stayed == 0;
   }
 
 private:
@@ -216,6 +217,7 @@ private:
   std::vector<Tried> trials;
   std::map<BugKind, Count> counts;
   std::vector<Equivalent> equivalents;
+  std::string refused; ///< why a kernel has no bugs
 };
 
 /// Lengths below, at and beyond tiles and all their ends, few query rows and many, one part of the keys and several,
@@ -269,7 +271,7 @@ int fail(const std::string &why) {
 } // namespace
 
 int main(int argc, char **argv) {
-  unsigned perKind = 8, mostStay = 0;
+  unsigned perKind = 8;
   std::string harmless;
   std::vector<std::string> problems;
   for (int i = 2; i < argc; ++i)
@@ -277,15 +279,13 @@ int main(int argc, char **argv) {
       perKind = static_cast<unsigned>(std::atoi(argv[++i]));
     else if (std::string(argv[i]) == "--harmless" && i + 1 < argc)
       harmless = argv[++i];
-    else if (std::string(argv[i]) == "--stay" && i + 1 < argc)
-      mostStay = static_cast<unsigned>(std::atoi(argv[++i]));
     else
       problems.push_back(argv[i]);
   // More of them than a test takes.
   if (const char *profile = std::getenv("FLASHC_DEEP"); profile && *profile == '1')
     perKind = 1000;
   if (argc < 2)
-    return fail("expected PACK [--per-kind N] [--harmless FILE] [--stay N] [PROBLEM...]");
+    return fail("expected PACK [--per-kind N] [--harmless FILE] [PROBLEM...]");
   if (problems.empty())
     problems.assign(std::begin(allProblems), std::end(allProblems));
   registerEmulatedDevices();
@@ -296,7 +296,6 @@ int main(int argc, char **argv) {
   if (!chip)
     return fail("expected a pack for an emulated device, got one for " + pack->device->describe().name);
   Suite suite(*chip);
-  suite.mostStay = mostStay;
   if (!harmless.empty() && !suite.readHarmless(harmless))
     return fail("expected a file with lines 'HARMLESS: EXPRESSION BECAUSE REASON', got " + harmless);
   if (const std::string wrong = suite.load(argv[1], problems, perKind); !wrong.empty())
