@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from processes import run
 
 import flashc
 from flashc import tuning
 
 SHAPE = (1, 2, 50)
-
-
-def run(code: str, cache: Path, **environment: str) -> Any:
-    """What `code` prints as JSON in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "FLASHC_CACHE_DIR": str(cache), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 TUNE = """

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
+from processes import finish
 
 PRELUDE = """
 import json, os, resource, signal, sys, threading, time
@@ -28,17 +28,7 @@ def right(head_dim=16):
 
 
 def start(code: str, cache: Path | str, **environment: str) -> subprocess.Popen[str]:
-    own = {**os.environ, "FLASHC_CACHE_DIR": str(cache), **environment}
-    return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + code], env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> Any:
-    """What a process prints as JSON in its last line."""
-    out, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    return json.loads(out.splitlines()[-1])
+    return processes.start(PRELUDE + code, cache, **environment)
 
 
 def entries(cache: Path) -> list[Any]:
@@ -51,8 +41,8 @@ kernel = flashc.compile(head_dim=16)
 result = kernel.tune(x, x, x, budget=1)
 print(json.dumps([right(), tuning.tiles(kernel, (1, 2, 50))[1], result.seconds <= result.default_seconds]))
 """
-    processes = [start(code, tmp_path / "cache") for _ in range(3)]
-    assert [finish(process) for process in processes] == [[True, "store", True]] * 3
+    started = [start(code, tmp_path / "cache") for _ in range(3)]
+    assert [finish(process) for process in started] == [[True, "store", True]] * 3
     assert len(entries(tmp_path / "cache")) == 1
 
 

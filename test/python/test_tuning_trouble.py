@@ -6,14 +6,13 @@ ends, says what it did, keeps another one, and the process that asked goes on.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 from trouble import REASONS, TROUBLES, Entry, forget_winners, make_tools, put_into_cache, with_trouble
 
@@ -42,16 +41,7 @@ def told(result, kernel):
 
 
 def run(code: str, cache: Path, **environment: str) -> Any:
-    """What `code` prints as JSON in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code],
-        env={**os.environ, "FLASHC_CACHE_DIR": str(cache), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return processes.run(PRELUDE + code, cache, **environment)
 
 
 KERNEL_TUNE = """
