@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -139,3 +141,51 @@ NO_HOME = {"HOME": "", "XDG_CACHE_HOME": ""}
 
 def test_without_a_home() -> None:
     assert finish(start(KEPT_IN_MEMORY, "", **NO_HOME)) == [True, "store", True, 1]
+
+
+def test_in_a_home_that_is_not_there() -> None:
+    assert finish(start(KEPT_IN_MEMORY, "", **{**NO_HOME, "HOME": "/proc/nobody"})) == [True, "store", True, 1]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root writes where it likes")
+def test_in_a_home_that_cannot_be_written() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        os.chmod(home, 0o555)
+        assert finish(start(KEPT_IN_MEMORY, "", **{**NO_HOME, "HOME": home})) == [True, "store", True, 1]
+        assert not os.listdir(home)
+
+
+def test_where_files_cannot_grow(tmp_path: Path) -> None:
+    """As on a full disk: the store's file is larger than what may be written."""
+    cache = tmp_path / "cache"
+    finish(start("tuning.device_facts()\nprint('[]')", cache))
+    before = (cache / "tuning-1.json").read_bytes()
+    limit = "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+    assert finish(start(limit + KEPT_IN_MEMORY, cache)) == [True, "store", True, 1]
+    assert (cache / "tuning-1.json").read_bytes() == before
+    assert not [path for path in cache.iterdir() if path.suffix not in (".json", ".lock")]
+
+
+def test_what_one_machine_knows_goes_to_another(tmp_path: Path) -> None:
+    """Exported, damaged in part, imported into a store that knows something else: the sound entries join."""
+    one, other, file = tmp_path / "one", tmp_path / "other", tmp_path / "tuned.json"
+    export = f"tuning.export_store({str(file)!r})\n"
+    tune = "flashc.compile(head_dim={}).tune(shapes=(1, 2, 50), budget=0.3)\n"
+    finish(start(tune.format(16) + tune.format(12) + export + "print('[]')", one))
+    finish(start(tune.format(8) + "print('[]')", other))
+    exported = json.loads(file.read_text())
+    exported["entries"][0]["tiles"]["rows"] = 1e300
+    exported["entries"].append("nonsense")
+    file.write_text(json.dumps(exported))
+    code = f"count = tuning.import_store({str(file)!r})\nprint(json.dumps([count, right(), len(tuning.entries())]))"
+    assert finish(start(code, other)) == [1, True, 2]
+    (tmp_path / "foreign.json").write_text('{"format": "flashc-tuning", "version": 2}')
+    code = f"""
+try:
+    tuning.import_store({str(tmp_path / "foreign.json")!r})
+except ValueError as error:
+    print(json.dumps([str(error)[-90:], len(tuning.entries())]))
+"""
+    said, count = finish(start(code, other))
+    assert 'expected a file that flash-run --tune --export wrote (format "flashc-tuning", version 1)' in said
+    assert count == 2
