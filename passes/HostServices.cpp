@@ -8,10 +8,9 @@
 #include "passes/HostServices.h"
 
 #include "dialects/Tile/Tile.h"
+#include "passes/MemRefPointers.h"
 #include "runtime/include/flashc/runtime.h"
 
-#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
-#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -38,27 +37,8 @@ Value flashc::loadHostField(OpBuilder &b, Location loc, Value host, HostField fi
   return b.create<LLVM::LoadOp>(loc, type.getBody()[number], getField(b, loc, type, host, {number}));
 }
 
-static int64_t getElementBytes(MemRefType type) { return type.getElementTypeBitWidth() / 8; }
-
 static Value asI64(OpBuilder &b, Location loc, Value index) {
   return b.create<arith::IndexCastOp>(loc, b.getI64Type(), index);
-}
-
-Value flashc::getBaseAddress(OpBuilder &b, Location loc, Value memref) {
-  auto type = cast<MemRefType>(memref.getType());
-  auto data = b.create<memref::ExtractStridedMetadataOp>(loc, memref);
-  // Of the descriptor: upstream folds memref.extract_aligned_pointer_as_index of a memref.view into that of its
-  // source, without the view's shift.
-  LLVMTypeConverter converter(b.getContext());
-  Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), memref).getResult(0);
-  Value address = b.create<LLVM::PtrToIntOp>(loc, b.getI64Type(), MemRefDescriptor(descriptor).alignedPtr(b, loc));
-  int64_t offset;
-  SmallVector<int64_t> strides;
-  (void)getStridesAndOffset(type, strides, offset);
-  if (!ShapedType::isDynamic(offset))
-    return address;
-  Value bytes = b.create<arith::ConstantIntOp>(loc, getElementBytes(type), 64);
-  return b.create<arith::AddIOp>(loc, address, b.create<arith::MulIOp>(loc, asI64(b, loc, data.getOffset()), bytes));
 }
 
 namespace {
@@ -91,7 +71,7 @@ private:
   Value host;
   OpBuilder b;
   Location loc;
-  Value usable, address;
+  Value usable, pointer;
   SmallVector<Value> sizes, strides;
 };
 
@@ -106,13 +86,9 @@ LLVM::LLVMStructType TensorMapBuilder::getType() {
 void TensorMapBuilder::measure() {
   constexpr int64_t granule = 16, mostCoordinates = int64_t(1) << 31, mostBytes = int64_t(1) << 40;
   auto type = cast<MemRefType>(op.getSource().getType());
-  address = getBaseAddress(b, loc, op.getSource());
-  int64_t offset;
-  SmallVector<int64_t> known;
-  (void)getStridesAndOffset(type, known, offset);
-  if (!ShapedType::isDynamic(offset))
-    address = b.create<arith::AddIOp>(loc, address, constant(offset * getElementBytes(type)));
-  Value bytes = constant(getElementBytes(type)), together = address;
+  pointer = getFirstPointer(b, loc, op.getSource());
+  Value bytes = constant(type.getElementTypeBitWidth() / 8);
+  Value together = b.create<LLVM::PtrToIntOp>(loc, b.getI64Type(), pointer);
   auto data = b.create<memref::ExtractStridedMetadataOp>(loc, op.getSource());
   auto value = [&](OpFoldResult x) { return asI64(b, loc, getValueOrCreateConstantIndexOp(b, loc, x)); };
   SmallVector<OpFoldResult> givenSizes = data.getConstifiedMixedSizes(),
@@ -151,7 +127,7 @@ void TensorMapBuilder::fill(OpBuilder &fb, Value what) {
                                : FLASHC_F64),
         {0});
   store(word(rank), {1});
-  store(fb.create<LLVM::IntToPtrOp>(loc, LLVM::LLVMPointerType::get(op.getContext()), address), {2});
+  store(pointer, {2});
   for (int32_t dimension = 0; dimension < rank; ++dimension) {
     store(sizes[dimension], {3, dimension});
     if (dimension > 0)

@@ -19,9 +19,6 @@ enum class HostField { User = 2, Launch = 4, EncodeTensorMap = 5, Multiprocessor
 /// A field's value, read where `b` builds from the flashc_host at `host`.
 mlir::Value loadHostField(mlir::OpBuilder &b, mlir::Location loc, mlir::Value host, HostField field);
 
-/// The address that an offset in a memref's type counts from; an offset that the type leaves open is included (i64).
-mlir::Value getBaseAddress(mlir::OpBuilder &b, mlir::Location loc, mlir::Value memref);
-
 /// Bytes of a tensor map, and what they are aligned to.
 inline constexpr int64_t kTensorMapBytes = 128, kTensorMapAlignment = 64;
 

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "passes/MemRefPointers.h"
 #include "passes/Passes.h"
 
 namespace flashc {
@@ -48,13 +49,9 @@ private:
     auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, job.getState());
     for (auto [i, stride] : llvm::zip(job.getIndices(), metadata.getStrides()))
       index = b.create<arith::AddIOp>(loc, index, b.create<arith::MulIOp>(loc, i, stride));
-    index = b.create<arith::AddIOp>(loc, index, metadata.getOffset());
-    auto ptr = LLVM::LLVMPointerType::get(b.getContext());
-    Value base = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, job.getState());
-    base = b.create<arith::IndexCastOp>(loc, b.getI64Type(), base);
     index = b.create<arith::IndexCastOp>(loc, b.getI64Type(), index);
-    return b.create<LLVM::GEPOp>(loc, ptr, b.getI64Type(), b.create<LLVM::IntToPtrOp>(loc, ptr, base),
-                                 ArrayRef<LLVM::GEPArg>{index});
+    Value first = getFirstPointer(b, loc, job.getState());
+    return b.create<LLVM::GEPOp>(loc, first.getType(), b.getI64Type(), first, ArrayRef<LLVM::GEPArg>{index});
   }
 
   void lower(tile::CooperateOp job) {

@@ -14,11 +14,11 @@
 ///
 //===----------------------------------------------------------------------===//
 
-#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
-#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "passes/LowerTiles.h"
+#include "passes/MemRefPointers.h"
 
 using namespace mlir;
 using namespace flashc;
@@ -42,25 +42,12 @@ struct TileMemory {
   SmallVector<Value> strides;
 
   TileMemory(OpBuilder &b, Location loc, Value memory) {
-    auto type = cast<MemRefType>(memory.getType());
-    int64_t bytes = type.getElementTypeBitWidth() / 8;
+    int64_t bytes = cast<MemRefType>(memory.getType()).getElementTypeBitWidth() / 8;
     auto metadata = b.create<memref::ExtractStridedMetadataOp>(loc, memory);
-    SmallVector<int64_t> known;
-    int64_t knownOffset;
-    bool isStrided = succeeded(getStridesAndOffset(type, known, knownOffset));
     IndexBuilder index{b, loc};
-    auto inBytes = [&](int64_t constant, Value dynamic) {
-      bool isKnown = isStrided && !ShapedType::isDynamic(constant);
-      return toI64(b, loc, isKnown ? index.constant(constant * bytes) : index.mul(dynamic, bytes));
-    };
-    for (int64_t d = 0; d < type.getRank(); ++d)
-      strides.push_back(inBytes(known[d], metadata.getStrides()[d]));
-    // From the descriptor: memref.extract_aligned_pointer_as_index of a view is folded to that of its source, without
-    // the shift.
-    Type converted = LLVMTypeConverter(b.getContext()).convertType(type);
-    Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converted, memory).getResult(0);
-    pointer = MemRefDescriptor(descriptor).alignedPtr(b, loc);
-    pointer = advance(b, loc, pointer, inBytes(knownOffset, metadata.getOffset()));
+    for (OpFoldResult stride : metadata.getConstifiedMixedStrides())
+      strides.push_back(toI64(b, loc, index.mul(getValueOrCreateConstantIndexOp(b, loc, stride), bytes)));
+    pointer = getFirstPointer(b, loc, memory);
   }
 
   static Value toI64(OpBuilder &b, Location loc, Value index) {

@@ -8,6 +8,7 @@
 #include "dialects/Tile/Tile.h"
 #include "passes/GpuKernels.h"
 #include "passes/HostServices.h"
+#include "passes/MemRefPointers.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -84,7 +85,8 @@ public:
     auto asI64 = [&](Value index) -> Value { return b.create<arith::IndexCastOp>(loc, i64, index); };
     if (isa<MemRefType>(type)) {
       auto data = b.create<memref::ExtractStridedMetadataOp>(loc, value);
-      SmallVector<Value> values{getBaseAddress(b, loc, value)};
+      Value pointer = movesPointer ? getFirstPointer(b, loc, value) : getAlignedPointer(b, loc, value);
+      SmallVector<Value> values{b.create<LLVM::PtrToIntOp>(loc, i64, pointer)};
       for (unsigned d : sizes)
         values.push_back(asI64(data.getSizes()[d]));
       for (unsigned d : strides)

@@ -7,8 +7,8 @@
 
 #include "passes/ThreadOps.h"
 
-#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
-#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "passes/MemRefPointers.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -16,10 +16,7 @@ using namespace flashc;
 
 Value flashc::getElementPointer(OpBuilder &b, Location loc, Value memory, Value index) {
   auto type = cast<MemRefType>(memory.getType());
-  LLVMTypeConverter converter(b.getContext());
-  // The cast meets the one that finalize-memref-to-llvm makes for the memory itself.
-  Value descriptor = b.create<UnrealizedConversionCastOp>(loc, converter.convertType(type), memory).getResult(0);
-  Value base = MemRefDescriptor(descriptor).alignedPtr(b, loc);
+  Value base = getFirstPointer(b, loc, memory);
   Value offset = b.create<arith::IndexCastOp>(loc, b.getI64Type(), index);
   return b.create<LLVM::GEPOp>(loc, base.getType(), type.getElementType(), base, ArrayRef<LLVM::GEPArg>{offset});
 }

@@ -32,3 +32,33 @@ func.func @job(%state: memref<?x8xi64>, %m: memref<?xf32>, %h: index, %n: index,
   }
   return
 }
+
+// A view keeps its shift, in the pointer of its descriptor, and memory its offset.
+// CHECK-LABEL: func @view
+// CHECK:       %[[VIEW:.*]] = memref.view
+// CHECK:       %[[DESCRIPTOR:.*]] = builtin.unrealized_conversion_cast %[[VIEW]] : memref<4x8xi64> to !llvm.struct
+// CHECK:       %[[ALIGNED:.*]] = llvm.extractvalue %[[DESCRIPTOR]][1]
+// CHECK:       %[[WORD:.*]] = llvm.getelementptr %[[ALIGNED]][%{{.*}}] : {{.*}}, i64
+// CHECK:       llvm.load %[[WORD]] atomic acquire
+func.func @view(%bytes: memref<?xi8>, %shift: index, %h: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  %state = memref.view %bytes[%shift][] : memref<?xi8> to memref<4x8xi64>
+  tile.cooperate %state[%h, %c0] parts(%n) : memref<4x8xi64> {
+  ^bb0(%part: index):
+  }
+  return
+}
+
+// CHECK-LABEL: func @offset
+// CHECK:       %[[ALIGNED:.*]] = llvm.extractvalue %{{.*}}[1]
+// CHECK:       %[[OFFSET:.*]] = arith.constant 16 : i64
+// CHECK:       %[[FIRST:.*]] = llvm.getelementptr %[[ALIGNED]][%[[OFFSET]]] : {{.*}}, i64
+// CHECK:       %[[WORD:.*]] = llvm.getelementptr %[[FIRST]][%{{.*}}] : {{.*}}, i64
+// CHECK:       llvm.load %[[WORD]] atomic acquire
+func.func @offset(%state: memref<4x8xi64, strided<[8, 1], offset: 16>>, %h: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  tile.cooperate %state[%h, %c0] parts(%n) : memref<4x8xi64, strided<[8, 1], offset: 16>> {
+  ^bb0(%part: index):
+  }
+  return
+}

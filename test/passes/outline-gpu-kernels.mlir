@@ -14,8 +14,9 @@ func.func @number(%x: memref<?xf32, strided<[?], offset: ?>>, %n: index) {
   // The address is that of the first element; the size travels, and the stride.
   // CHECK-DAG: %{{.*}}, %[[OFFSET:.*]], %[[SIZE:.*]], %[[STRIDE:.*]] = memref.extract_strided_metadata %[[X]]
   // CHECK-DAG: %[[DESCRIPTOR:.*]] = builtin.unrealized_conversion_cast %[[X]] : memref<?xf32, strided<[?], offset: ?>> to !llvm.struct
-  // CHECK-DAG: llvm.extractvalue %[[DESCRIPTOR]][1]
-  // CHECK-DAG: %[[BYTES:.*]] = arith.muli %{{.*}}, %c4_i64
+  // CHECK-DAG: %[[ALIGNED:.*]] = llvm.extractvalue %[[DESCRIPTOR]][1]
+  // CHECK-DAG: %[[ELEMENTS:.*]] = arith.index_cast %[[OFFSET]] : index to i64
+  // CHECK-DAG: llvm.getelementptr %[[ALIGNED]][%[[ELEMENTS]]] : {{.*}}, f32
   // A loop without iterations is not launched, nor anything after a launch that failed.
   // CHECK-DAG: %[[COUNT:.*]] = arith.maxsi %[[N]], %c0
   // CHECK: %[[BLOCKS:.*]] = arith.index_cast %[[COUNT]] : index to i64
