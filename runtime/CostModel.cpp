@@ -2,6 +2,8 @@
 
 #include "runtime/CostModel.h"
 
+#include "runtime/Rounding.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -27,25 +29,28 @@ constexpr int64_t middlingLength = 1024, middlingHeads = 8;
 constexpr int64_t scratchLimit = 1 << 20;
 /// Fewer keys than this are no tile of their own.
 constexpr int64_t smallestKeys = 64;
+} // namespace
 
-int64_t roundUp(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
-int64_t divideUp(int64_t x, int64_t y) { return (x + y - 1) / y; }
-
-/// A shape with every size known.
-AttentionShape complete(AttentionShape shape) {
+AttentionShape AttentionShape::completed(int64_t heads, int64_t length) const {
+  AttentionShape shape = *this;
   if (shape.batch < 0)
     shape.batch = 1;
   if (shape.heads < 0)
-    shape.heads = middlingHeads;
+    shape.heads = heads;
   if (shape.kvHeads < 0)
     shape.kvHeads = shape.heads;
   if (shape.queries < 0)
-    shape.queries = middlingLength;
+    shape.queries = length;
   if (shape.keys < 0)
-    shape.keys = std::max(shape.queries, middlingLength);
+    shape.keys = std::max(shape.queries, length);
   return shape;
 }
-} // namespace
+
+AttentionShape AttentionShape::ofAnySize() const {
+  AttentionShape shape = *this;
+  shape.queries = shape.keys = shape.heads = shape.kvHeads = -1;
+  return shape;
+}
 
 CpuLimits CpuLimits::nominal(int64_t vectorBytes, int64_t vectorRegisters, int64_t l1Bytes, int64_t l2Bytes) {
   CpuLimits limits;
@@ -109,16 +114,14 @@ int64_t CpuCostModel::fewSplit(const AttentionShape &shape) {
 std::vector<TileSizes> CpuCostModel::enumerate(const AttentionShape &shape) const {
   if (isFew(shape)) {
     // Rows and keys are of the other form, which such a call does not take.
-    AttentionShape any = shape;
-    any.queries = any.keys = any.heads = any.kvHeads = -1;
-    TileSizes tiles = rank(any).front().tiles;
+    TileSizes tiles = rank(shape.ofAnySize()).front().tiles;
     std::vector<TileSizes> all;
     for (int64_t size : {256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 32768})
       if (tiles.split = roundUp(size, granule(shape)); all.empty() || all.back().split < shape.keys)
         all.push_back(tiles);
     return all;
   }
-  const AttentionShape known = complete(shape);
+  const AttentionShape known = shape.completed(middlingHeads, middlingLength);
   const int64_t block = registerBlock(shape).rows, step = granule(shape);
   const int64_t mostRows = roundUp(std::max<int64_t>(known.queries, 1), block);
   const int64_t mostKeys = roundUp(std::max<int64_t>(known.keys, 1), step);
@@ -138,7 +141,7 @@ std::vector<TileSizes> CpuCostModel::enumerate(const AttentionShape &shape) cons
 }
 
 double CpuCostModel::predict(const AttentionShape &shape, const TileSizes &tiles) const {
-  const AttentionShape known = complete(shape);
+  const AttentionShape known = shape.completed(middlingHeads, middlingLength);
   return isFew(shape) ? predictFew(known, tiles) : predictRows(known, tiles);
 }
 

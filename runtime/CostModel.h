@@ -25,6 +25,12 @@ struct AttentionShape {
   bool causal = false; ///< rows attend up to a diagonal
   int64_t window = -1; ///< keys that a row attends at most; below 0 = all
   std::string target;  ///< what the kernel is compiled for where that is less than the device: "nvptx:sm_80"
+
+  /// The same with every size known: else one batch entry, `heads` heads, as many of keys, `length` queries, and as
+  /// many keys as queries, but not fewer than `length`.
+  AttentionShape completed(int64_t heads, int64_t length) const;
+  /// The same of any number of heads, queries and keys.
+  AttentionShape ofAnySize() const;
 };
 
 /// Tiles with the time that the model predicts.

@@ -2,6 +2,8 @@
 
 #include "runtime/GpuCostModel.h"
 
+#include "runtime/Rounding.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -11,23 +13,6 @@ namespace {
 constexpr int64_t middlingLength = 4096, middlingHeads = 32;
 /// The most threads of a block, on every device.
 constexpr int64_t mostThreads = 1024;
-
-int64_t divideUp(int64_t x, int64_t y) { return (x + y - 1) / y; }
-int64_t roundUp(int64_t x, int64_t multiple) { return divideUp(x, multiple) * multiple; }
-
-AttentionShape complete(AttentionShape shape) {
-  if (shape.batch < 0)
-    shape.batch = 1;
-  if (shape.heads < 0)
-    shape.heads = middlingHeads;
-  if (shape.kvHeads < 0)
-    shape.kvHeads = shape.heads;
-  if (shape.queries < 0)
-    shape.queries = middlingLength;
-  if (shape.keys < 0)
-    shape.keys = std::max(shape.queries, middlingLength);
-  return shape;
-}
 
 std::string text(int64_t value) { return std::to_string(value); }
 std::string textOf(const TileSizes &tiles) { return text(tiles.rows) + " x " + text(tiles.keys); }
@@ -133,9 +118,7 @@ std::vector<TileSizes> GpuCostModel::enumerate(const AttentionShape &shape) cons
   std::vector<TileSizes> all;
   if (isFew(shape)) {
     // Rows and keys are of the other form, which such a call does not take.
-    AttentionShape any = shape;
-    any.queries = any.keys = any.heads = any.kvHeads = -1;
-    const std::vector<RankedTiles> ranked = rank(any);
+    const std::vector<RankedTiles> ranked = rank(shape.ofAnySize());
     if (ranked.empty())
       return all;
     TileSizes tiles = ranked.front().tiles;
@@ -153,7 +136,7 @@ std::vector<TileSizes> GpuCostModel::enumerate(const AttentionShape &shape) cons
 }
 
 double GpuCostModel::predict(const AttentionShape &shape, const TileSizes &tiles) const {
-  const AttentionShape known = complete(shape);
+  const AttentionShape known = shape.completed(middlingHeads, middlingLength);
   return isFew(shape) ? predictFew(known, tiles) : predictRows(known, tiles);
 }
 

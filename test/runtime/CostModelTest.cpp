@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -41,6 +42,24 @@ std::vector<CpuCostModel> manyModels() {
           CpuCostModel(CpuLimits::nominal(32, 16, 32 << 10, 256 << 10)),
           CpuCostModel(CpuLimits::nominal(16, 16, 16 << 10, 128 << 10)),
           CpuCostModel(CpuLimits::nominal(16, 32, 64 << 10, 512 << 10)), CpuCostModel(amx)};
+}
+
+TEST(CostModel, ShapesAreCompletedAndForgotten) {
+  AttentionShape shape;
+  shape.heads = 12;
+  shape.queries = 2048;
+  const AttentionShape known = shape.completed(8, 1024);
+  EXPECT_EQ(known.batch, 1);
+  EXPECT_EQ(known.heads, 12);
+  EXPECT_EQ(known.kvHeads, 12);
+  EXPECT_EQ(known.queries, 2048);
+  EXPECT_EQ(known.keys, 2048);
+  // Not fewer keys than the middling length.
+  EXPECT_EQ(shapeOf(64, 1, -1).completed(8, 1024).keys, 1024);
+  EXPECT_EQ(AttentionShape().completed(8, 1024).heads, 8);
+  const AttentionShape any = known.ofAnySize();
+  EXPECT_EQ(any.batch, 1);
+  EXPECT_EQ(std::max({any.heads, any.kvHeads, any.queries, any.keys}), -1);
 }
 
 TEST(CostModel, RanksLegalTilesOnlyFastestFirst) {
