@@ -80,6 +80,11 @@ public:
 private:
   void cloneBlock(Block &code, OpBuilder &b, SmallVectorImpl<Value> &numbers);
   void cloneLoad(tile::LoadOp op, OpBuilder &b, Value number);
+  /// What the role's code passes on where `values` are passed on: those that it keeps, and the numbers of the pipes
+  /// `counted`.
+  SmallVector<Value> give(ValueRange values, ArrayRef<unsigned> counted, ArrayRef<Value> numbers);
+  /// What `give` has passed on is what `values` are in the role's code, and the pipes' numbers.
+  void take(ValueRange values, ValueRange given, ArrayRef<unsigned> counted, SmallVectorImpl<Value> &numbers);
   void cloneFor(scf::ForOp op, OpBuilder &b, SmallVectorImpl<Value> &numbers);
   void cloneIf(scf::IfOp op, OpBuilder &b, SmallVectorImpl<Value> &numbers);
   /// The role's code has what is no tile and gives a result; only consumers have anything else.
@@ -121,46 +126,41 @@ void RoleBuilder::cloneLoad(tile::LoadOp op, OpBuilder &b, Value number) {
                          described ? described.getMap() : Value(), described ? described.getUsable() : Value());
 }
 
+SmallVector<Value> RoleBuilder::give(ValueRange values, ArrayRef<unsigned> counted, ArrayRef<Value> numbers) {
+  SmallVector<Value> given;
+  for (Value value : values)
+    if (isKept(value))
+      given.push_back(map.lookupOrDefault(value));
+  for (unsigned pipe : counted)
+    given.push_back(numbers[pipe]);
+  return given;
+}
+
+void RoleBuilder::take(ValueRange values, ValueRange given, ArrayRef<unsigned> counted,
+                       SmallVectorImpl<Value> &numbers) {
+  for (Value value : values)
+    if (isKept(value)) {
+      map.map(value, given.front());
+      given = given.drop_front();
+    }
+  for (auto [pipe, number] : llvm::zip_equal(counted, given))
+    numbers[pipe] = number;
+}
+
 void RoleBuilder::cloneFor(scf::ForOp op, OpBuilder &b, SmallVectorImpl<Value> &numbers) {
   SmallVector<unsigned> counted = plan.pipesIn(op);
-  SmallVector<Value> inits;
-  for (auto [init, argument] : llvm::zip_equal(op.getInitArgs(), op.getRegionIterArgs()))
-    if (isKept(argument))
-      inits.push_back(map.lookupOrDefault(init));
-  size_t kept = inits.size();
-  for (unsigned pipe : counted)
-    inits.push_back(numbers[pipe]);
-  auto loop = b.create<scf::ForOp>(op.getLoc(), map.lookupOrDefault(op.getLowerBound()),
-                                   map.lookupOrDefault(op.getUpperBound()), map.lookupOrDefault(op.getStep()), inits,
-                                   [&](OpBuilder &nb, Location loc, Value position, ValueRange arguments) {
-                                     map.map(op.getInductionVar(), position);
-                                     ValueRange next = arguments;
-                                     for (Value argument : op.getRegionIterArgs())
-                                       if (isKept(argument)) {
-                                         map.map(argument, next.front());
-                                         next = next.drop_front();
-                                       }
-                                     SmallVector<Value> inside(numbers.begin(), numbers.end());
-                                     for (auto [pipe, number] : llvm::zip_equal(counted, next))
-                                       inside[pipe] = number;
-                                     cloneBlock(*op.getBody(), nb, inside);
-                                     SmallVector<Value> yielded;
-                                     for (Value value : op.getBody()->getTerminator()->getOperands())
-                                       if (isKept(value))
-                                         yielded.push_back(map.lookupOrDefault(value));
-                                     for (unsigned pipe : counted)
-                                       yielded.push_back(inside[pipe]);
-                                     nb.create<scf::YieldOp>(loc, yielded);
-                                   });
+  auto loop = b.create<scf::ForOp>(
+      op.getLoc(), map.lookupOrDefault(op.getLowerBound()), map.lookupOrDefault(op.getUpperBound()),
+      map.lookupOrDefault(op.getStep()), give(op.getInitArgs(), counted, numbers),
+      [&](OpBuilder &nb, Location loc, Value position, ValueRange arguments) {
+        map.map(op.getInductionVar(), position);
+        SmallVector<Value> inside(numbers.begin(), numbers.end());
+        take(op.getRegionIterArgs(), arguments, counted, inside);
+        cloneBlock(*op.getBody(), nb, inside);
+        nb.create<scf::YieldOp>(loc, give(op.getBody()->getTerminator()->getOperands(), counted, inside));
+      });
   loop->setDiscardableAttrs(op->getDiscardableAttrDictionary());
-  ValueRange results = loop.getResults();
-  for (auto [pipe, number] : llvm::zip_equal(counted, results.drop_front(kept)))
-    numbers[pipe] = number;
-  for (Value result : op.getResults())
-    if (isKept(result)) {
-      map.map(result, results.front());
-      results = results.drop_front();
-    }
+  take(op.getResults(), loop.getResults(), counted, numbers);
 }
 
 void RoleBuilder::cloneIf(scf::IfOp op, OpBuilder &b, SmallVectorImpl<Value> &numbers) {
@@ -169,7 +169,6 @@ void RoleBuilder::cloneIf(scf::IfOp op, OpBuilder &b, SmallVectorImpl<Value> &nu
   for (Value result : op.getResults())
     if (isKept(result))
       types.push_back(result.getType());
-  size_t kept = types.size();
   types.append(counted.size(), b.getIndexType());
   bool withElse = !types.empty() || !op.getElseRegion().empty();
   auto branch = b.create<scf::IfOp>(op.getLoc(), types, map.lookupOrDefault(op.getCondition()),
@@ -178,25 +177,15 @@ void RoleBuilder::cloneIf(scf::IfOp op, OpBuilder &b, SmallVectorImpl<Value> &nu
     if (to.empty())
       continue;
     OpBuilder nb = OpBuilder::atBlockEnd(&to.front());
-    SmallVector<Value> inside(numbers.begin(), numbers.end()), yielded;
+    SmallVector<Value> inside(numbers.begin(), numbers.end());
+    ValueRange yielded;
     if (!from.empty()) {
       cloneBlock(from.front(), nb, inside);
-      for (Value value : from.front().getTerminator()->getOperands())
-        if (isKept(value))
-          yielded.push_back(map.lookupOrDefault(value));
+      yielded = from.front().getTerminator()->getOperands();
     }
-    for (unsigned pipe : counted)
-      yielded.push_back(inside[pipe]);
-    nb.create<scf::YieldOp>(op.getLoc(), yielded);
+    nb.create<scf::YieldOp>(op.getLoc(), give(yielded, counted, inside));
   }
-  ValueRange results = branch.getResults();
-  for (auto [pipe, number] : llvm::zip_equal(counted, results.drop_front(kept)))
-    numbers[pipe] = number;
-  for (Value result : op.getResults())
-    if (isKept(result)) {
-      map.map(result, results.front());
-      results = results.drop_front();
-    }
+  take(op.getResults(), branch.getResults(), counted, numbers);
 }
 
 void RoleBuilder::cloneBlock(Block &code, OpBuilder &b, SmallVectorImpl<Value> &numbers) {
