@@ -205,6 +205,11 @@ private:
   mlir::Value flatten(const SharedCopy &copy, const PieceSource &source);
   /// Where row `row` begins in it.
   mlir::Value rowStart(const SharedCopy &copy, const PieceSource &source, mlir::Value row);
+  struct HeldRows;
+  /// What a thread holds, in runs of `run` elements of `memory`, or singly where that is null.
+  HeldRows findRows(const SharedCopy &copy, const PieceSource *memory, int64_t run);
+  struct RowPlace;
+  RowPlace placeRow(const SharedCopy &copy, const PieceSource *memory, mlir::Value row);
   /// A thread's fragments of a tile, in vectors of `run` elements of `source`, or singly where that is null.
   llvm::SmallVector<mlir::Value> loadRows(const SharedCopy &copy, const PieceSource *source, int64_t run);
   void storeRows(const SharedCopy &copy, const ThreadTile &value, const PieceSource *destination, int64_t run);

@@ -10,6 +10,7 @@
 #include "passes/LowerThreads.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "llvm/ADT/SmallVectorExtras.h"
 
 using namespace mlir;
 using namespace flashc;
@@ -43,6 +44,86 @@ static bool holdsPairs(const GpuCapabilities &gpu, tile::FragmentLayoutAttr layo
   int64_t warps = layout.getWarps();
   auto sums = getAccumulatorLayout(layout.getContext(), MatrixUnit::Mma, gpu.subgroupSize, warps, /*rows=*/0);
   return layout == (isOperand ? getLhsLayout(MatrixUnit::Mma, sums) : sums);
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+/// What a thread holds of a tile in fragments, row by row.
+struct ThreadBuilder::HeldRows {
+  /// Elements side by side: their number in the part that holds them, and their first one's column, counted from the
+  /// thread's first.
+  struct Element {
+    int64_t part, element, column;
+  };
+  struct Row {
+    int64_t row; ///< counted from `first`
+    SmallVector<Element> elements;
+  };
+
+  /// Of a matrix; else a row is one element.
+  bool isMatrix = false;
+  /// The rows and columns that exist, and whether all columns are known to.
+  Value rows, columns;
+  bool allColumns = false;
+  Value first;
+  /// All of the memory; null where elements are accessed singly.
+  Value flat;
+  SmallVector<Row> each;
+};
+
+/// Where a row is in memory: from an element on, or at indices.
+struct ThreadBuilder::RowPlace {
+  Value start;
+  SmallVector<Value> indices;
+  /// What is added to a column of the tile; null where a row is one element.
+  Value firstColumn;
+
+  /// The index of the element in column `column`, or its indices.
+  SmallVector<Value> at(OpBuilder &b, Location loc, Value column) const {
+    IndexMath math(b, loc);
+    if (start)
+      return {math.add(start, column)};
+    SmallVector<Value> all(indices);
+    if (column)
+      all.back() = math.add(column, firstColumn);
+    return all;
+  }
+};
+
+ThreadBuilder::HeldRows ThreadBuilder::findRows(const SharedCopy &copy, const PieceSource *memory, int64_t run) {
+  auto layout = cast<tile::FragmentLayoutAttr>(copy.type.getLayout());
+  ArrayRef<int64_t> shape = copy.type.getShape();
+  auto [down, across] = layout.getBlocks(shape);
+  HeldRows held;
+  held.isMatrix = shape.size() == 2;
+  std::tie(held.rows, held.columns) = extents(b, loc, copy.valid, shape);
+  held.allColumns = !held.isMatrix || allExist(held.columns, across * layout.getBlock()[1]);
+  held.first = firstRow(layout, shape[0]);
+  if (memory)
+    held.flat = flatten(copy, *memory);
+  SmallVector<int64_t> rows = threadRows(layout, shape[0]);
+  int64_t rowsOfBlock = rows.size() / down;
+  for (int64_t number = 0, count = rows.size(); number < count; ++number) {
+    HeldRows::Row row{rows[number], {}};
+    if (!held.isMatrix)
+      row.elements.push_back({number, 0, 0});
+    int64_t m = number / rowsOfBlock;
+    for (int64_t n = 0; held.isMatrix && n < across; ++n)
+      for (int64_t e = 0; e < layout.getBlockElements(); e += run)
+        if (rowIndex(layout, m, e) == number)
+          row.elements.push_back({m * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
+    held.each.push_back(std::move(row));
+  }
+  return held;
+}
+
+ThreadBuilder::RowPlace ThreadBuilder::placeRow(const SharedCopy &copy, const PieceSource *memory, Value row) {
+  if (memory)
+    return {rowStart(copy, *memory, row), {}, {}};
+  bool isMatrix = copy.type.getShape().size() == 2;
+  return {{}, rowIndices(copy.source, copy.offsets, row, copy.grouped, isMatrix), copy.offsets.back()};
 }
 
 //===----------------------------------------------------------------------===//
@@ -106,82 +187,50 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
 }
 
 SmallVector<Value> ThreadBuilder::loadRows(const SharedCopy &copy, const PieceSource *source, int64_t run) {
+  HeldRows held = findRows(copy, source, run);
   tile::TileType type = copy.type;
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
-  ArrayRef<int64_t> shape = type.getShape();
-  bool matrix = shape.size() == 2;
-  Value rows, columns;
-  std::tie(rows, columns) = extents(b, loc, copy.valid, shape);
-  int64_t down, across;
-  std::tie(down, across) = layout.getBlocks(shape);
   Type element = type.getElementType(), stored = cast<MemRefType>(copy.source.getType()).getElementType();
-  Type held = run == 1 ? element : VectorType::get({run}, element);
-  Type read = run == 1 ? stored : VectorType::get({run}, stored);
-  Value zero = b.create<arith::ConstantOp>(loc, b.getZeroAttr(held));
-  Value first = firstRow(layout, shape[0]), flat = source ? flatten(copy, *source) : Value();
-  SmallVector<int64_t> heldRows = threadRows(layout, shape[0]);
-  int64_t rowsABlock = heldRows.size() / down;
-  SmallVector<Value> parts(matrix ? down * across : heldRows.size());
-  if (matrix)
-    for (Value &part : parts)
-      part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(VectorType::get({layout.getBlockElements()}, element)));
+  auto runOf = [&](Type type) { return run == 1 ? type : VectorType::get({run}, type); };
+  auto zero = [&](Type type) -> Value { return b.create<arith::ConstantOp>(loc, b.getZeroAttr(type)); };
+  Value none = zero(runOf(element));
+  SmallVector<Value> parts = llvm::map_to_vector(getPartTypes(type), zero);
   // A row is read where it exists, all of a thread's elements of it at once.
-  for (int64_t number = 0, count = heldRows.size(); number < count; ++number) {
-    Value row = index.add(first, heldRows[number]);
-    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
-    struct Element {
-      int64_t part, element, column;
-    };
-    SmallVector<Element> elements;
-    if (!matrix)
-      elements.push_back({number, 0, 0});
-    for (int64_t n = 0; matrix && n < across; ++n)
-      for (int64_t e = 0; e < layout.getBlockElements(); e += run)
-        if (rowIndex(layout, number / rowsABlock, e) == number)
-          elements.push_back(
-              {number / rowsABlock * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
-    SmallVector<Type> types(elements.size(), held);
+  for (const HeldRows::Row &each : held.each) {
+    Value row = index.add(held.first, each.row);
+    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, held.rows);
+    SmallVector<Type> types(each.elements.size(), runOf(element));
     auto rowBranch = b.create<scf::IfOp>(loc, types, exists, /*withElseRegion=*/true);
     OpBuilder ib = rowBranch.getThenBodyBuilder();
     ThreadBuilder inner(ib, loc, block);
-    SmallVector<Value> indices;
-    Value start;
-    if (source)
-      start = inner.rowStart(copy, *source, row);
-    else
-      indices = inner.rowIndices(copy.source, copy.offsets, row, copy.grouped, matrix);
+    RowPlace place = inner.placeRow(copy, source, row);
     SmallVector<Value> values;
-    for (const Element &one : elements) {
-      Value column = matrix ? inner.index.add(firstColumn(layout), one.column) : Value();
-      auto readAt = [&](OpBuilder &rb) -> Value {
-        IndexMath math(rb, loc);
+    for (const HeldRows::Element &one : each.elements) {
+      Value column = held.isMatrix ? inner.index.add(firstColumn(layout), one.column) : Value();
+      auto readAt = [&](OpBuilder &rb) {
         Value value;
-        if (source) {
-          value = rb.create<tile::VectorLoadOp>(loc, read, flat, math.add(start, column));
-        } else {
-          SmallVector<Value> at(indices);
-          if (matrix)
-            at.back() = math.add(column, copy.offsets.back());
-          value = rb.create<memref::LoadOp>(loc, copy.source, at);
-        }
+        if (source)
+          value = rb.create<tile::VectorLoadOp>(loc, runOf(stored), held.flat, place.at(rb, loc, column).front());
+        else
+          value = rb.create<memref::LoadOp>(loc, copy.source, place.at(rb, loc, column));
         return convertFloat(rb, loc, value, element);
       };
-      if (!matrix || allExist(columns, across * layout.getBlock()[1])) {
+      if (held.allColumns) {
         values.push_back(readAt(ib));
         continue;
       }
-      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
-      auto columnBranch = ib.create<scf::IfOp>(loc, TypeRange{held}, there, /*withElseRegion=*/true);
+      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, held.columns);
+      auto columnBranch = ib.create<scf::IfOp>(loc, TypeRange{none.getType()}, there, /*withElseRegion=*/true);
       OpBuilder tb = columnBranch.getThenBodyBuilder(), eb = columnBranch.getElseBodyBuilder();
       tb.create<scf::YieldOp>(loc, readAt(tb));
-      eb.create<scf::YieldOp>(loc, zero);
+      eb.create<scf::YieldOp>(loc, none);
       values.push_back(columnBranch.getResult(0));
     }
     ib.create<scf::YieldOp>(loc, values);
-    rowBranch.getElseBodyBuilder().create<scf::YieldOp>(loc, SmallVector<Value>(elements.size(), zero));
-    for (auto [one, value] : llvm::zip_equal(elements, rowBranch.getResults())) {
+    rowBranch.getElseBodyBuilder().create<scf::YieldOp>(loc, SmallVector<Value>(values.size(), none));
+    for (auto [one, value] : llvm::zip_equal(each.elements, rowBranch.getResults())) {
       Value &part = parts[one.part];
-      if (!matrix)
+      if (!held.isMatrix)
         part = value;
       else if (run == 1)
         part = b.create<vector::InsertOp>(loc, value, part, one.element);
@@ -266,63 +315,41 @@ void ThreadBuilder::storeStaged(const SharedCopy &copy, const ThreadTile &value,
 
 void ThreadBuilder::storeRows(const SharedCopy &copy, const ThreadTile &value, const PieceSource *destination,
                               int64_t run) {
-  tile::TileType type = copy.type;
-  auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
-  ArrayRef<int64_t> shape = type.getShape();
-  bool matrix = shape.size() == 2;
-  Value rows, columns;
-  std::tie(rows, columns) = extents(b, loc, copy.valid, shape);
-  int64_t down, across;
-  std::tie(down, across) = layout.getBlocks(shape);
+  HeldRows held = findRows(copy, destination, run);
+  auto layout = cast<tile::FragmentLayoutAttr>(copy.type.getLayout());
   Type element = cast<MemRefType>(copy.source.getType()).getElementType();
-  SmallVector<int64_t> held = threadRows(layout, shape[0]);
-  int64_t rowsABlock = held.size() / down;
-  Value writes = isFirstHolder(layout, matrix);
-  Value first = firstRow(layout, shape[0]), flat = destination ? flatten(copy, *destination) : Value();
-  for (int64_t number = 0, count = held.size(); number < count; ++number) {
-    Value row = index.add(first, held[number]);
-    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, rows);
+  Value writes = isFirstHolder(layout, held.isMatrix);
+  for (const HeldRows::Row &each : held.each) {
+    Value row = index.add(held.first, each.row);
+    Value exists = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, row, held.rows);
     if (writes)
       exists = b.create<arith::AndIOp>(loc, exists, writes);
     auto branch = b.create<scf::IfOp>(loc, exists, /*withElseRegion=*/false);
     OpBuilder ib = branch.getThenBodyBuilder();
     ThreadBuilder inner(ib, loc, block);
-    SmallVector<Value> indices;
-    Value start;
-    if (destination)
-      start = inner.rowStart(copy, *destination, row);
-    else
-      indices = inner.rowIndices(copy.source, copy.offsets, row, copy.grouped, matrix);
-    if (!matrix) {
-      ib.create<memref::StoreOp>(loc, convertFloat(ib, loc, value.parts[number], element), copy.source, indices);
-      continue;
-    }
-    for (int64_t n = 0; n < across; ++n)
-      for (int64_t e = 0; e < layout.getBlockElements(); e += run) {
-        if (rowIndex(layout, number / rowsABlock, e) != number)
-          continue;
-        Value column = inner.index.add(firstColumn(layout), n * layout.getBlock()[1] + layout.getOffset(e).second);
-        Value all = value.parts[number / rowsABlock * across + n];
-        auto write = [&](OpBuilder &wb) {
-          IndexMath math(wb, loc);
-          if (destination) {
-            Value part = wb.create<vector::ExtractStridedSliceOp>(loc, all, e, run, 1);
-            wb.create<tile::VectorStoreOp>(loc, convertFloat(wb, loc, part, element), flat, math.add(start, column));
-            return;
-          }
-          Value part = wb.create<vector::ExtractOp>(loc, all, e);
-          SmallVector<Value> at(indices);
-          at.back() = math.add(column, copy.offsets.back());
-          wb.create<memref::StoreOp>(loc, convertFloat(wb, loc, part, element), copy.source, at);
-        };
-        if (allExist(columns, across * layout.getBlock()[1])) {
-          write(ib);
-          continue;
-        }
-        Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, columns);
-        auto one = ib.create<scf::IfOp>(loc, there, /*withElseRegion=*/false);
-        OpBuilder tb = one.getThenBodyBuilder();
-        write(tb);
+    RowPlace place = inner.placeRow(copy, destination, row);
+    for (const HeldRows::Element &one : each.elements) {
+      Value column = held.isMatrix ? inner.index.add(firstColumn(layout), one.column) : Value();
+      auto write = [&](OpBuilder &wb) {
+        Value part = value.parts[one.part];
+        if (destination)
+          part = wb.create<vector::ExtractStridedSliceOp>(loc, part, one.element, run, 1);
+        else if (held.isMatrix)
+          part = wb.create<vector::ExtractOp>(loc, part, one.element);
+        part = convertFloat(wb, loc, part, element);
+        if (destination)
+          wb.create<tile::VectorStoreOp>(loc, part, held.flat, place.at(wb, loc, column).front());
+        else
+          wb.create<memref::StoreOp>(loc, part, copy.source, place.at(wb, loc, column));
+      };
+      if (held.allColumns) {
+        write(ib);
+        continue;
       }
+      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, held.columns);
+      auto columnBranch = ib.create<scf::IfOp>(loc, there, /*withElseRegion=*/false);
+      OpBuilder tb = columnBranch.getThenBodyBuilder();
+      write(tb);
+    }
   }
 }
