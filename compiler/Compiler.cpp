@@ -28,6 +28,9 @@ bool isIdentifier(StringRef name) {
          llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
+/// The C functions that each variant has of its own, which those of the kernel choose among.
+constexpr StringLiteral kVariantFunctions[] = {"workspace_size", "run"};
+
 /// What is compiled at a time.
 struct CodePart {
   unsigned variant;
@@ -35,7 +38,7 @@ struct CodePart {
   OwningOpRef<ModuleOp> source;
   /// Whether the last stage has yet to run on it.
   bool needsStage;
-  /// What other parts use of it; the kernel's own part adds its C functions.
+  /// What others use of it: other parts, and what chooses among the variants.
   SmallVector<std::string> exported;
   bool isMain;
   /// Of its own, where parts are compiled beside each other.
@@ -282,8 +285,10 @@ LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, Ke
   KernelTasks tasks;
   if (!isCodeShown())
     tasks = takeTasks(*module, number);
-  SmallVector<std::string> shared(tasks.shared.begin(), tasks.shared.end());
-  parts.push_back({number, std::move(module), apart, std::move(shared), /*isMain=*/true});
+  SmallVector<std::string> exported(tasks.shared.begin(), tasks.shared.end());
+  for (StringRef function : kVariantFunctions)
+    exported.push_back(getVariantSymbol(interface.name, function, number));
+  parts.push_back({number, std::move(module), apart, std::move(exported), /*isMain=*/true});
   for (TaskModule &task : tasks.tasks)
     parts.push_back({number, std::move(task.module), apart, {task.name}, /*isMain=*/false});
   return success();
@@ -305,7 +310,7 @@ llvm::Error Compilation::translate(CodePart &part, StringRef name) {
     return translated.takeError();
   part.module = std::move(*translated);
   part.source = {};
-  // What parts share is seen by others until all are merged.
+  // What parts share is seen by others until all are merged. Nothing bears a variant's names yet.
   for (const CodePart &other : parts)
     for (const std::string &symbol : other.exported)
       if (llvm::GlobalValue *value = part.module->getNamedValue(symbol); value && other.variant == part.variant) {
@@ -319,7 +324,7 @@ llvm::Error Compilation::translate(CodePart &part, StringRef name) {
     embedDeviceCode(*part.module, *deviceCode, target.getName());
   // The kernel itself could bear the name of a function of the C library.
   part.module->getFunction(name)->setName(name + ".kernel");
-  for (StringRef function : {"workspace_size", "run"})
+  for (StringRef function : kVariantFunctions)
     part.module->getFunction((name + "_" + function).str())->setName(getVariantSymbol(name, function, part.variant));
   return llvm::Error::success();
 }
@@ -341,11 +346,8 @@ LogicalResult Compilation::optimizeParts(Location loc, StringRef name) {
   auto work = [&](CodePart &part) -> llvm::Error {
     if (llvm::Error error = translate(part, name))
       return error;
-    SmallVector<std::string> exported = part.exported;
-    if (part.isMain)
-      for (StringRef function : {"workspace_size", "run"})
-        exported.push_back(getVariantSymbol(name, function, part.variant));
-    return optimize(*part.module, exported, target, variants[part.variant], options.optLevel, options.vectorizeLoops);
+    return optimize(*part.module, part.exported, target, variants[part.variant], options.optLevel,
+                    options.vectorizeLoops);
   };
   llvm::Error error = timed("optimise", [&] {
     std::optional<ScopedThreads> threads;
@@ -354,14 +356,7 @@ LogicalResult Compilation::optimizeParts(Location loc, StringRef name) {
     // A context may refuse, for the whole process.
     return forEachPart(threads && loc.getContext()->isMultithreadingEnabled(), work);
   });
-  if (error)
-    return fail(loc, std::move(error));
-  // Known to all from here on.
-  for (CodePart &part : parts)
-    if (part.isMain)
-      for (StringRef function : {"workspace_size", "run"})
-        part.exported.push_back(getVariantSymbol(name, function, part.variant));
-  return success();
+  return error ? fail(loc, std::move(error)) : success();
 }
 
 std::string Compilation::describe(const KernelInterface &interface) const {
@@ -405,7 +400,7 @@ FailureOr<std::string> Compilation::emitObject(Location loc, StringRef name, Str
   llvm::StringSet<> shared;
   for (const CodePart &part : parts)
     shared.insert(part.exported.begin(), part.exported.end());
-  for (StringRef function : {"workspace_size", "run"})
+  for (StringRef function : kVariantFunctions)
     shared.erase(getVariantSymbol(name, function, 0));
   for (CodePart &part : parts)
     for (llvm::GlobalValue &value : part.module->global_values()) {
