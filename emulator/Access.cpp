@@ -1,6 +1,7 @@
 //===- Access.cpp - checked accesses -------------------------------------------===//
 
 #include "emulator/Access.h"
+#include "emulator/Cluster.h"
 #include "emulator/Instruction.h"
 
 #include <cstring>
@@ -21,14 +22,17 @@ std::string textOf(const Thread &thread, const AccessSite *site) {
 
 [[gnu::noinline]] void failRace(Thread &thread, const AccessSite *site, uint64_t address, uint64_t bytes,
                                 const std::string &region, const GlobalShadow::Conflict &conflict, bool write) {
-  const bool other = conflict.block != thread.block->index;
-  thread.block->fail(FindingKind::Race, thread.index, textOf(thread, site),
-                     (write ? "a write of " : "a read of ") + std::to_string(bytes) + " bytes of '" + region + "'; " +
-                         (other ? "block " + std::to_string(conflict.block) + ", " : std::string()) + "thread " +
-                         std::to_string(conflict.agent) + (conflict.write ? " wrote" : " read") + " offset " +
-                         std::to_string(conflict.offset) +
-                         (other ? " in the same launch, and nothing orders blocks" : " and no barrier orders the two"),
-                     address);
+  // Within a cluster, clocks tell; a conflict names its first block.
+  Block &block = *thread.block;
+  const bool unordered = conflict.block != block.firstOfCluster();
+  const int64_t owner = conflict.block + conflict.agent / block.ownAgents();
+  block.fail(FindingKind::Race, thread.index, textOf(thread, site),
+             (write ? "a write of " : "a read of ") + std::to_string(bytes) + " bytes of '" + region + "'; " +
+                 (owner != block.index ? "block " + std::to_string(owner) + ", " : std::string()) + "thread " +
+                 std::to_string(block.threadOfAgent(conflict.agent)) + (conflict.write ? " wrote" : " read") +
+                 " offset " + std::to_string(conflict.offset) +
+                 (unordered ? " in the same launch, and nothing orders blocks" : " and no barrier orders the two"),
+             address);
 }
 
 template <Mode mode>
@@ -39,7 +43,7 @@ void noteGlobal(Thread &thread, const AccessSite *site, unsigned region, uint64_
     return;
   const Observer by = thread.observer();
   GlobalShadow::Conflict conflict;
-  if (shadow->races({thread.block->index, by.agent, by.now, by.sees, mode != Mode::Load,
+  if (shadow->races({thread.block->firstOfCluster(), by.agent, by.now, by.sees, mode != Mode::Load,
                      mode == Mode::Atomic || (site && site->strong)},
                     address - memory[region].begin, bytes, conflict))
     failRace(thread, site, address, bytes, memory[region].name, conflict, mode != Mode::Load);
@@ -76,8 +80,8 @@ template <Mode mode> void checkGlobal(Thread &thread, AccessSite *site, uint64_t
     noteGlobal<mode>(thread, site, static_cast<unsigned>(region), address, bytes);
 }
 
-template <Mode mode> void checkShared(Thread &thread, const AccessSite *site, uint64_t address, uint64_t bytes) {
-  SharedMemory &shared = *thread.block->shared;
+template <Mode mode>
+void checkShared(Thread &thread, SharedMemory &shared, const AccessSite *site, uint64_t address, uint64_t bytes) {
   const AccessProblem *problem = mode == Mode::Load    ? shared.read(thread.observer(), address, bytes)
                                  : mode == Mode::Store ? shared.write(thread.observer(), address, bytes)
                                                        : shared.atomic(thread.observer(), address, bytes);
@@ -85,9 +89,26 @@ template <Mode mode> void checkShared(Thread &thread, const AccessSite *site, ui
     thread.block->failAccess(*problem, thread.index, textOf(thread, site), address, bytes, mode != Mode::Load);
 }
 
+/// Shared memory of another block of the cluster. False if the address is in none.
+template <Mode mode> bool checkRemote(Thread &thread, const AccessSite *site, uint64_t address, uint64_t bytes) {
+  Block *owner = thread.block->cluster->ownerOf(address);
+  if (!owner)
+    return false;
+  thread.block->cluster->reach(thread, *owner, address, textOf(thread, site));
+  checkShared<mode>(thread, *owner->shared, site, address, bytes);
+  owner->noteRemoteAccess(thread.agent, thread.clock[thread.agent]);
+  return true;
+}
+
 template <Mode mode> void check(Thread &thread, AccessSite *site, Space space, uint64_t address, uint64_t bytes) {
-  if (space == Space::Shared || (space == Space::Generic && thread.block->shared->inWindow(address)))
-    checkShared<mode>(thread, site, address, bytes);
+  SharedMemory &own = *thread.block->shared;
+  const bool generic = space == Space::Generic, anywhere = generic || space == Space::ClusterShared;
+  if (space == Space::Shared || (anywhere && own.inWindow(address)))
+    checkShared<mode>(thread, own, site, address, bytes);
+  else if (anywhere && thread.block->clusterBlocks > 1 && checkRemote<mode>(thread, site, address, bytes))
+    return;
+  else if (space == Space::ClusterShared)
+    checkShared<mode>(thread, own, site, address, bytes);
   else
     checkGlobal<mode>(thread, site, address, bytes);
 }

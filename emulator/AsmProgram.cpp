@@ -199,10 +199,9 @@ private:
       place = operands[number];
     } else if (const auto found = registers.find(name); found != registers.end()) {
       place = found->second;
-    } else if (!name.empty() && name[0] == '%') {
-      const std::string text(name);
-      place = {addRegister(text, 8), 8};
-      program.specials.push_back({text, place.offset});
+    } else if (const SpecialRegister special = findSpecial(name)) {
+      place = {addRegister(std::string(name), 8), 8};
+      program.specials.push_back({special, place.offset});
     } else {
       return false;
     }
@@ -315,8 +314,7 @@ Result<AsmProgram> flashc::emulator::parseAsm(std::string_view text, const std::
 
 void flashc::emulator::runAsm(Thread *thread, const AsmProgram *program, char *frame) {
   for (const AsmProgram::Special &special : program->specials) {
-    uint64_t value = 0;
-    readSpecial(*thread, special.name, value);
+    const uint64_t value = special.value(*thread);
     std::memcpy(frame + special.offset, &value, sizeof value);
   }
   for (size_t i = 0; i < program->statements.size();) {
@@ -337,43 +335,4 @@ void flashc::emulator::runAsm(Thread *thread, const AsmProgram *program, char *f
       return;
     }
   }
-}
-
-bool flashc::emulator::readSpecial(const Thread &thread, std::string_view name, uint64_t &value) {
-  const Block &block = *thread.block;
-  const unsigned lane = thread.lane;
-  const auto is = [&](std::string_view text) { return name == text; };
-  if (is("%tid.x"))
-    value = thread.index;
-  else if (is("%ntid.x"))
-    value = block.numThreads();
-  else if (is("%ctaid.x"))
-    value = static_cast<uint64_t>(block.index);
-  else if (is("%nctaid.x"))
-    value = static_cast<uint64_t>(block.numBlocks);
-  else if (is("%tid.y") || is("%tid.z") || is("%ctaid.y") || is("%ctaid.z") || is("%cluster_ctarank"))
-    value = 0;
-  else if (is("%ntid.y") || is("%ntid.z") || is("%nctaid.y") || is("%nctaid.z"))
-    value = 1;
-  else if (is("%laneid"))
-    value = lane;
-  else if (is("%warpid"))
-    value = thread.subgroup;
-  else if (is("%lanemask_eq"))
-    value = uint64_t{1} << lane;
-  else if (is("%lanemask_lt"))
-    value = (uint64_t{1} << lane) - 1;
-  else if (is("%lanemask_le"))
-    value = (uint64_t{2} << lane) - 1;
-  else if (is("%lanemask_gt"))
-    value = 0xffffffff & ~((uint64_t{2} << lane) - 1);
-  else if (is("%lanemask_ge"))
-    value = 0xffffffff & ~((uint64_t{1} << lane) - 1);
-  else if (is("%smid"))
-    value = 0;
-  else if (is("%nsmid"))
-    value = 1;
-  else
-    return false;
-  return true;
 }

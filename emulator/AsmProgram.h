@@ -12,6 +12,11 @@
 
 namespace flashc::emulator {
 
+/// The value of a special register.
+using SpecialRegister = uint64_t (*)(const Thread &thread);
+/// The one of a name in PTX: "%tid.x", "%laneid", "%cluster_ctarank"; null if there is none.
+SpecialRegister findSpecial(std::string_view name);
+
 /// One operand of an inline-assembly call ($0, $1, ...), as it lies in the lane's frame.
 struct AsmOperand {
   uint32_t offset = 0;
@@ -29,7 +34,7 @@ struct AsmProgram {
   };
   /// A special register that the program reads: copied into the frame when it begins.
   struct Special {
-    std::string name; ///< "%tid.x"
+    SpecialRegister value = nullptr;
     uint32_t offset = 0;
   };
   std::vector<Statement> statements;
@@ -45,9 +50,6 @@ Result<AsmProgram> parseAsm(std::string_view text, const std::vector<AsmOperand>
 
 /// Executes a program for one thread; `frame` has its operands and room for its registers.
 void runAsm(Thread *thread, const AsmProgram *program, char *frame);
-
-/// The value of a special register: %tid.x, %laneid, %ctaid.x, ...; false if there is none of that name.
-bool readSpecial(const Thread &thread, std::string_view name, uint64_t &value);
 
 } // namespace flashc::emulator
 

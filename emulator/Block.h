@@ -8,8 +8,8 @@
 #include "emulator/GlobalMemory.h"
 #include "emulator/SharedMemory.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <random>
@@ -20,11 +20,13 @@
 namespace flashc::emulator {
 
 class Block;
+class Cluster;
 struct Call;
 struct Planting;
 
-/// Which address space an access names. A generic address is shared if it lies in the shared window, else global.
-enum class Space : uint8_t { Generic, Global, Shared };
+/// Which address space an access names. `Shared` is the block's own (shared::cta), `ClusterShared` that of any block of
+/// the cluster. A generic address is shared if it lies in a window of shared memory, else global.
+enum class Space : uint8_t { Generic, Global, Shared, ClusterShared };
 
 /// When asynchronous work completes: as late as the manual allows, or at random times within that.
 enum class AsyncOrder : uint8_t { Late, Random };
@@ -56,10 +58,11 @@ public:
   uint64_t sharedBase = 0; ///< of the block's shared memory; the first member, which host code of kernels reads
   Block *block = nullptr;
   unsigned index = 0;    ///< in the block
+  unsigned agent = 0;    ///< in the clocks
   unsigned lane = 0;     ///< in its subgroup
   unsigned subgroup = 0; ///< in the block
   Clock clock;           ///< what it knows of the block's agents, itself included
-  Clock published;       ///< AMD: the clock at the last release
+  Clock published;       ///< the clock at the last fence: what AMD's barriers and relaxed arrivals hand over
   Clock arrived;         ///< AMD: what barriers brought, for the next acquire
 
   /// Checked access to memory: the finding of an access that is not allowed ends the launch. Addresses are the
@@ -79,28 +82,29 @@ public:
   char *checkedWrite(uint64_t address, uint64_t bytes, Space space = Space::Generic);
 
   /// This thread as an observer of shared memory, through the generic or the async proxy.
-  Observer observer() const { return {index, clock[index], clock.generic(), clock.generic()}; }
-  Observer asyncObserver() const { return {index, clock[index], clock.fenced(), clock.generic()}; }
+  Observer observer() const { return {agent, clock[agent], clock.generic(), clock.generic()}; }
+  Observer asyncObserver() const { return {agent, clock[agent], clock.fenced(), clock.generic()}; }
   /// fence.proxy.async: the async proxy sees all that this thread knows and did up to now.
   void fenceProxy() {
     clock.fence();
-    ++clock[index];
+    ++clock[agent];
   }
 
   /// Gives `to` all that this thread knows and did: a release (bar.arrive, mbarrier.arrive). Later accesses of this
   /// thread are not covered by it.
   void release(Clock &to) {
     to.join(clock);
-    ++clock[index];
+    ++clock[agent];
   }
   /// Learns what `from` knows: an acquire (a wait that succeeded).
   void acquire(const Clock &from) { clock.join(from); }
 
-  /// AMD: a fence of the workgroup or wider. s_barrier alone orders no memory: it hands over what a release before it
-  /// has published, and what it brings is known behind the next acquire (LLVM, "Memory Model gfx90A").
+  /// A fence of the workgroup or cluster or wider. AMD's s_barrier alone orders no memory: it hands over what a release
+  /// before it has published, and what it brings is known behind the next acquire (LLVM, "Memory Model gfx90A"). So
+  /// does barrier.cluster.arrive.relaxed.
   void publish() {
     published = clock;
-    ++clock[index];
+    ++clock[agent];
   }
   void takePublished() { clock.join(arrived); }
   /// The release and the acquire that a barrier of the block is.
@@ -147,6 +151,10 @@ public:
 /// (Scheduler.cpp) changes the set of threads.
 class Block {
 public:
+  Cluster *cluster = nullptr;   ///< that it belongs to
+  unsigned rank = 0;            ///< in the cluster
+  unsigned clusterBlocks = 1;   ///< of the cluster
+  bool explicitCluster = false; ///< the kernel says how large its clusters are
   const Chip *chip = nullptr;
   const char *kernel = "";
   int64_t index = 0;     ///< of the block, linear
@@ -163,8 +171,26 @@ public:
   /// Agents of the clocks: the threads, then the units that work asynchronously. What one agent did is known up to a
   /// count, so pieces of work that are waited for one by one are dealt out to several (AsyncUnits.h).
   static constexpr unsigned asyncAgents = 24;
-  unsigned numAgents() const { return numThreads() + asyncAgents; }
-  unsigned asyncAgent() const { return numThreads(); }
+  unsigned ownAgents() const { return numThreads() + asyncAgents; }
+  unsigned firstAgent() const { return rank * ownAgents(); }
+  unsigned asyncAgent() const { return firstAgent() + numThreads(); }
+  /// Of all blocks of the cluster, which have as many threads each.
+  unsigned numAgents() const { return clusterBlocks * ownAgents(); }
+  /// "thread 5", "thread 5 of block 3" where that is another one, "an asynchronous unit".
+  std::string agentName(unsigned agent) const;
+  /// The blocks of the cluster are a row of the grid; the first of them, and the one of an agent.
+  int64_t firstOfCluster() const { return index - rank; }
+  int64_t blockOfAgent(unsigned agent) const { return firstOfCluster() + agent / ownAgents(); }
+  unsigned threadOfAgent(unsigned agent) const { return agent % ownAgents(); }
+
+  /// Whether all its threads have ended.
+  bool hasEnded() const { return numDone == numThreads(); }
+  /// An agent of another block of the cluster has accessed this one's shared memory at its count `now`.
+  void noteRemoteAccess(unsigned agent, Count now) {
+    if (remoteAccesses.size() < numAgents())
+      remoteAccesses.resize(numAgents(), 0);
+    remoteAccesses[agent] = std::max(remoteAccesses[agent], now);
+  }
 
   /// A clock that knows nothing, for an object that threads synchronise through.
   Clock makeClock() const { return Clock(numAgents(), chip->vendor == Vendor::Nvidia && chip->version >= 90); }
@@ -177,7 +203,7 @@ public:
 
   /// Queues work of an asynchronous unit (a TMA copy, say). It is done when every thread waits, oldest first, or at any
   /// time from now on in random order. Work runs on a fiber of its own and may fail(); it must not wait.
-  void defer(std::function<void()> work) { deferred.push_back(std::move(work)); }
+  void defer(std::function<void()> work);
 
   /// Ends the launch; for findings of asynchronous units. `thread` is the one that started the work.
   [[noreturn]] void fail(FindingKind kind, int64_t thread, const std::string &instruction, const std::string &detail,
@@ -194,6 +220,8 @@ public:
   template <typename T> T &state() { return slots.get<T>(); }
 
   StateSlots slots;
+  /// Called when the last thread of the block ends, in a cluster of several; `joint` is what the block knows then.
+  std::vector<void (*)(Thread &last)> endChecks;
   /// Asked when all threads have ended: what is wrong, "" for nothing. It is a deadlock that threads would be in.
   std::vector<std::string (*)(Block &block)> finalChecks;
 
@@ -209,13 +237,8 @@ public:
   };
   std::vector<std::vector<Meeting>> meetings;          ///< of each subgroup
   std::vector<std::vector<Meeting>> warpgroupMeetings; ///< of each warpgroup
-  std::deque<std::function<void()>> deferred;
-  std::deque<Thread *> ready;
-  Finding *finding = nullptr; ///< where the launch keeps its first finding
-  bool failed = false;
+  std::vector<Count> remoteAccesses; ///< by agent: the count at its last access of this block's shared memory
   unsigned numDone = 0;
-  unsigned numWaiting = 0; ///< threads in wait() or yield()
-  void *schedulerContext = nullptr;
   Clock joint; ///< scratch of synchronise
 };
 

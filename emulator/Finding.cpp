@@ -26,6 +26,8 @@ const char *flashc::emulator::toString(FindingKind kind) {
     return "deadlock";
   case FindingKind::MissingFence:
     return "missing proxy fence";
+  case FindingKind::NotRunning:
+    return "block not running";
   case FindingKind::PendingResult:
     return "result not waited for";
   case FindingKind::InvalidArgument:

@@ -16,6 +16,7 @@ enum class FindingKind {
   Divergence,        ///< lanes of one cross-lane operation that are at different instructions, or have ended
   Deadlock,          ///< every thread waits
   MissingFence,      ///< asynchronous units read what was written without a proxy fence
+  NotRunning,        ///< an access of shared memory of another block, which may not have begun or may have ended
   PendingResult,     ///< use of registers that an asynchronous instruction has not delivered
   InvalidArgument,   ///< an operand, descriptor or launch that the manual does not allow
   UnknownInstruction ///< the emulator has no such instruction

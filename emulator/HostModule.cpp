@@ -43,6 +43,26 @@ static std::vector<Function *> findKernels(Module &module) {
   return kernels;
 }
 
+/// nvvm.annotations {kernel, "cluster_dim_x", i32 2, ...}, from which LLVM writes .reqnctapercluster.
+static void findClusters(const Module &module, ImageParts &parts) {
+  const NamedMDNode *annotations = module.getNamedMetadata("nvvm.annotations");
+  if (!annotations)
+    return;
+  for (const MDNode *node : annotations->operands()) {
+    const auto *kernel = mdconst::dyn_extract_or_null<Function>(node->getOperand(0));
+    for (unsigned i = 1; kernel && i + 1 < node->getNumOperands(); i += 2) {
+      const auto *key = dyn_cast<MDString>(node->getOperand(i));
+      const auto *blocks = mdconst::dyn_extract_or_null<ConstantInt>(node->getOperand(i + 1));
+      const StringRef name = key ? key->getString() : StringRef();
+      if (!blocks || !name.starts_with("cluster_dim_") || name.size() != 13 || name.back() < 'x' || name.back() > 'z')
+        continue;
+      std::array<unsigned, 3> &size =
+          parts.clusters.try_emplace(kernel->getName().str(), std::array{1u, 1u, 1u}).first->second;
+      size[static_cast<size_t>(name.back() - 'x')] = static_cast<unsigned>(blocks->getZExtValue());
+    }
+  }
+}
+
 static void runPasses(Module &module) {
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
@@ -66,6 +86,7 @@ Result<std::vector<Function *>> prepareModule(Module &module, ImageParts &parts)
   if (kernels.empty())
     return Error{FLASHC_ERROR_FORMAT, "the module has no kernel: no function of a kernel's calling convention and none "
                                       "that nvvm.annotations names"};
+  findClusters(module, parts);
   StripDebugInfo(module);
   for (Function &function : module) {
     function.removeFnAttr(Attribute::NoInline);

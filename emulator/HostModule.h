@@ -17,7 +17,9 @@
 #include "llvm/IR/Module.h"
 #include "llvm/IR/ModuleSlotTracker.h"
 
+#include <array>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +36,8 @@ struct ImageParts {
   uint64_t staticShared = 0;
   llvm::DenseMap<const llvm::GlobalVariable *, uint64_t> sharedOffsets;
   std::vector<std::string> kernels;
+  /// Blocks of a cluster in x, y and z, by kernel; of those that say so.
+  std::map<std::string, std::array<unsigned, 3>, std::less<>> clusters;
   /// Bytes of the image's constants and variables, in the order of the table `flashc.variables`.
   std::vector<std::pair<std::string, uint64_t>> variables;
   std::vector<bool> variableWritable;

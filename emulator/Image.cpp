@@ -253,6 +253,20 @@ std::optional<Finding> launchKernel(const Image &image, const Launch &launch) {
   if (sharedBytes > chip.sharedBytes)
     return refuse("expected at most " + std::to_string(chip.sharedBytes) + " bytes of shared memory on " +
                   std::string(chip.name) + ", got " + std::to_string(sharedBytes));
+  unsigned clusterBlocks = 1;
+  const auto cluster = code.parts.clusters.find(name);
+  if (cluster != code.parts.clusters.end()) {
+    // The grid is a row, so a cluster has to be one.
+    const auto &[x, y, z] = cluster->second;
+    const std::string size = std::to_string(x) + " x " + std::to_string(y) + " x " + std::to_string(z);
+    if (x == 0 || y != 1 || z != 1 || x > chip.maxClusterBlocks)
+      return refuse("expected clusters of at most " + std::to_string(chip.maxClusterBlocks) + " x 1 x 1 blocks on " +
+                    std::string(chip.name) + ", got " + size);
+    if (launch.blocks % x)
+      return refuse("expected a grid whose blocks are a multiple of a cluster's, " + std::to_string(x) + ", got " +
+                    std::to_string(launch.blocks) + " blocks");
+    clusterBlocks = x;
+  }
   GlobalMemory memory = launch.memory;
   for (const MemoryRegion &variable : code.variables)
     memory.add(variable);
@@ -262,29 +276,33 @@ std::optional<Finding> launchKernel(const Image &image, const Launch &launch) {
   std::atomic<int64_t> next{0};
   const auto work = [&] {
     std::unique_ptr<Worker> worker = WorkerPool::instance().take();
-    if (!worker->shared.valid()) {
+    if (!worker->reserve(clusterBlocks)) {
       findings.add(refuse("the host has no memory below 4 GB for shared memory"));
       return;
     }
     Finding finding;
-    Block &block = worker->block;
-    block.chip = &chip;
-    block.kernel = function->first.c_str();
-    block.numBlocks = launch.blocks;
-    block.global = &memory;
-    block.dynamicSharedOffset = code.parts.staticShared;
-    block.asyncOrder = launch.asyncOrder;
-    block.planting = launch.planting;
-    block.finding = &finding;
-    for (int64_t i; (i = next++) < launch.blocks && i < findings.lowest;) {
-      block.index = i;
-      block.random.seed(static_cast<uint32_t>(launch.seed * 7919 + static_cast<uint64_t>(i) + 1));
-      if (!runBlock(*worker, function->second, launch.params, launch.threads, sharedBytes))
+    worker->cluster.finding = &finding;
+    worker->cluster.resize(clusterBlocks);
+    for (int64_t first; (first = next.fetch_add(clusterBlocks)) < launch.blocks && first < findings.lowest;) {
+      for (unsigned rank = 0; rank != clusterBlocks; ++rank) {
+        Block &block = worker->cluster[rank];
+        block.chip = &chip;
+        block.kernel = function->first.c_str();
+        block.index = first + rank;
+        block.numBlocks = launch.blocks;
+        block.explicitCluster = cluster != code.parts.clusters.end();
+        block.global = &memory;
+        block.dynamicSharedOffset = code.parts.staticShared;
+        block.asyncOrder = launch.asyncOrder;
+        block.planting = launch.planting;
+        block.random.seed(static_cast<uint32_t>(launch.seed * 7919 + static_cast<uint64_t>(block.index) + 1));
+      }
+      if (!runCluster(*worker, function->second, launch.params, launch.threads, sharedBytes))
         findings.add(finding);
     }
     WorkerPool::instance().put(std::move(worker));
   };
-  const auto extra = static_cast<unsigned>(std::min<int64_t>(launch.workers, launch.blocks));
+  const auto extra = static_cast<unsigned>(std::min<int64_t>(launch.workers, launch.blocks / clusterBlocks));
   std::vector<std::thread> threads;
   for (unsigned i = 1; i < extra; ++i)
     threads.emplace_back(work);

@@ -411,12 +411,13 @@ private:
       fail(call, FLASHC_ERROR_TARGET, "the emulator has no instruction '" + name.str() + "'");
   }
 
-  /// Threads of a block run one at a time, and blocks share nothing but atomics; AMD's barriers alone order no memory.
+  /// Threads run one at a time. AMD's barriers alone order no memory, nor do relaxed arrivals of NVIDIA's clusters.
   void fence(FenceInst &instruction) {
     SmallVector<StringRef> scopes;
     context.getSyncScopeNames(scopes);
     const StringRef scope = scopes[instruction.getSyncScopeID()];
-    if (chip.vendor != Vendor::Amd || scope.starts_with("wavefront") || scope.starts_with("singlethread"))
+    if (scope.starts_with("wavefront") || scope.starts_with("singlethread") ||
+        (chip.vendor == Vendor::Nvidia && (chip.maxClusterBlocks == 1 || scope == "block")))
       return;
     const AtomicOrdering ordering = instruction.getOrdering();
     IRBuilder<> builder(&instruction);
@@ -425,6 +426,8 @@ private:
   }
 
   static void orderMemory(Thread *thread, const void *, uint32_t release, uint32_t acquire) {
+    if (thread->block->chip->vendor == Vendor::Nvidia && thread->block->clusterBlocks == 1)
+      return;
     if (acquire)
       thread->takePublished();
     if (release)

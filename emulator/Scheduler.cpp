@@ -37,7 +37,10 @@ char *StackPool::get(size_t i) {
 //===----------------------------------------------------------------------===//
 
 /// Back to the scheduler; returns when it runs this fiber again.
-static void suspend(Block &block) { block.schedulerContext = jump(block.schedulerContext, nullptr).fctx; }
+static void suspend(Block &block) {
+  Cluster &cluster = *block.cluster;
+  cluster.schedulerContext = jump(cluster.schedulerContext, nullptr).fctx;
+}
 
 /// The fiber is never run again.
 [[noreturn]] static void abandon(Block &block) {
@@ -53,7 +56,7 @@ void Thread::wait(bool (*condition)(void *), void *argument, const char *what, u
   waitingFor = what;
   waitingDetail = detail;
   status = Status::Waiting;
-  ++block->numWaiting;
+  ++block->cluster->numWaiting;
   suspend(*block);
 }
 
@@ -66,7 +69,7 @@ void Thread::yield() {
   status = Status::Spinning;
   waitingFor = "memory to change, in a loop; rounds:";
   waitingDetail = 0;
-  ++block->numWaiting;
+  ++block->cluster->numWaiting;
   suspend(*block);
 }
 
@@ -79,24 +82,21 @@ void Thread::sleep(const char *what, uint64_t detail) {
 
 void Block::wake(Thread &thread) {
   thread.status = Thread::Status::Ready;
-  ready.push_back(&thread);
+  cluster->ready.push_back(&thread);
 }
+
+void Block::defer(std::function<void()> work) { cluster->deferred.push_back(std::move(work)); }
 
 //===----------------------------------------------------------------------===//
 // Findings
 //===----------------------------------------------------------------------===//
 
-static std::string threadName(const Block &block, int agent) {
-  return agent >= static_cast<int>(block.asyncAgent()) ? std::string("an asynchronous unit")
-                                                       : "thread " + std::to_string(agent);
-}
-
 static void keepFinding(Block &block, FindingKind kind, int64_t thread, const std::string &instruction,
                         const std::string &detail, uint64_t address) {
-  if (block.failed)
+  if (block.cluster->failed)
     return;
-  block.failed = true;
-  *block.finding = {kind, block.kernel, block.index, thread, instruction, address, detail};
+  block.cluster->failed = true;
+  *block.cluster->finding = {kind, block.kernel, block.index, thread, instruction, address, detail};
 }
 
 void Block::fail(FindingKind kind, int64_t thread, const std::string &instruction, const std::string &detail,
@@ -108,74 +108,6 @@ void Block::fail(FindingKind kind, int64_t thread, const std::string &instructio
 void Thread::fail(FindingKind kind, const std::string &detail, uint64_t address) {
   keepFinding(*block, kind, index, current ? current->text : "", detail, address);
   abandon(*block);
-}
-
-static std::string describeAccess(const Block &block, const AccessProblem &problem, uint64_t address, uint64_t bytes,
-                                  bool write) {
-  const SharedMemory &shared = *block.shared;
-  const std::string offset = std::to_string(problem.address - shared.base());
-  const std::string access = (write ? "a write of " : "a read of ") + std::to_string(bytes) +
-                             " bytes of shared memory at offset " + std::to_string(int64_t(address - shared.base()));
-  const std::string other = threadName(block, problem.other);
-  switch (problem.kind) {
-  case FindingKind::OutOfBounds:
-    return access + "; the block has " + std::to_string(shared.size());
-  case FindingKind::Uninitialised:
-    return access + "; nobody in this block wrote offset " + offset;
-  case FindingKind::PendingCopy:
-    return access + "; the copy that " + other + " began into offset " + offset + " has not been waited for";
-  case FindingKind::MissingFence:
-    return access + " by an asynchronous unit; " + other + (problem.earlierWasWrite ? " wrote" : " read") + " offset " +
-           offset + " and no proxy fence follows";
-  default:
-    return access + "; " + other + (problem.earlierWasWrite ? " wrote" : " read") + " offset " + offset +
-           " and no barrier orders the two";
-  }
-}
-
-void Block::failAccess(const AccessProblem &problem, int64_t thread, const std::string &instruction, uint64_t address,
-                       uint64_t bytes, bool write) {
-  fail(problem.kind, thread, instruction, describeAccess(*this, problem, address, bytes, write), problem.address);
-}
-
-/// Who waits where: "threads 0-31 at 'barrier' 1; threads 32-127 at ...".
-static std::string describeWaiters(const Block &block) {
-  std::vector<std::pair<std::string, std::vector<unsigned>>> places;
-  for (const Thread &thread : block.threads) {
-    std::string place;
-    if (thread.status == Thread::Status::Done)
-      place = "have ended";
-    else {
-      place = "wait at '" + std::string(thread.current ? thread.current->text : "?") + "'";
-      if (thread.status == Thread::Status::Meeting)
-        place += " for the other lanes";
-      else if (thread.waitingFor)
-        place += std::string(" for ") + thread.waitingFor + " " + std::to_string(thread.waitingDetail);
-    }
-    if (places.empty() || places.back().first != place) {
-      size_t i = 0;
-      while (i != places.size() && places[i].first != place)
-        ++i;
-      if (i == places.size())
-        places.push_back({place, {}});
-      places[i].second.push_back(thread.index);
-    } else {
-      places.back().second.push_back(thread.index);
-    }
-  }
-  std::string out;
-  for (const auto &[place, members] : places) {
-    out += out.empty() ? "threads " : "; threads ";
-    for (size_t i = 0; i != members.size();) {
-      size_t j = i;
-      while (j + 1 != members.size() && members[j + 1] == members[j] + 1)
-        ++j;
-      out += (i ? "," : "") + std::to_string(members[i]) + (j > i ? "-" + std::to_string(members[j]) : "");
-      i = j + 1;
-    }
-    out += " " + place;
-  }
-  return out;
 }
 
 //===----------------------------------------------------------------------===//
@@ -191,7 +123,7 @@ void Block::synchronise(Thread *const *members, unsigned count) {
     all.join(members[i]->clock);
   for (unsigned i = 0; i != count; ++i) {
     members[i]->clock = all;
-    ++members[i]->clock[members[i]->index];
+    ++members[i]->clock[members[i]->agent];
   }
 }
 
@@ -227,7 +159,7 @@ static void conclude(Block &block, const Call &call, unsigned firstThread, uint6
   for (unsigned i = 0; i != n; ++i) {
     members[i]->status = Thread::Status::Ready;
     if (members[i] != self)
-      block.ready.push_back(members[i]);
+      block.cluster->ready.push_back(members[i]);
   }
 }
 
@@ -359,7 +291,7 @@ struct Start {
   void *const *params;
 };
 struct Work {
-  Block *block;
+  Cluster *cluster;
   std::function<void()> *work;
 };
 
@@ -367,7 +299,7 @@ void threadMain(FiberTransfer from) {
   const Start start = *static_cast<Start *>(from.data);
   Thread &thread = *start.thread;
   Block &block = *thread.block;
-  block.schedulerContext = from.fctx;
+  block.cluster->schedulerContext = from.fctx;
   start.kernel(&thread, start.params);
   if (const AsyncCopies &copies = thread.state<AsyncCopies>(); !copies.copies.empty())
     block.fail(FindingKind::PendingCopy, thread.index, "",
@@ -375,39 +307,48 @@ void threadMain(FiberTransfer from) {
                copies.copies.front().to);
   thread.status = Thread::Status::Done;
   ++block.numDone;
+  ++block.cluster->numDone;
   leave(thread);
+  block.cluster->barrier.leave(thread);
+  if (block.hasEnded())
+    block.cluster->end(thread);
   abandon(block);
 }
 
 void workMain(FiberTransfer from) {
   const Work work = *static_cast<Work *>(from.data);
-  work.block->schedulerContext = from.fctx;
+  work.cluster->schedulerContext = from.fctx;
   (*work.work)();
-  abandon(*work.block);
+  abandon((*work.cluster)[0]);
+}
+
+void runWork(Cluster &cluster, StackPool &stacks, std::function<void()> &function) {
+  Work work{&cluster, &function};
+  jump(stacks.make(stacks.get(cluster.numThreads), workMain), &work);
 }
 
 /// Does the piece of asynchronous work that is due.
-void doDeferred(Block &block, StackPool &stacks) {
-  size_t i = block.asyncOrder == AsyncOrder::Late ? 0 : block.random() % block.deferred.size();
-  std::function<void()> function = std::move(block.deferred[i]);
-  block.deferred.erase(block.deferred.begin() + static_cast<ptrdiff_t>(i));
-  char *stack = stacks.get(block.numThreads());
-  Work work{&block, &function};
-  jump(stacks.make(stack, workMain), &work);
+void doDeferred(Cluster &cluster, StackPool &stacks) {
+  Block &first = cluster[0];
+  size_t i = first.asyncOrder == AsyncOrder::Late ? 0 : first.random() % cluster.deferred.size();
+  std::function<void()> function = std::move(cluster.deferred[i]);
+  cluster.deferred.erase(cluster.deferred.begin() + static_cast<ptrdiff_t>(i));
+  runWork(cluster, stacks, function);
 }
 
 /// Makes threads ready whose condition holds; with `spinning`, also those that poll.
-bool pollWaiters(Block &block, bool spinning) {
+bool pollWaiters(Cluster &cluster, bool spinning) {
   bool any = false;
-  for (Thread &thread : block.threads) {
-    const bool due = thread.status == Thread::Status::Waiting ? !spinning && thread.ready(thread.readyContext)
-                                                              : spinning && thread.status == Thread::Status::Spinning;
-    if (due) {
-      --block.numWaiting;
-      block.wake(thread);
-      any = true;
+  for (unsigned rank = 0; rank != cluster.size(); ++rank)
+    for (Thread &thread : cluster[rank].threads) {
+      const bool due = thread.status == Thread::Status::Waiting ? !spinning && thread.ready(thread.readyContext)
+                                                                : spinning && thread.status == Thread::Status::Spinning;
+      if (due) {
+        --cluster.numWaiting;
+        cluster[rank].wake(thread);
+        any = true;
+      }
     }
-  }
   return any;
 }
 
@@ -434,102 +375,140 @@ bool concludePartial(Block &block) {
 /// Turns of polling threads that nothing answers before a block counts as dead: some hundred million steps.
 static constexpr uint64_t maxIdleTurns = 100000;
 
-static void runThreads(Block &block, StackPool &stacks, KernelFunction kernel, void *const *params) {
+static void checkFinally(Cluster &cluster) {
+  for (unsigned rank = 0; rank != cluster.size(); ++rank)
+    for (const auto check : cluster[rank].finalChecks)
+      if (const std::string wrong = check(cluster[rank]); !wrong.empty())
+        keepFinding(cluster[rank], FindingKind::Deadlock, -1, "", wrong, 0);
+}
+
+static void runThreads(Cluster &cluster, StackPool &stacks, KernelFunction kernel, void *const *params) {
   uint64_t idleTurns = 0;
-  std::function<void()> partial = [&block] { concludePartial(block); };
-  while (!block.failed) {
-    if (block.asyncOrder == AsyncOrder::Random && !block.deferred.empty() && block.random() % 8 == 0)
-      doDeferred(block, stacks);
-    if (!block.ready.empty()) {
-      Thread *thread = block.ready.front();
-      block.ready.pop_front();
+  Block &first = cluster[0];
+  std::function<void()> partial = [&first] { concludePartial(first); };
+  while (!cluster.failed) {
+    if (first.asyncOrder == AsyncOrder::Random && !cluster.deferred.empty() && first.random() % 8 == 0)
+      doDeferred(cluster, stacks);
+    if (!cluster.ready.empty()) {
+      Thread *thread = cluster.ready.front();
+      cluster.ready.pop_front();
       Start start{thread, kernel, params};
       thread->context = jump(thread->context, &start).fctx;
       if (thread->status != Thread::Status::Spinning)
         idleTurns = 0;
       continue;
     }
-    if (block.numDone == block.numThreads() && block.deferred.empty()) {
-      for (const auto check : block.finalChecks)
-        if (const std::string wrong = check(block); !wrong.empty())
-          keepFinding(block, FindingKind::Deadlock, -1, "", wrong, 0);
-      return;
-    }
-    if (block.numWaiting && pollWaiters(block, /*spinning=*/false)) {
+    if (cluster.numDone == cluster.numThreads && cluster.deferred.empty())
+      return checkFinally(cluster);
+    if (cluster.numWaiting && pollWaiters(cluster, /*spinning=*/false)) {
       idleTurns = 0;
       continue;
     }
-    if (!block.deferred.empty()) {
+    if (!cluster.deferred.empty()) {
       idleTurns = 0;
-      doDeferred(block, stacks);
+      doDeferred(cluster, stacks);
       continue;
     }
     // Threads that only gave up their turn come before a wave goes on without some of its lanes.
-    const bool patient = block.numWaiting && idleTurns < uint64_t{100} * block.numWaiting;
-    if (block.chip->vendor == Vendor::Amd && !patient) {
+    const bool patient = cluster.numWaiting && idleTurns < uint64_t{100} * cluster.numWaiting;
+    if (first.chip->vendor == Vendor::Amd && !patient) {
       bool any = false;
-      for (const auto &meetings : block.meetings)
+      for (const auto &meetings : first.meetings)
         any |= !meetings.empty();
       if (any) {
-        Work work{&block, &partial};
-        jump(stacks.make(stacks.get(block.numThreads()), workMain), &work);
+        runWork(cluster, stacks, partial);
         continue;
       }
     }
-    idleTurns += block.numWaiting;
-    if (block.numWaiting && idleTurns < maxIdleTurns && pollWaiters(block, /*spinning=*/true))
+    idleTurns += cluster.numWaiting;
+    if (cluster.numWaiting && idleTurns < maxIdleTurns && pollWaiters(cluster, /*spinning=*/true))
       continue;
     if (patient) {
-      idleTurns = uint64_t{100} * block.numWaiting;
+      idleTurns = uint64_t{100} * cluster.numWaiting;
       continue;
     }
-    keepFinding(block, FindingKind::Deadlock, -1, "", describeWaiters(block), 0);
+    keepFinding(first, FindingKind::Deadlock, -1, "", cluster.describeWaiters(), 0);
   }
 }
 
-bool flashc::emulator::runBlock(Worker &worker, KernelFunction kernel, void *const *params, unsigned threads,
-                                uint64_t sharedBytes) {
-  Block &block = worker.block;
+bool Worker::reserve(unsigned blocks) {
+  while (shared.size() < blocks)
+    shared.push_back(std::make_unique<SharedMemory>());
+  for (unsigned i = 0; i != blocks; ++i)
+    if (!shared[i]->valid())
+      return false;
+  return true;
+}
+
+/// A block begins. Its threads' stacks are those from number `firstStack` on; false when there is no memory for them.
+static bool beginBlock(Block &block, StackPool &stacks, unsigned firstStack, unsigned threads) {
   const unsigned size = block.chip->subgroupSize;
-  block.shared = &worker.shared;
-  worker.shared.reset(sharedBytes);
   block.slots.clear();
   block.finalChecks.clear();
-  block.deferred.clear();
-  block.ready.clear();
-  block.failed = false;
-  block.numDone = block.numWaiting = 0;
+  block.endChecks.clear();
+  block.remoteAccesses.clear();
+  block.numDone = 0;
   block.meetings.resize((threads + size - 1) / size);
   block.warpgroupMeetings.resize((threads + 127) / 128);
   for (auto *meetings : {&block.meetings, &block.warpgroupMeetings})
     for (auto &list : *meetings)
       list.clear();
-  block.threads.resize(threads);
   block.joint = block.makeClock();
   for (unsigned i = 0; i != threads; ++i) {
     Thread &thread = block.threads[i];
-    thread.sharedBase = worker.shared.base();
+    thread.sharedBase = block.shared->base();
     thread.block = &block;
     thread.index = i;
+    thread.agent = block.firstAgent() + i;
     thread.lane = i % size;
     thread.subgroup = i / size;
     thread.clock = block.joint;
-    thread.clock[i] = 1;
+    thread.clock[thread.agent] = 1;
     thread.published = thread.arrived = block.joint;
     thread.status = Thread::Status::Ready;
     thread.current = nullptr;
     thread.waitingFor = nullptr;
     thread.steps = 0;
     thread.slots.clear();
-    thread.stack = worker.stacks.get(i);
-    if (!thread.stack || !worker.stacks.get(threads)) {
+    thread.stack = stacks.get(firstStack + i);
+    if (!thread.stack) {
       keepFinding(block, FindingKind::InvalidArgument, i, "", "the host has no memory for the thread's stack", 0);
       return false;
     }
-    thread.stackBytes = worker.stacks.size();
-    thread.context = worker.stacks.make(thread.stack, threadMain);
-    block.ready.push_back(&thread);
+    thread.stackBytes = stacks.size();
+    thread.context = stacks.make(thread.stack, threadMain);
+    block.cluster->ready.push_back(&thread);
   }
-  runThreads(block, worker.stacks, kernel, params);
-  return !block.failed;
+  return true;
+}
+
+bool flashc::emulator::runCluster(Worker &worker, KernelFunction kernel, void *const *params, unsigned threads,
+                                  uint64_t sharedBytes) {
+  Cluster &cluster = worker.cluster;
+  cluster.deferred.clear();
+  cluster.ready.clear();
+  cluster.failed = false;
+  cluster.numDone = cluster.numWaiting = 0;
+  cluster.numThreads = cluster.size() * threads;
+  cluster.barrier.reset(cluster.numThreads);
+  // Clocks know the agents of all blocks.
+  for (unsigned rank = 0; rank != cluster.size(); ++rank) {
+    Block &block = cluster[rank];
+    block.cluster = &cluster;
+    block.rank = rank;
+    block.clusterBlocks = cluster.size();
+    block.shared = worker.shared[rank].get();
+    block.shared->reset(sharedBytes);
+    block.threads.resize(threads);
+  }
+  for (unsigned rank = 0; rank != cluster.size(); ++rank)
+    if (!beginBlock(cluster[rank], worker.stacks, rank * threads, threads))
+      return false;
+  // One stack more, for asynchronous work.
+  if (!worker.stacks.get(cluster.numThreads)) {
+    keepFinding(cluster[0], FindingKind::InvalidArgument, -1, "", "the host has no memory for the copy engine", 0);
+    return false;
+  }
+  runThreads(cluster, worker.stacks, kernel, params);
+  return !cluster.failed;
 }

@@ -43,9 +43,11 @@ def compile_all(folder: Path) -> int:
     for test in load(folder):
         source, chip = folder / f"{test['name']}.ll", test["chip"]
         if chip.startswith("sm_"):
-            subprocess.run(
-                [tool("llc"), f"-mcpu={chip}", "-mattr=+ptx83", source, "-o", source.with_suffix(".ptx")], check=True
-            )
+            assembly = source.with_suffix(".ptx")
+            subprocess.run([tool("llc"), f"-mcpu={chip}", "-mattr=+ptx83", source, "-o", assembly], check=True)
+            if test["cluster"]:  # LLVM 19 does not write it
+                size = f".explicitcluster\n.reqnctapercluster {test['cluster']}, 1, 1\n{{"
+                assembly.write_text(assembly.read_text().replace("{", size, 1))
             continue
         binary = source.with_suffix(".o")
         subprocess.run([tool("llc"), f"-mcpu={chip}", "-filetype=obj", source, "-o", binary], check=True)
@@ -82,7 +84,8 @@ class Driver:
             parameters.append(self.encode(test["map"], inputs if test["map"]["of"] == "in" else outputs))
         addresses = (ctypes.c_void_p * len(parameters))(*[ctypes.addressof(p) for p in parameters])
         one, threads, shared = ctypes.c_uint(1), ctypes.c_uint(test["threads"]), ctypes.c_uint(test["shared_bytes"])
-        self.call("launch", function, one, one, one, threads, one, one, shared, None, addresses, None)
+        blocks = ctypes.c_uint(test["blocks"])
+        self.call("launch", function, blocks, one, one, threads, one, one, shared, None, addresses, None)
         self.call("synchronize")
         result = ctypes.create_string_buffer(size)
         self.call("from", result, outputs, ctypes.c_size_t(size))

@@ -85,8 +85,13 @@ template <Reduction reduction> static void reduce(Group &group) {
 
 static void syncWarp(Group &group) { group.synchronise(); }
 
-/// Fences order one thread's accesses, which are in order here; who sees them is up to barriers.
-static void nothing(Group &) {}
+/// Fences order one thread's accesses, which are in order here; who sees them is up to barriers. Relaxed arrivals at
+/// barriers of a cluster hand over what was done before a fence of the cluster or wider.
+static void fence(Group &group) {
+  if (group.block().clusterBlocks > 1 && !group.call().has("cta"))
+    for (Lane lane : group)
+      lane.thread().publish();
+}
 
 static void nanosleep(Group &group) { group[0].thread().yield(); }
 
@@ -107,7 +112,7 @@ void flashc::emulator::addBarriers(InstructionSet &set) {
   set.add({"bar.warp.sync", Scope::Subgroup, syncWarp, /*destinations=*/0, /*maskOperand=*/0});
   for (const char *name : {"llvm.nvvm.membar.cta", "llvm.nvvm.membar.gl", "llvm.nvvm.membar.sys", "membar",
                            "fence.acq_rel", "fence.sc", "llvm.nvvm.fence.acq_rel", "llvm.nvvm.fence.sc"})
-    set.add({name, Scope::Lane, nothing, /*destinations=*/0});
+    set.add({name, Scope::Lane, fence, /*destinations=*/0});
   set.add({"nanosleep", Scope::Lane, nanosleep, /*destinations=*/0});
   set.add({"llvm.nvvm.nanosleep", Scope::Lane, nanosleep, /*destinations=*/0});
   for (const char *name : {"trap", "llvm.trap", "llvm.debugtrap"})

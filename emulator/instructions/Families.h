@@ -20,6 +20,7 @@ void addMbarriers(InstructionSet &set);
 void addTensorCopies(InstructionSet &set);
 void addWgmma(InstructionSet &set);
 void addHopperControl(InstructionSet &set);
+void addClusters(InstructionSet &set);
 
 // Both
 void addPlantedQuestions(InstructionSet &set);

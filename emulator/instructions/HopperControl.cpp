@@ -1,4 +1,4 @@
-// What steers warps and blocks on sm_90: elect.sync, setmaxnreg, clusters of one block, dependent grids.
+// What steers warps and blocks on sm_90: elect.sync, setmaxnreg, dependent grids.
 
 #include "emulator/instructions/Families.h"
 
@@ -67,86 +67,6 @@ static void executeDecrease(Group &group) { setRegisters(group, /*increase=*/fal
 
 static void executeNothing(Group &) {}
 
-template <unsigned value> static void executeConstant(Group &group) {
-  for (Lane lane : group)
-    lane.set<uint64_t>(0, value);
-}
-static void executeClusterId(Group &group) {
-  for (Lane lane : group)
-    lane.set<uint64_t>(0, uint64_t(group.block().index));
-}
-static void executeClusterCount(Group &group) {
-  for (Lane lane : group)
-    lane.set<uint64_t>(0, uint64_t(group.block().numBlocks));
-}
-
-namespace {
-/// The barrier of a cluster of one block: all threads arrive, and wait for a phase.
-struct ClusterBarrier {
-  unsigned arrived = 0;
-  uint64_t phase = 0;
-  Clock arriving, completed;
-};
-/// Which phase a thread has arrived in.
-struct ClusterArrival {
-  uint64_t phase = 0;
-  bool waits = false;
-};
-struct ClusterWait {
-  ClusterBarrier *barrier;
-  uint64_t phase;
-};
-} // namespace
-
-static void executeClusterArrive(Group &group) {
-  Block &block = group.block();
-  ClusterBarrier &barrier = block.state<ClusterBarrier>();
-  for (Lane lane : group) {
-    Thread &thread = lane.thread();
-    ClusterArrival &arrival = thread.state<ClusterArrival>();
-    if (arrival.waits)
-      lane.fail(FindingKind::InvalidArgument, "barrier.cluster.arrive again before barrier.cluster.wait");
-    arrival = {barrier.phase, true};
-    if (barrier.arrived == 0)
-      barrier.arriving = thread.clock;
-    thread.release(barrier.arriving);
-    if (++barrier.arrived == block.numThreads()) {
-      barrier.arrived = 0;
-      barrier.completed = barrier.arriving;
-      ++barrier.phase;
-    }
-  }
-}
-
-static void executeClusterWait(Group &group) {
-  ClusterBarrier &barrier = group.block().state<ClusterBarrier>();
-  for (Lane lane : group) {
-    Thread &thread = lane.thread();
-    ClusterArrival &arrival = thread.state<ClusterArrival>();
-    if (!arrival.waits)
-      lane.fail(FindingKind::InvalidArgument, "barrier.cluster.wait without barrier.cluster.arrive");
-    arrival.waits = false;
-    ClusterWait wait{&barrier, arrival.phase};
-    if (barrier.phase == arrival.phase)
-      thread.wait(
-          [](void *context) {
-            auto *wait = static_cast<ClusterWait *>(context);
-            return wait->barrier->phase > wait->phase;
-          },
-          &wait, "the barrier of the cluster");
-    thread.acquire(barrier.completed);
-  }
-}
-
-/// mapa d, address, rank: the address in another block of the cluster, of which there is this one.
-static void executeMapa(Group &group) {
-  for (Lane lane : group) {
-    if (lane.get<uint32_t>(2) != 0)
-      lane.fail(FindingKind::InvalidArgument, "rank " + std::to_string(lane.get<uint32_t>(2)) + " in a cluster of one");
-    lane.set<uint64_t>(0, lane.get<uint64_t>(1));
-  }
-}
-
 void addHopperControl(InstructionSet &set) {
   set.add({"elect.sync", Scope::Subgroup, executeElect, 1, /*maskOperand=*/0});
   set.add({"llvm.nvvm.elect.sync", Scope::Subgroup, executeElect, 1, /*maskOperand=*/0});
@@ -155,23 +75,6 @@ void addHopperControl(InstructionSet &set) {
   set.add({"llvm.nvvm.setmaxnreg.inc.sync.aligned.u32", Scope::Warpgroup, executeIncrease});
   set.add({"llvm.nvvm.setmaxnreg.dec.sync.aligned.u32", Scope::Warpgroup, executeDecrease});
 
-  for (const char *dimension : {".x", ".y", ".z"}) {
-    const std::string prefix = "llvm.nvvm.read.ptx.sreg.", end = dimension;
-    const bool x = end == ".x";
-    set.add({prefix + "clusterid" + end, Scope::Lane, x ? executeClusterId : executeConstant<0>});
-    set.add({prefix + "nclusterid" + end, Scope::Lane, x ? executeClusterCount : executeConstant<1>});
-    set.add({prefix + "cluster.ctaid" + end, Scope::Lane, executeConstant<0>});
-    set.add({prefix + "cluster.nctaid" + end, Scope::Lane, executeConstant<1>});
-  }
-  set.add({"llvm.nvvm.read.ptx.sreg.cluster.ctarank", Scope::Lane, executeConstant<0>});
-  set.add({"llvm.nvvm.read.ptx.sreg.cluster.nctarank", Scope::Lane, executeConstant<1>});
-  set.add({"llvm.nvvm.is_explicit_cluster", Scope::Lane, executeConstant<0>});
-  for (const char *name : {"llvm.nvvm.barrier.cluster.arrive", "barrier.cluster.arrive"})
-    set.add({name, Scope::Lane, executeClusterArrive, 0});
-  for (const char *name : {"llvm.nvvm.barrier.cluster.wait", "barrier.cluster.wait"})
-    set.add({name, Scope::Lane, executeClusterWait, 0});
-  for (const char *name : {"llvm.nvvm.mapa", "mapa"})
-    set.add({name, Scope::Lane, executeMapa, 1});
   // Grids do not overlap here: what the one before wrote is there.
   for (const char *name : {"griddepcontrol.wait", "griddepcontrol.launch_dependents"})
     set.add({name, Scope::Lane, executeNothing, 0});

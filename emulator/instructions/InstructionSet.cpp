@@ -26,7 +26,7 @@ const InstructionSet &flashc::emulator::instructionSet(Vendor vendor) {
     auto *set = new InstructionSet();
     for (auto *family :
          {addThreadIds, addBarriers, addShuffles, addMma, addLdmatrix, addAsyncCopies, addMath, addConversions,
-          addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl, addPlantedQuestions})
+          addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl, addClusters, addPlantedQuestions})
       family(*set);
     return set;
   }();

@@ -1,6 +1,7 @@
 // mbarrier.*: barriers in shared memory that count arrivals and bytes, in phases.
 
 #include "emulator/instructions/Mbarrier.h"
+#include "emulator/Cluster.h"
 #include "emulator/instructions/Families.h"
 
 namespace flashc::emulator {
@@ -17,26 +18,37 @@ static std::string hex(uint64_t address) {
   return text;
 }
 
-static Clock emptyClock(const Block &block) {
-  return Clock(block.numAgents(), block.chip->vendor == Vendor::Nvidia && block.chip->version >= 90);
+/// The block whose object an instruction names.
+static Block &ownerOf(Thread &thread, uint64_t address, Mbarriers::Reach reach) {
+  Block &own = *thread.block;
+  Block *owner = own.shared->inWindow(address) || own.clusterBlocks == 1 ? &own : own.cluster->ownerOf(address);
+  if (!owner || owner == &own)
+    return own;
+  if (reach == Mbarriers::Reach::Block)
+    thread.fail(FindingKind::InvalidArgument,
+                "the mbarrier lies in shared memory of block " + std::to_string(owner->index) +
+                    "; this instruction takes one of the own block",
+                address);
+  own.cluster->reach(thread, *owner, address, thread.current ? thread.current->text : "");
+  return *owner;
 }
 
-Mbarrier &Mbarriers::find(Thread &thread, uint64_t address) {
-  Block &block = *thread.block;
+Mbarrier &Mbarriers::find(Thread &thread, uint64_t address, Reach reach) {
   if (address % objectBytes)
     thread.fail(FindingKind::Misaligned, "an mbarrier object has to be 8-byte aligned", address);
-  auto &objects = block.state<Mbarriers>().objects;
+  Block &owner = ownerOf(thread, address, reach);
+  auto &objects = owner.state<Mbarriers>().objects;
   auto found = objects.find(address);
   if (found == objects.end() || !found->second.valid)
     thread.fail(FindingKind::InvalidArgument, "there is no initialised mbarrier object at " + hex(address), address);
   Mbarrier &barrier = found->second;
   if (thread.clock[barrier.initialiser] < barrier.initialised)
     thread.fail(FindingKind::Race,
-                "no barrier orders this use of the mbarrier after its initialisation by thread " +
-                    std::to_string(barrier.initialiser),
+                "no barrier orders this use of the mbarrier after its initialisation by " +
+                    thread.block->agentName(barrier.initialiser),
                 address);
-  block.check(block.shared->atomic(thread.observer(), address, objectBytes), thread.index,
-              thread.current ? thread.current->text : "", address, objectBytes, true);
+  thread.block->check(owner.shared->atomic(thread.observer(), address, objectBytes), thread.index,
+                      thread.current ? thread.current->text : "", address, objectBytes, true);
   return barrier;
 }
 
@@ -67,9 +79,12 @@ static void executeInit(Group &group) {
     barrier = Mbarrier();
     barrier.valid = true;
     barrier.expected = barrier.pending = count;
-    barrier.initialiser = thread.index;
-    barrier.initialised = thread.clock[thread.index];
-    barrier.arriving = barrier.completed = emptyClock(block);
+    barrier.owner = &block;
+    barrier.initialiser = thread.agent;
+    barrier.initialised = thread.clock[thread.agent];
+    barrier.arriving = barrier.completed = block.makeClock();
+    if (block.clusterBlocks > 1)
+      barrier.clusterArriving = barrier.clusterCompleted = barrier.arriving;
   }
 }
 
@@ -89,11 +104,45 @@ static void expectTransactions(Lane lane, Mbarrier &barrier, uint32_t bytes, uin
               address);
 }
 
+/// A block has ended: arrivals from other blocks that nobody has waited for come too late for its shared memory.
+static void checkRemoteArrivals(Thread &last) {
+  Block &block = *last.block;
+  for (const auto &[address, barrier] : block.state<Mbarriers>().objects)
+    for (const auto &[agent, arrival] : barrier.remote)
+      if (barrier.observed <= arrival.phase && block.joint[agent] < arrival.now)
+        block.fail(FindingKind::NotRunning, last.index, "",
+                   "the block has ended without a wait for the arrival of " + block.agentName(agent) +
+                       " at its mbarrier at " + hex(address),
+                   address);
+}
+
+/// What an arrival hands over, and to whom: mbarrier.arrive{.sem}{.scope}, .release and .cta where nothing is said.
+static void release(Lane lane, Mbarrier &barrier) {
+  Thread &thread = lane.thread();
+  const Call &call = lane.call();
+  const bool ownBlock = barrier.owner == thread.block;
+  if (!ownBlock) {
+    Block &owner = *barrier.owner;
+    if (barrier.remote.empty())
+      owner.endChecks.push_back(checkRemoteArrivals);
+    barrier.remote[thread.agent] = {barrier.phase, thread.clock[thread.agent]};
+    if (call.has("shared::cluster") && call.numDestinations > 0 && call.operands[0].kind != Operand::Kind::Sink)
+      lane.fail(FindingKind::InvalidArgument,
+                "an arrival at another block's mbarrier returns no state: expected the destination _");
+  }
+  if (call.has("relaxed"))
+    return;
+  if (ownBlock)
+    thread.release(barrier.arriving);
+  else if (call.has("cluster"))
+    thread.release(barrier.clusterArriving);
+}
+
 static void arrive(Lane lane, unsigned addressOperand, uint32_t count, bool hasTransactions, uint32_t transactions,
                    bool drop = false) {
   Thread &thread = lane.thread();
   uint64_t address = lane.get<uint64_t>(addressOperand);
-  Mbarrier &barrier = Mbarriers::find(thread, address);
+  Mbarrier &barrier = Mbarriers::find(thread, address, Mbarriers::Reach::Cluster);
   if (hasTransactions)
     expectTransactions(lane, barrier, transactions, address);
   if (count < 1 || count > barrier.pending)
@@ -101,7 +150,7 @@ static void arrive(Lane lane, unsigned addressOperand, uint32_t count, bool hasT
               "arrives " + std::to_string(count) + " times at an mbarrier that waits for " +
                   std::to_string(barrier.pending) + " of " + std::to_string(barrier.expected) + " arrivals",
               address);
-  thread.release(barrier.arriving);
+  release(lane, barrier);
   uint64_t phase = barrier.phase;
   barrier.pending -= count;
   if (drop)
@@ -137,14 +186,15 @@ static void executeArriveDrop(Group &group) {
 static void executeExpect(Group &group) {
   for (Lane lane : group) {
     uint64_t address = lane.get<uint64_t>(0);
-    expectTransactions(lane, Mbarriers::find(lane.thread(), address), lane.get<uint32_t>(1), address);
+    Mbarrier &barrier = Mbarriers::find(lane.thread(), address, Mbarriers::Reach::Cluster);
+    expectTransactions(lane, barrier, lane.get<uint32_t>(1), address);
   }
 }
 /// mbarrier.complete_tx [address], bytes
 static void executeComplete(Group &group) {
   for (Lane lane : group) {
     uint64_t address = lane.get<uint64_t>(0);
-    Mbarrier &barrier = Mbarriers::find(lane.thread(), address);
+    Mbarrier &barrier = Mbarriers::find(lane.thread(), address, Mbarriers::Reach::Cluster);
     barrier.transactions -= lane.get<uint32_t>(1);
     barrier.settle();
   }
@@ -190,7 +240,11 @@ static void waitForPhase(Group &group, bool mayBlock) {
     }
     bool passed = wait.passed();
     if (passed) {
-      thread.acquire(barrier.completed);
+      if (!lane.call().has("relaxed"))
+        thread.acquire(barrier.completed);
+      if (lane.call().has("cluster") && thread.block->clusterBlocks > 1)
+        thread.acquire(barrier.clusterCompleted);
+      barrier.observed = std::max(barrier.observed, wait.byParity ? barrier.phase : wait.value + 1);
       polls.count = 0;
     }
     lane.set<uint8_t>(0, passed);
@@ -201,10 +255,13 @@ static void executeTryWait(Group &group) { waitForPhase(group, /*mayBlock=*/true
 
 /// fence.mbarrier_init: the thread's initialisations are visible to the async proxy and to the cluster.
 static void executeFenceInit(Group &group) {
-  for (Lane lane : group)
+  for (Lane lane : group) {
     for (auto &[address, barrier] : group.block().state<Mbarriers>().objects)
       if (lane.thread().clock[barrier.initialiser] >= barrier.initialised)
         barrier.fenced = true;
+    if (group.block().clusterBlocks > 1)
+      lane.thread().publish();
+  }
 }
 
 /// fence.proxy.async orders what the thread knows of, through whatever proxy, before what comes after it.

@@ -115,30 +115,37 @@ void logic(Group &group) {
   lane.set(0, result);
 }
 
-template <typename T> void loadGlobal(Group &group) {
+Space spaceOf(const Call &call) {
+  return call.has("shared::cluster")                     ? Space::ClusterShared
+         : call.has("shared") || call.has("shared::cta") ? Space::Shared
+         : call.has("global")                            ? Space::Global
+                                                         : Space::Generic;
+}
+
+template <typename T> void loadMemory(Group &group) {
   const Lane lane = group[0];
   const Call &call = lane.call();
   const uint64_t address = lane.get<uint64_t>(call.numDestinations);
-  const Space space = call.has("shared") ? Space::Shared : call.has("global") ? Space::Global : Space::Generic;
+  const Space space = spaceOf(call);
   for (unsigned i = 0; i != call.numDestinations; ++i)
     lane.set<T>(i, lane.thread().load<T>(address + i * sizeof(T), space));
 }
-template <typename T> void storeGlobal(Group &group) {
+template <typename T> void storeMemory(Group &group) {
   const Lane lane = group[0];
   const Call &call = lane.call();
   const uint64_t address = lane.get<uint64_t>(0);
-  const Space space = call.has("shared") ? Space::Shared : call.has("global") ? Space::Global : Space::Generic;
+  const Space space = spaceOf(call);
   for (unsigned i = 1; i != call.numOperands(); ++i)
     lane.thread().store<T>(address + (i - 1) * sizeof(T), lane.get<T>(i), space);
 }
 template <typename T> void addMemory(InstructionSet &set, const std::string &type) {
-  for (const std::string space : {".global", ".shared", ".shared::cta", ""})
+  for (const std::string space : {".global", ".shared", ".shared::cta", ".shared::cluster", ""})
     for (const std::string vector : {"", ".v2", ".v4"}) {
-      set.add({"ld" + space + vector + type, Scope::Lane, loadGlobal<T>});
-      set.add({"st" + space + vector + type, Scope::Lane, storeGlobal<T>, 0});
-      set.add({"ld" + space + ".nc" + vector + type, Scope::Lane, loadGlobal<T>});
-      set.add({"ld.volatile" + space + vector + type, Scope::Lane, loadGlobal<T>});
-      set.add({"st.volatile" + space + vector + type, Scope::Lane, storeGlobal<T>, 0});
+      set.add({"ld" + space + vector + type, Scope::Lane, loadMemory<T>});
+      set.add({"st" + space + vector + type, Scope::Lane, storeMemory<T>, 0});
+      set.add({"ld" + space + ".nc" + vector + type, Scope::Lane, loadMemory<T>});
+      set.add({"ld.volatile" + space + vector + type, Scope::Lane, loadMemory<T>});
+      set.add({"st.volatile" + space + vector + type, Scope::Lane, storeMemory<T>, 0});
     }
 }
 

@@ -1,14 +1,18 @@
 // cp.async.bulk and cp.async.bulk.tensor: the copy engine (TMA). PTX ISA, "Data Movement and Conversion Instructions:
 // Bulk copy" and "Tensors" (tiled mode, out-of-bound access, swizzling modes).
 //
-// A load is done when every thread waits, or earlier in random order; a store when its group is waited for, at the
-// latest when every thread waits. Both touch shared memory through the async proxy.
+// A load goes to a block of the cluster or, with a mask, to several: to the same place in the shared memory of each,
+// and an mbarrier at the same place hears of it. It is done, block by block, when every thread waits, or earlier in
+// random order; a store when its group is waited for, at the latest when every thread waits. Both touch shared memory
+// through the async proxy.
 
+#include "emulator/Cluster.h"
 #include "emulator/TensorMap.h"
 #include "emulator/instructions/Families.h"
 #include "emulator/instructions/Mbarrier.h"
 
 #include <algorithm>
+#include <deque>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -19,8 +23,10 @@ namespace {
 struct BulkCopy {
   TensorMap map{};
   std::array<int64_t, 5> first{}; ///< the box's first element in the tensor
+  Block *owner = nullptr;         ///< of the shared memory
   uint64_t shared = 0;            ///< address
   uint64_t global = 0;            ///< address, of plain bytes
+  bool fromShared = false;        ///< that address is one of the block's own shared memory
   uint64_t bytes = 0;
   uint64_t barrier = 0; ///< of a load
   unsigned thread = 0;  ///< that started it
@@ -49,13 +55,13 @@ void checkGlobal(Block &block, const BulkCopy &copy, uint64_t address, uint64_t 
   GlobalShadow *shadow = region < 0 ? nullptr : block.global->shadow(unsigned(region));
   const Observer by = block.threads[copy.thread].asyncObserver();
   GlobalShadow::Conflict conflict;
-  if (shadow && shadow->races({block.index, by.agent, by.now, by.known, write, false},
+  if (shadow && shadow->races({block.firstOfCluster(), by.agent, by.now, by.known, write, false},
                               address - (*block.global)[unsigned(region)].begin, bytes, conflict))
     fail(block, copy, FindingKind::Race,
          std::string(write ? "a store to '" : "a load from '") + (*block.global)[unsigned(region)].name + "'; block " +
-             std::to_string(conflict.block) + ", thread " + std::to_string(conflict.agent) +
-             (conflict.write ? " wrote" : " read") + " offset " + std::to_string(conflict.offset) +
-             " and nothing orders the two",
+             std::to_string(conflict.block + conflict.agent / block.ownAgents()) + ", thread " +
+             std::to_string(block.threadOfAgent(conflict.agent)) + (conflict.write ? " wrote" : " read") + " offset " +
+             std::to_string(conflict.offset) + " and nothing orders the two",
          address);
 }
 
@@ -100,10 +106,19 @@ void fillOutside(const TensorMap &map, char *row, int64_t from, int64_t to) {
     std::memcpy(row + i * map.elementBytes, &value, map.elementBytes);
 }
 
+/// The source of a copy from the block's shared memory to another block's.
+void readSource(Block &block, const BulkCopy &copy) {
+  block.check(block.shared->read(block.threads[copy.thread].asyncObserver(), copy.global, copy.bytes), copy.thread,
+              copy.call->text, copy.global, copy.bytes, /*write=*/false);
+}
+
 void moveLoad(Block &block, BulkCopy &copy) {
   if (copy.map.rank == 0) {
-    checkGlobal(block, copy, copy.global, copy.bytes, /*write=*/false);
-    std::memcpy(block.shared->data(copy.shared), reinterpret_cast<const char *>(copy.global), copy.bytes);
+    if (copy.fromShared)
+      readSource(block, copy);
+    else
+      checkGlobal(block, copy, copy.global, copy.bytes, /*write=*/false);
+    std::memcpy(copy.owner->shared->data(copy.shared), reinterpret_cast<const char *>(copy.global), copy.bytes);
     return;
   }
   char row[256 * 8];
@@ -117,7 +132,7 @@ void moveLoad(Block &block, BulkCopy &copy) {
       fillOutside(copy.map, row, end, copy.map.box[0]);
     }
     forEachChunk(copy, offset, copy.map.box[0] * width, [&](uint64_t to, uint64_t from, uint64_t bytes) {
-      std::memcpy(block.shared->data(to), row + from, bytes);
+      std::memcpy(copy.owner->shared->data(to), row + from, bytes);
     });
   });
 }
@@ -125,7 +140,7 @@ void moveLoad(Block &block, BulkCopy &copy) {
 void moveStore(Block &block, BulkCopy &copy) {
   if (copy.map.rank == 0) {
     checkGlobal(block, copy, copy.global, copy.bytes, /*write=*/true);
-    std::memcpy(reinterpret_cast<char *>(copy.global), block.shared->data(copy.shared), copy.bytes);
+    std::memcpy(reinterpret_cast<char *>(copy.global), copy.owner->shared->data(copy.shared), copy.bytes);
     return;
   }
   char row[256 * 8];
@@ -134,7 +149,7 @@ void moveStore(Block &block, BulkCopy &copy) {
       return;
     const uint64_t width = copy.map.elementBytes;
     forEachChunk(copy, offset, copy.map.box[0] * width, [&](uint64_t from, uint64_t to, uint64_t bytes) {
-      std::memcpy(row + to, block.shared->data(from), bytes);
+      std::memcpy(row + to, copy.owner->shared->data(from), bytes);
     });
     checkGlobal(block, copy, address + uint64_t(begin) * width, uint64_t(end - begin) * width, /*write=*/true);
     std::memcpy(reinterpret_cast<char *>(address) + begin * int64_t(width), row + begin * int64_t(width),
@@ -143,14 +158,21 @@ void moveStore(Block &block, BulkCopy &copy) {
 }
 
 void finishLoad(Block &block, BulkCopy &copy) {
+  Block &owner = *copy.owner;
+  if (&owner != &block && owner.hasEnded())
+    fail(block, copy, FindingKind::NotRunning,
+         "the copy arrives in shared memory of block " + std::to_string(owner.index) + ", whose threads have all ended",
+         copy.shared);
   moveLoad(block, copy);
   AsyncUnits::Work work = block.state<AsyncUnits>().copy(block);
-  block.shared->finishCopy({work.agent, work.now}, copy.shared, copy.bytes);
-  Mbarrier &barrier = block.state<Mbarriers>().objects[copy.barrier];
+  owner.shared->finishCopy({work.agent, work.now}, copy.shared, copy.bytes);
+  if (&owner != &block)
+    owner.noteRemoteAccess(work.agent, work.now);
+  Mbarrier &barrier = owner.state<Mbarriers>().objects[copy.barrier];
   if (!barrier.valid)
     fail(block, copy, FindingKind::InvalidArgument, "the mbarrier was invalidated before the copy was complete",
          copy.barrier);
-  completeTransactions(block, barrier, copy.bytes, work);
+  completeTransactions(owner, barrier, copy.bytes, work);
 }
 
 /// Reads the source as late as it may be read, on behalf of the thread that started the store.
@@ -192,14 +214,14 @@ void readMap(Lane lane, uint64_t address, TensorMap &map) {
 void startLoad(Lane lane, const std::shared_ptr<BulkCopy> &copy) {
   Thread &thread = lane.thread();
   Block &block = *thread.block;
-  Mbarrier &barrier = Mbarriers::find(thread, copy->barrier);
+  Mbarrier &barrier = Mbarriers::find(thread, copy->barrier, Mbarriers::Reach::Cluster);
   if (!barrier.fenced)
     lane.fail(
         FindingKind::MissingFence,
         "the initialisation of the mbarrier is not visible to the async proxy: there is no fence.mbarrier_init or "
         "fence.proxy.async behind it",
         copy->barrier);
-  block.check(block.shared->beginCopy(thread.asyncObserver(), copy->shared, copy->bytes), thread.index,
+  block.check(copy->owner->shared->beginCopy(thread.asyncObserver(), copy->shared, copy->bytes), thread.index,
               copy->call->text, copy->shared, copy->bytes, /*write=*/true);
   block.defer([&block, copy] { finishLoad(block, *copy); });
 }
@@ -213,19 +235,48 @@ void startStore(Lane lane, const std::shared_ptr<BulkCopy> &copy) {
   block.defer([&block, copy] { finishStore(block, *copy); });
 }
 
-/// Space behind the last operand that every form has: a mask of blocks for multicast, a cache hint.
-void refuseMulticast(Lane lane) {
-  if (lane.call().has("multicast::cluster"))
-    lane.fail(FindingKind::InvalidArgument, "multicast to the blocks of a cluster is not emulated");
+/// The block of the cluster that has an address of shared memory.
+Block &ownerOf(Lane lane, uint64_t address, const char *what) {
+  Block *owner = lane.thread().block->cluster->ownerOf(address);
+  if (!owner)
+    lane.fail(FindingKind::InvalidArgument, std::string(what) + " is not in shared memory", address);
+  return *owner;
+}
+
+/// Starts a load whose destination and mbarrier are set: to their block, or to those of a mask, which is list `mask`.
+void startLoads(Lane lane, const std::shared_ptr<BulkCopy> &copy, unsigned mask) {
+  const Call &call = lane.call();
+  Cluster &cluster = *lane.thread().block->cluster;
+  Block &owner = ownerOf(lane, copy->shared, "the destination");
+  if (&ownerOf(lane, copy->barrier, "the mbarrier") != &owner)
+    lane.fail(FindingKind::InvalidArgument,
+              "the mbarrier is not in the shared memory of the block that the copy goes to", copy->barrier);
+  copy->owner = &owner;
+  if (!call.has("multicast::cluster"))
+    return startLoad(lane, copy);
+  if (mask >= call.numLists())
+    lane.fail(FindingKind::InvalidArgument, "expected a mask of blocks behind the mbarrier");
+  const unsigned blocks = lane.get<uint16_t>(call.listBegin(mask));
+  if (blocks == 0 || blocks >> cluster.size())
+    lane.fail(FindingKind::InvalidArgument, "the mask of blocks is " + std::to_string(blocks) + ", the cluster has " +
+                                                std::to_string(cluster.size()) + " blocks");
+  for (unsigned rank = 0; rank != cluster.size(); ++rank)
+    if (blocks >> rank & 1) {
+      auto part = std::make_shared<BulkCopy>(*copy);
+      part->owner = &cluster[rank];
+      part->shared += cluster[rank].shared->base() - owner.shared->base();
+      part->barrier += cluster[rank].shared->base() - owner.shared->base();
+      startLoad(lane, part);
+    }
 }
 } // namespace
 
-/// cp.async.bulk.tensor.Nd.shared::cluster.global.mbarrier::complete_tx::bytes [to], [map, {coordinates}], [mbarrier]
+/// cp.async.bulk.tensor.Nd.shared::cluster.global.mbarrier::complete_tx::bytes{.multicast::cluster}
+///                                               [to], [map, {coordinates}], [mbarrier] {, mask} {, cache hint}
 /// cp.async.bulk.tensor.Nd.global.shared::cta.bulk_group                       [map, {coordinates}], [from]
 static void executeTensorCopy(Group &group) {
   for (Lane lane : group) {
     const Call &call = lane.call();
-    refuseMulticast(lane);
     if (call.has("im2col") || call.has("im2col_no_offs"))
       lane.fail(FindingKind::InvalidArgument, "only the tiled mode is emulated");
     const bool load = isLoad(call);
@@ -233,6 +284,7 @@ static void executeTensorCopy(Group &group) {
     const unsigned mapList = load ? 1 : 0, coordinates = mapList + 1;
     copy->call = &call;
     copy->thread = lane.thread().index;
+    copy->owner = lane.thread().block;
     readMap(lane, lane.get<uint64_t>(call.listBegin(mapList)), copy->map);
     if (call.listSize(coordinates) != copy->map.rank)
       lane.fail(FindingKind::InvalidArgument, std::to_string(call.listSize(coordinates)) +
@@ -246,34 +298,37 @@ static void executeTensorCopy(Group &group) {
       lane.fail(FindingKind::Misaligned, "a box in shared memory has to be 128-byte aligned", copy->shared);
     if (load) {
       copy->barrier = lane.get<uint64_t>(call.listBegin(3));
-      startLoad(lane, copy);
+      startLoads(lane, copy, /*mask=*/4);
     } else {
       startStore(lane, copy);
     }
   }
 }
 
-/// cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [to], [from], bytes, [mbarrier]
+/// cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes{.multicast::cluster}
+///                                                                   [to], [from], bytes, [mbarrier] {, mask}
+/// cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes  [to], [from], bytes, [mbarrier]
 /// cp.async.bulk.global.shared::cta.bulk_group                       [to], [from], bytes
 static void executeBulkCopy(Group &group) {
   for (Lane lane : group) {
     const Call &call = lane.call();
-    refuseMulticast(lane);
     const bool load = isLoad(call);
     auto copy = std::make_shared<BulkCopy>();
     copy->call = &call;
     copy->thread = lane.thread().index;
+    copy->owner = lane.thread().block;
     copy->shared = lane.get<uint64_t>(call.listBegin(load ? 0 : 1));
     copy->global = lane.get<uint64_t>(call.listBegin(load ? 1 : 0));
     copy->bytes = lane.get<uint32_t>(call.listBegin(2));
     for (uint64_t value : {copy->shared, copy->global, copy->bytes})
       if (value % 16)
         lane.fail(FindingKind::Misaligned, "addresses and size of a bulk copy have to be multiples of 16", value);
-    if (load && !lane.thread().block->shared->inWindow(copy->shared))
-      lane.fail(FindingKind::InvalidArgument, "the destination is not in shared memory", copy->shared);
     if (load) {
+      copy->fromShared = call.has("shared::cta") && call.has("shared::cluster");
       copy->barrier = lane.get<uint64_t>(call.listBegin(3));
-      startLoad(lane, copy);
+      if (copy->fromShared)
+        readSource(group.block(), *copy);
+      startLoads(lane, copy, /*mask=*/4);
     } else {
       startStore(lane, copy);
     }

@@ -1,26 +1,101 @@
 //===- ThreadIds.cpp - special registers, address conversions ------------------===//
 
+#include "emulator/AsmProgram.h"
 #include "emulator/instructions/Families.h"
+
+#include <iterator>
+#include <utility>
 
 using namespace flashc::emulator;
 
-template <uint64_t (*value)(const Thread &)> static void read(Group &group) {
-  group[0].set<uint64_t>(0, value(group[0].thread()));
+namespace {
+/// A special register: in the intrinsic llvm.nvvm.read.ptx.sreg.NAME, in PTX %NAME.
+struct Special {
+  const char *intrinsic, *ptx;
+  uint64_t (*value)(const Thread &);
+};
+
+template <uint64_t constant> uint64_t always(const Thread &) { return constant; }
+uint64_t threadId(const Thread &thread) { return thread.index; }
+uint64_t threadCount(const Thread &thread) { return thread.block->numThreads(); }
+uint64_t blockId(const Thread &thread) { return static_cast<uint64_t>(thread.block->index); }
+uint64_t blockCount(const Thread &thread) { return static_cast<uint64_t>(thread.block->numBlocks); }
+uint64_t laneId(const Thread &thread) { return thread.lane; }
+uint64_t subgroupId(const Thread &thread) { return thread.subgroup; }
+uint64_t subgroupCount(const Thread &thread) { return thread.block->meetings.size(); }
+uint64_t subgroupSize(const Thread &thread) { return thread.block->chip->subgroupSize; }
+uint64_t lanesBelow(const Thread &thread) { return (uint64_t{1} << thread.lane) - 1; }
+uint64_t lanesUpTo(const Thread &thread) { return (uint64_t{2} << thread.lane) - 1; }
+uint64_t lanesAbove(const Thread &thread) { return 0xffffffff & ~lanesUpTo(thread); }
+uint64_t lanesFrom(const Thread &thread) { return 0xffffffff & ~lanesBelow(thread); }
+uint64_t laneBit(const Thread &thread) { return uint64_t{1} << thread.lane; }
+// Clusters are rows of a grid that is one: y and z of all ids are 0, and of all counts 1.
+uint64_t clusterId(const Thread &thread) { return blockId(thread) / thread.block->clusterBlocks; }
+uint64_t clusterCount(const Thread &thread) { return blockCount(thread) / thread.block->clusterBlocks; }
+uint64_t rank(const Thread &thread) { return thread.block->rank; }
+uint64_t rankCount(const Thread &thread) { return thread.block->clusterBlocks; }
+uint64_t isCluster(const Thread &thread) { return thread.block->explicitCluster; }
+/// Time: a number that grows.
+uint64_t clockRead(const Thread &thread) { return ++thread.block->state<uint64_t>(); }
+
+const Special specials[] = {
+    {"tid.x", "tid.x", threadId},
+    {"tid.y", "tid.y", always<0>},
+    {"tid.z", "tid.z", always<0>},
+    {"ntid.x", "ntid.x", threadCount},
+    {"ntid.y", "ntid.y", always<1>},
+    {"ntid.z", "ntid.z", always<1>},
+    {"ctaid.x", "ctaid.x", blockId},
+    {"ctaid.y", "ctaid.y", always<0>},
+    {"ctaid.z", "ctaid.z", always<0>},
+    {"nctaid.x", "nctaid.x", blockCount},
+    {"nctaid.y", "nctaid.y", always<1>},
+    {"nctaid.z", "nctaid.z", always<1>},
+    {"clusterid.x", "clusterid.x", clusterId},
+    {"clusterid.y", "clusterid.y", always<0>},
+    {"clusterid.z", "clusterid.z", always<0>},
+    {"nclusterid.x", "nclusterid.x", clusterCount},
+    {"nclusterid.y", "nclusterid.y", always<1>},
+    {"nclusterid.z", "nclusterid.z", always<1>},
+    {"cluster.ctaid.x", "cluster_ctaid.x", rank},
+    {"cluster.ctaid.y", "cluster_ctaid.y", always<0>},
+    {"cluster.ctaid.z", "cluster_ctaid.z", always<0>},
+    {"cluster.nctaid.x", "cluster_nctaid.x", rankCount},
+    {"cluster.nctaid.y", "cluster_nctaid.y", always<1>},
+    {"cluster.nctaid.z", "cluster_nctaid.z", always<1>},
+    {"cluster.ctarank", "cluster_ctarank", rank},
+    {"cluster.nctarank", "cluster_nctarank", rankCount},
+    {"laneid", "laneid", laneId},
+    {"warpid", "warpid", subgroupId},
+    {"nwarpid", "nwarpid", subgroupCount},
+    {"warpsize", "warpsize", subgroupSize},
+    {"lanemask.eq", "lanemask_eq", laneBit},
+    {"lanemask.lt", "lanemask_lt", lanesBelow},
+    {"lanemask.le", "lanemask_le", lanesUpTo},
+    {"lanemask.gt", "lanemask_gt", lanesAbove},
+    {"lanemask.ge", "lanemask_ge", lanesFrom},
+    {"smid", "smid", always<0>},
+    {"nsmid", "nsmid", always<1>},
+    {"clock", "clock", clockRead},
+    {"clock64", "clock64", clockRead},
+    {"globaltimer", "globaltimer", clockRead},
+};
+
+template <size_t i> void read(Group &group) { group[0].set<uint64_t>(0, specials[i].value(group[0].thread())); }
+
+template <size_t... i> void addSpecials(InstructionSet &set, std::index_sequence<i...>) {
+  (set.add({std::string("llvm.nvvm.read.ptx.sreg.") + specials[i].intrinsic, Scope::Lane, read<i>}), ...);
 }
-static uint64_t zero(const Thread &) { return 0; }
-static uint64_t one(const Thread &) { return 1; }
-static uint64_t threadId(const Thread &thread) { return thread.index; }
-static uint64_t threadCount(const Thread &thread) { return thread.block->numThreads(); }
-static uint64_t blockId(const Thread &thread) { return static_cast<uint64_t>(thread.block->index); }
-static uint64_t blockCount(const Thread &thread) { return static_cast<uint64_t>(thread.block->numBlocks); }
-static uint64_t laneId(const Thread &thread) { return thread.lane; }
-static uint64_t subgroupId(const Thread &thread) { return thread.subgroup; }
-static uint64_t subgroupSize(const Thread &thread) { return thread.block->chip->subgroupSize; }
-static uint64_t lanesBelow(const Thread &thread) { return (uint64_t{1} << thread.lane) - 1; }
-static uint64_t lanesUpTo(const Thread &thread) { return (uint64_t{2} << thread.lane) - 1; }
-static uint64_t lanesAbove(const Thread &thread) { return ~((uint64_t{2} << thread.lane) - 1); }
-static uint64_t lanesFrom(const Thread &thread) { return ~((uint64_t{1} << thread.lane) - 1); }
-static uint64_t laneBit(const Thread &thread) { return uint64_t{1} << thread.lane; }
+} // namespace
+
+SpecialRegister flashc::emulator::findSpecial(std::string_view name) {
+  for (const Special &special : specials)
+    if (name.substr(0, 1) == "%" && name.substr(1) == special.ptx)
+      return special.value;
+  return nullptr;
+}
+
+static void readExplicitCluster(Group &group) { group[0].set<bool>(0, isCluster(group[0].thread()) != 0); }
 
 /// Operand 0 = operand 1: conversions between address spaces, which are one here.
 static void copy(Group &group) { group[0].set<uint64_t>(0, group[0].get<uint64_t>(1)); }
@@ -30,29 +105,9 @@ template <bool shared> static void isSpace(Group &group) {
   lane.set<bool>(0, group.block().shared->inWindow(lane.get<uint64_t>(1)) == shared);
 }
 
-/// Time: a number that grows.
-static void clockRead(Group &group) { group[0].set<uint64_t>(0, ++group.block().state<uint64_t>()); }
-
 void flashc::emulator::addThreadIds(InstructionSet &set) {
-  const std::string prefix = "llvm.nvvm.read.ptx.sreg.";
-  for (const char *id : {"tid.y", "tid.z", "ctaid.y", "ctaid.z", "cluster.ctarank", "cluster.ctaid.x"})
-    set.add({prefix + id, Scope::Lane, read<zero>});
-  for (const char *count : {"ntid.y", "ntid.z", "nctaid.y", "nctaid.z", "cluster.nctarank", "cluster.nctaid.x"})
-    set.add({prefix + count, Scope::Lane, read<one>});
-  set.add({prefix + "tid.x", Scope::Lane, read<threadId>});
-  set.add({prefix + "ntid.x", Scope::Lane, read<threadCount>});
-  set.add({prefix + "ctaid.x", Scope::Lane, read<blockId>});
-  set.add({prefix + "nctaid.x", Scope::Lane, read<blockCount>});
-  set.add({prefix + "laneid", Scope::Lane, read<laneId>});
-  set.add({prefix + "warpid", Scope::Lane, read<subgroupId>});
-  set.add({prefix + "warpsize", Scope::Lane, read<subgroupSize>});
-  set.add({prefix + "lanemask.eq", Scope::Lane, read<laneBit>});
-  set.add({prefix + "lanemask.lt", Scope::Lane, read<lanesBelow>});
-  set.add({prefix + "lanemask.le", Scope::Lane, read<lanesUpTo>});
-  set.add({prefix + "lanemask.gt", Scope::Lane, read<lanesAbove>});
-  set.add({prefix + "lanemask.ge", Scope::Lane, read<lanesFrom>});
-  for (const char *clock : {"clock", "clock64", "globaltimer"})
-    set.add({prefix + clock, Scope::Lane, clockRead});
+  addSpecials(set, std::make_index_sequence<std::size(specials)>());
+  set.add({"llvm.nvvm.is_explicit_cluster", Scope::Lane, readExplicitCluster});
   for (const char *space : {"global", "shared", "local", "constant", "param"}) {
     set.add({std::string("llvm.nvvm.ptr.") + space + ".to.gen", Scope::Lane, copy});
     set.add({std::string("llvm.nvvm.ptr.gen.to.") + space, Scope::Lane, copy});

@@ -18,6 +18,7 @@
 #include "emulator/instructions/Wgmma.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 
 namespace flashc::emulator {

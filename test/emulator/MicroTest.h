@@ -17,14 +17,15 @@
 
 namespace flashc::test {
 
-/// One launch of one block of the kernel `micro(ptr in, ptr out)`; with a tensor map `micro(ptr in, ptr out, map by
-/// value)`.
+/// One launch of the kernel `micro(ptr in, ptr out)`; with a tensor map `micro(ptr in, ptr out, map by value)`.
 struct MicroTest {
   enum class Compare { Bits, F32, F64 };
 
   std::string name; ///< a C identifier
   std::string chip; ///< "gfx90a", "sm_90a"
   std::string ir;   ///< LLVM IR with the kernel @micro, for the chip's own triple
+  unsigned blocks = 1;
+  unsigned cluster = 0; ///< blocks of a cluster, as the IR says, too; 0: it says nothing
   unsigned threads = 0;
   unsigned sharedBytes = 0; ///< dynamic shared memory
   std::vector<uint8_t> input, expected;
@@ -68,7 +69,9 @@ std::vector<MicroTest> amdLaneTests();
 std::vector<MicroTest> wgmmaTests();
 /// Tensor copies, mbarriers and what goes with them, of sm_90a.
 std::vector<MicroTest> tensorCopyTests();
-/// Both together, as a kernel uses them.
+/// Clusters: their barrier, shared memory and mbarriers of other blocks, copies to several blocks.
+std::vector<MicroTest> clusterTests();
+/// wgmma and copies together, as a kernel uses them.
 std::vector<MicroTest> pipelineTests();
 
 } // namespace flashc::test

@@ -35,6 +35,7 @@ std::string problemOf(const MicroTest &test, emulator::AsyncOrder order, uint64_
   }
   emulator::Launch launch;
   launch.kernel = "micro";
+  launch.blocks = test.blocks;
   launch.threads = test.threads;
   launch.sharedBytes = test.sharedBytes;
   launch.params = params;
@@ -69,6 +70,7 @@ INSTANTIATE_TEST_SUITE_P(AmdMatrix, Micro, testing::ValuesIn(amdMatrixTests()), 
 INSTANTIATE_TEST_SUITE_P(AmdLanes, Micro, testing::ValuesIn(amdLaneTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(Wgmma, Micro, testing::ValuesIn(wgmmaTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(TensorCopies, Micro, testing::ValuesIn(tensorCopyTests()), nameOf);
+INSTANTIATE_TEST_SUITE_P(Clusters, Micro, testing::ValuesIn(clusterTests()), nameOf);
 INSTANTIATE_TEST_SUITE_P(Pipeline, Micro, testing::ValuesIn(pipelineTests()), nameOf);
 
 } // namespace

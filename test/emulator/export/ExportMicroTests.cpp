@@ -29,10 +29,11 @@ static std::string describe(const MicroTest &test) {
   const char *compare = test.compare == MicroTest::Compare::Bits  ? "bits"
                         : test.compare == MicroTest::Compare::F32 ? "f32"
                                                                   : "f64";
-  std::string text = "{\"name\": \"" + test.name + "\", \"chip\": \"" + test.chip +
-                     "\", \"threads\": " + std::to_string(test.threads) +
-                     ", \"shared_bytes\": " + std::to_string(test.sharedBytes) + ", \"compare\": \"" + compare +
-                     "\", \"tolerance\": " + std::to_string(test.tolerance);
+  std::string text =
+      "{\"name\": \"" + test.name + "\", \"chip\": \"" + test.chip + "\", \"blocks\": " + std::to_string(test.blocks) +
+      ", \"cluster\": " + std::to_string(test.cluster) + ", \"threads\": " + std::to_string(test.threads) +
+      ", \"shared_bytes\": " + std::to_string(test.sharedBytes) + ", \"compare\": \"" + compare +
+      "\", \"tolerance\": " + std::to_string(test.tolerance);
   if (test.map)
     text +=
         ", \"map\": {\"of\": \"" + std::string(test.mapsOutput ? "out" : "in") +
@@ -53,8 +54,8 @@ int main(int argc, char **argv) {
     std::ofstream(folder + name, std::ios::binary).write(static_cast<const char *>(data), std::streamsize(bytes));
   };
   std::string index;
-  for (const auto &tests :
-       {warpTests(), blockTests(), amdMatrixTests(), amdLaneTests(), wgmmaTests(), tensorCopyTests(), pipelineTests()})
+  for (const auto &tests : {warpTests(), blockTests(), amdMatrixTests(), amdLaneTests(), wgmmaTests(),
+                            tensorCopyTests(), clusterTests(), pipelineTests()})
     for (const MicroTest &test : tests) {
       if (!test.finding.empty())
         continue;
