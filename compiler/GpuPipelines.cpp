@@ -31,6 +31,8 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   sizes.matrixUnit = toString(options.gpu.matrixUnit).str();
   sizes.subgroupSize = options.gpu.subgroupSize;
   sizes.sharedBytes = options.gpu.sharedBytes;
+  if (options.gpu.registers)
+    sizes.registers = options.gpu.registers;
   functions.addPass(createAssignGpuTileSizes(sizes));
   functions.addPass(createTileQueries());
 }
@@ -42,6 +44,8 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
   fragments.subgroupSize = options.gpu.subgroupSize;
   fragments.sharedBytes = options.gpu.sharedBytes;
+  if (options.gpu.registers)
+    fragments.registers = options.gpu.registers;
   functions.addPass(createAssignFragments(fragments));
   if (options.gpu.tma)
     functions.addPass(createMakePersistent());
@@ -59,6 +63,7 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   threads.subgroupSize = fragments.subgroupSize;
   threads.sharedBytes = options.gpu.sharedBytes;
   threads.asyncCopy = options.gpu.asyncCopy;
+  threads.registers = options.gpu.registers;
   functions.addPass(createLowerTilesToThreads(threads));
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
@@ -148,6 +153,9 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
                                  llvm::cl::init("none")};
   Option<bool> asyncCopy{*this, "async-copy", llvm::cl::desc("Whether copies are started and awaited"),
                          llvm::cl::init(false)};
+  Option<int64_t> registers{*this, "registers",
+                            llvm::cl::desc("Registers of a thread that the code generator allocates; 0 = an assembler's"),
+                            llvm::cl::init(0)};
   Option<bool> tma{*this, "tma", llvm::cl::desc("Whether a unit of its own copies boxes of tensors"),
                    llvm::cl::init(false)};
 
@@ -159,6 +167,7 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
     options.gpu.matrixUnit = parseMatrixUnit(matrixUnit).value_or(MatrixUnit::None);
     options.gpu.asyncCopy = asyncCopy;
     options.gpu.tma = tma;
+    options.gpu.registers = registers;
     options.maskBounds = true;
     return options;
   }

@@ -29,9 +29,10 @@ namespace {
 /// The tiles of one parallel loop, which a block of threads executes.
 class BlockLayouts {
 public:
-  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t maxWarps, int64_t sharedBytes)
+  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t maxWarps, int64_t sharedBytes,
+               int64_t registers)
       : loop(loop), context(loop.getContext()), available(available), subgroupSize(subgroupSize), maxWarps(maxWarps),
-        sharedBytes(sharedBytes) {}
+        sharedBytes(sharedBytes), registers(registers) {}
 
   /// Fails where products need more than one unit.
   LogicalResult assign();
@@ -50,7 +51,7 @@ private:
   MLIRContext *context;
   MatrixUnit available;
   unsigned subgroupSize;
-  int64_t maxWarps, sharedBytes;
+  int64_t maxWarps, sharedBytes, registers;
   MatrixUnit unit = MatrixUnit::None;
   tile::FragmentLayoutAttr accumulators;
   QueryPlace queries = QueryPlace::Registers;
@@ -125,7 +126,7 @@ LogicalResult BlockLayouts::chooseUnit() {
   int64_t height = layOut(1, rows).getBlock()[0];
   int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
   accumulators = layOut(warps, rows);
-  queries = readTiles().placeQueries(sharedBytes);
+  queries = readTiles().placeQueries(accumulators, sharedBytes, registers);
   loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
   return success();
 }
@@ -167,11 +168,9 @@ void BlockLayouts::assignOperands(tile::DotOp dot) {
                            transposed);
   };
   Attribute lhs = getLhsLayout(unit, accumulators);
-  // WMMA's left-hand side is in both halves of a wave: of wide heads it would take the registers that the sums need.
   bool isLoaded = static_cast<bool>(dot.getLhs().getDefiningOp<tile::LoadOp>());
   bool areQueries = isLoaded && dot.getTransposed();
-  if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) || (areQueries && queries == QueryPlace::Shared) ||
-      (unit == MatrixUnit::Wmma && isLoaded && tileType(dot.getLhs()).getShape()[1] > kWidestWmmaRows))
+  if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) || (areQueries && queries == QueryPlace::Shared))
     lhs = shared(dot.getLhs(), /*transposed=*/false);
   if (areQueries && queries == QueryPlace::Global)
     lhs = tile::InPlaceLayoutAttr::get(context, /*lanes=*/1);
@@ -218,7 +217,7 @@ struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
     // A loop that says how many threads its blocks have holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
       if (!loop->hasAttr(kThreadsAttr) &&
-          failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps, sharedBytes).assign()))
+          failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps, sharedBytes, registers).assign()))
         return signalPassFailure();
   }
 };

@@ -30,29 +30,27 @@ struct Problem {
   /// Whether a masked weight may stand beside a NaN.
   bool skipsZeros;
   MatrixUnit unit = MatrixUnit::None;
-  /// Rows and columns of the unit's accumulators.
+  /// Rows and columns of the unit's accumulators, and how a block of threads holds them.
   int64_t blockRows = 0, blockColumns = 0;
+  tile::FragmentLayoutAttr sums = {};
 
   /// Shared memory that the lowering takes, of `available` bytes: keys, values, a word of all threads, query rows where
   /// the unit reads them there, and weights where elements are multiplied one by one; each on its own kilobyte.
-  int64_t sharedBytes(int64_t queries, int64_t keys, int64_t available) const {
-    if (unit == MatrixUnit::None || unit == MatrixUnit::Mma)
-      return BlockTiles{unit, headDim, valueHeadDim, operandBytes, queries, keys}.countSharedBytes(available);
+  int64_t sharedBytes(int64_t queries, int64_t keys, int64_t available, int64_t registers) const {
+    if (unit != MatrixUnit::Wgmma) {
+      BlockTiles tiles{unit, headDim, valueHeadDim, operandBytes, queries, keys};
+      int64_t bytes = tiles.countSharedBytes(tiles.placeQueries(sums, available, registers));
+      // The word has a place of its own where keys' is taken.
+      bool apart = takesColumns(unit) && tiles.countCopied(sums) > getMostWaiting(sums.getSubgroupSize());
+      return apart ? bytes + 1024 : bytes;
+    }
     auto tile = [&](int64_t rows, int64_t columns) {
       int64_t panel = columns * operandBytes > 64 ? 128 : 64;
       return llvm::alignTo(rows * llvm::alignTo(columns * operandBytes, panel), 1024);
     };
     // Warpgroups multiply two tiles of keys and values while the next ones arrive.
-    int64_t stages = unit == MatrixUnit::Wgmma ? 2 : 1;
-    // AMD's units read values by columns, and keep the word where the keys were.
-    bool byColumns = takesColumns(unit);
-    int64_t values = byColumns ? tile(llvm::alignTo(valueHeadDim, 32), keys) : tile(keys, valueHeadDim);
-    int64_t bytes = stages * (tile(keys, headDim) + values) + (byColumns ? 0 : 1024);
-    if (!byColumns && (skipsZeros || unit != MatrixUnit::Wgmma))
-      bytes += tile(queries, keys);
-    if (unit == MatrixUnit::Wgmma || (unit == MatrixUnit::Wmma && headDim > kWidestWmmaRows))
-      bytes += tile(queries, headDim);
-    return bytes;
+    int64_t bytes = 2 * (tile(keys, headDim) + tile(keys, valueHeadDim)) + 1024 + tile(queries, headDim);
+    return skipsZeros ? bytes + tile(queries, keys) : bytes;
   }
 };
 
@@ -100,12 +98,16 @@ private:
       ArrayRef<int64_t> block = getAccumulatorLayout(&getContext(), chosen, subgroupSize, 1, rows).getBlock();
       problem.blockRows = block[0];
       problem.blockColumns = chosen == MatrixUnit::Wgmma ? kWarpgroupSteps : block[1];
+      int64_t warps = std::clamp<int64_t>(rows / block[0], 1, 4);
+      problem.sums = getAccumulatorLayout(&getContext(), chosen, subgroupSize, warps, rows);
     };
-    // MFMA's subgroups have 16 rows instead of 32 for wide heads.
-    constexpr int64_t many = std::numeric_limits<int64_t>::max();
-    use(unit, queries ? queries.getValue() : unit == MatrixUnit::Mfma && widest > 128 ? 1 : many);
     BlockTiles elements{unit,           problem.headDim, problem.valueHeadDim, problem.operandBytes, queries.getValue(),
                         keys.getValue()};
+    // Instructions of several heights are told apart by a tile's rows.
+    constexpr int64_t many = std::numeric_limits<int64_t>::max();
+    if (takesColumns(unit))
+      elements = chooseUnitTiles(&getContext(), elements, subgroupSize, sharedBytes, registers);
+    use(unit, elements.queries ? elements.queries : many);
     if (unit == MatrixUnit::None) {
       tile::FragmentLayoutAttr sums = chooseElements(elements, compute);
       problem.blockRows = sums.getBlock()[0];
@@ -114,22 +116,29 @@ private:
     if (queries && queries % problem.blockRows != 0)
       return op.emitOpError("expected tiles of query rows in multiples of ")
              << problem.blockRows << ", what one product of the target has, got " << queries.getValue();
-    // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide
-    // heads, and where a unit holds its operands twice (WMMA) or its accumulators in few lanes' rows (MFMA), tiles are
-    // half as wide, and a quarter for the widest of WMMA.
-    bool narrowTiles = !narrow || widest > 128 || unit == MatrixUnit::Wmma || (unit == MatrixUnit::Mfma && widest > 64);
-    bool leastTiles = unit == MatrixUnit::Wmma && widest > 128;
-    int64_t fewColumns = leastTiles ? 16 : narrowTiles ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
+    if ((queries || keys) && takesColumns(unit)) {
+      int64_t needed =
+          elements.countRegisters(problem.sums, elements.placeQueries(problem.sums, sharedBytes, registers));
+      if (needed > registers)
+        return op.emitOpError("needs ") << needed << " registers a thread for tiles of " << elements.queries
+                                        << " queries x " << elements.keys << " keys of head dims " << problem.headDim
+                                        << " and " << problem.valueHeadDim << ", and the target has "
+                                        << registers.getValue() << "; expected smaller tiles";
+    }
+    // Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide heads
+    // tiles are half as wide.
+    int64_t fewColumns = !narrow || widest > 128 ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
     if (unit == MatrixUnit::Wgmma) {
       rows = whole->rows;
       columns = problem.skipsZeros ? whole->maskedKeys : whole->keys;
     }
     rows = queries ? queries.getValue() : rows;
-    columns = llvm::alignTo(keys ? keys.getValue() : columns, problem.blockColumns);
-    if (unit == MatrixUnit::None) {
+    columns = keys ? keys.getValue() : columns;
+    if (unit == MatrixUnit::None || takesColumns(unit)) {
       rows = elements.queries;
       columns = elements.keys;
     }
+    columns = llvm::alignTo(columns, problem.blockColumns);
     // Warpgroups' instructions are of any width, others' tiles stay powers of two.
     auto reduce = [&](int64_t &size, int64_t least) {
       int64_t reduced = unit == MatrixUnit::Wgmma ? size - least : size / 2;
@@ -139,7 +148,7 @@ private:
       return true;
     };
     // Without a matrix unit the largest tiles that fit have been chosen.
-    auto needed = [&] { return problem.sharedBytes(rows, columns, sharedBytes); };
+    auto needed = [&] { return problem.sharedBytes(rows, columns, sharedBytes, registers); };
     while (needed() > sharedBytes)
       if (unit == MatrixUnit::None ||
           (!(!keys && reduce(columns, problem.blockColumns)) && !(!queries && reduce(rows, problem.blockRows))))

@@ -160,6 +160,18 @@ static void lowerRounding(arith::TruncFOp op) {
   op.erase();
 }
 
+/// One instruction; what upstream expands it to is a comparison, two selections and a test for NaN.
+static void lowerMaximum(arith::MaxNumFOp op) {
+  op.replaceAllUsesWith(OpBuilder(op).create<LLVM::MaxNumOp>(op.getLoc(), op.getLhs(), op.getRhs()).getResult());
+  op.erase();
+}
+
+/// No kind of instruction may cross it.
+static void lowerFence(tile::ScheduleFenceOp op) {
+  OpBuilder(op).create<ROCDL::SchedBarrier>(op.getLoc(), /*mask=*/0);
+  op.erase();
+}
+
 namespace {
 struct ConvertTileToRocdl : flashc::impl::ConvertTileToRocdlBase<ConvertTileToRocdl> {
   using ConvertTileToRocdlBase::ConvertTileToRocdlBase;
@@ -169,6 +181,7 @@ struct ConvertTileToRocdl : flashc::impl::ConvertTileToRocdlBase<ConvertTileToRo
     SmallVector<Operation *> ops;
     SmallVector<gpu::ShuffleOp> shuffles;
     SmallVector<arith::TruncFOp> roundings;
+    SmallVector<arith::MaxNumFOp> maxima;
     getOperation()->walk([&](Operation *op) {
       if (isa<tile::TileDialect>(op->getDialect()))
         ops.push_back(op);
@@ -176,7 +189,11 @@ struct ConvertTileToRocdl : flashc::impl::ConvertTileToRocdlBase<ConvertTileToRo
         shuffles.push_back(shuffle);
       if (auto rounding = dyn_cast<arith::TruncFOp>(op))
         roundings.push_back(rounding);
+      if (auto maximum = dyn_cast<arith::MaxNumFOp>(op))
+        maxima.push_back(maximum);
     });
+    for (arith::MaxNumFOp maximum : maxima)
+      lowerMaximum(maximum);
     for (arith::TruncFOp rounding : roundings)
       lowerRounding(rounding);
     for (gpu::ShuffleOp shuffle : shuffles)
@@ -187,6 +204,7 @@ struct ConvertTileToRocdl : flashc::impl::ConvertTileToRocdlBase<ConvertTileToRo
               .Case<tile::MmaOp>([](auto op) { return lowerMma(op); })
               .Case<tile::LoadOrZeroOp>([&](auto op) { return lowerLoadOrZero(op, rdna), success(); })
               .Case<tile::VectorLoadOp, tile::VectorStoreOp>([](auto op) { return lowerVectorAccess(op), success(); })
+              .Case<tile::ScheduleFenceOp>([](auto op) { return lowerFence(op), success(); })
               .Default([](Operation *op) { return op->emitOpError("has no form in ROCDL"); });
       if (failed(lowered))
         return signalPassFailure();

@@ -47,6 +47,7 @@ def AssignGpuTileSizes : Pass<"assign-gpu-tile-sizes", "mlir::func::FuncOp"> {
            "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
     Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
     Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
+    Option<"registers", "registers", "int64_t", "256", "Registers of a thread of units that take columns (mfma, wmma)">,
     Option<"queries", "queries", "int64_t", "0", "Query rows a tile; 0 = choose">,
     Option<"keys", "keys", "int64_t", "0", "Keys a tile; 0 = choose">,
     Option<"split", "split", "int64_t", "0", "Keys a block attends in the form for few rows; 0 = choose">];
@@ -95,7 +96,8 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
            "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
     Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
     Option<"maxWarps", "max-warps", "int64_t", "4", "The most subgroups of a block">,
-    Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">];
+    Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
+    Option<"registers", "registers", "int64_t", "256", "Registers of a thread of units that take columns (mfma, wmma)">];
 }
 
 def MakePersistent : Pass<"make-persistent", "mlir::func::FuncOp"> {
@@ -364,7 +366,9 @@ def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
            "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
     Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
     Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
-    Option<"asyncCopy", "async-copy", "bool", "false", "Whether threads start copies and wait for them later">];
+    Option<"asyncCopy", "async-copy", "bool", "false", "Whether threads start copies and wait for them later">,
+    Option<"registers", "registers", "int64_t", "0",
+           "Registers of a thread, where reads are kept from running ahead; 0 where an assembler schedules">];
 }
 
 def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/GpuTiles.h"
+#include "passes/GpuUnits.h"
 
 using namespace mlir;
 using namespace flashc;
@@ -62,9 +63,14 @@ tile::FragmentLayoutAttr flashc::getRowLayout(MLIRContext *context, int64_t colu
   return tile::FragmentLayoutAttr::get(context, warps, {1, subgroupSize * piece}, lanes, registers);
 }
 
-QueryPlace BlockTiles::placeQueries(int64_t sharedBytes) const {
+QueryPlace BlockTiles::placeQueries(tile::FragmentLayoutAttr sums, int64_t sharedBytes, int64_t registers) const {
   if (unit == MatrixUnit::None)
     return countSharedBytes(QueryPlace::Shared) <= sharedBytes ? QueryPlace::Shared : QueryPlace::Global;
+  if (takesColumns(unit))
+    return countRegisters(sums, QueryPlace::Registers) <= registers ||
+                   countSharedBytes(QueryPlace::Shared) > sharedBytes
+               ? QueryPlace::Registers
+               : QueryPlace::Shared;
   // Of mma's sixteen rows a thread holds a quarter of a register a column of queries and half a one of accumulators.
   constexpr int64_t most = 160;
   if (unit == MatrixUnit::Mma && headDim / 4 + valueHeadDim / 2 > most)
@@ -72,19 +78,79 @@ QueryPlace BlockTiles::placeQueries(int64_t sharedBytes) const {
   return QueryPlace::Registers;
 }
 
-int64_t BlockTiles::countSharedBytes(QueryPlace place) const {
-  constexpr int64_t piece = 1024;
-  auto tile = [&](int64_t rows, int64_t columns) -> int64_t {
-    int64_t panel = columns * operandBytes > 64 ? 128 : 64;
-    return llvm::alignTo(rows * llvm::alignTo(columns * operandBytes, panel), piece);
+/// Bytes of a tile in shared memory.
+static int64_t sizeOf(int64_t rows, int64_t columns, int64_t elementBytes) {
+  int64_t panel = columns * elementBytes > 64 ? 128 : 64;
+  return llvm::alignTo(rows * llvm::alignTo(columns * elementBytes, panel), 1024);
+}
+
+int64_t BlockTiles::countCopied(tile::FragmentLayoutAttr sums) const {
+  int64_t threads = sums.getWarps() * sums.getSubgroupSize();
+  // A unit of values is four rows' pieces of sixteen bytes.
+  int64_t key = llvm::divideCeil(sizeOf(keys, headDim, operandBytes) / 16, threads) * 4;
+  return std::max<int64_t>(key, llvm::divideCeil(keys * valueHeadDim * operandBytes / 64, threads) * 16);
+}
+
+int64_t BlockTiles::countRegisters(tile::FragmentLayoutAttr sums, QueryPlace place) const {
+  auto held = [&](tile::FragmentLayoutAttr layout, int64_t columns, int64_t bytes) {
+    auto [down, across] = layout.getBlocks({queries, columns});
+    return down * across * layout.getBlockElements() * bytes / 4;
   };
+  tile::FragmentLayoutAttr left = getLhsLayout(unit, sums);
+  int64_t count = held(sums, valueHeadDim, 4) + held(sums, keys, 4) + held(left, keys, operandBytes);
+  if (place == QueryPlace::Registers)
+    count += held(left, headDim, operandBytes);
+  return count + std::min(countCopied(sums), kMostAtOnce * 4) + kOperandRegisters +
+         getOtherRegisters(sums.getSubgroupSize());
+}
+
+int64_t BlockTiles::countSharedBytes(QueryPlace place) const {
+  auto tile = [&](int64_t rows, int64_t columns) { return sizeOf(rows, columns, operandBytes); };
   int64_t query = tile(queries, headDim), key = tile(keys, headDim);
-  int64_t products = key + tile(keys, valueHeadDim) + tile(queries, keys) + piece;
+  // Units that take columns have values that way, and the word of all threads where keys were.
+  if (takesColumns(unit))
+    return key + tile(llvm::alignTo(valueHeadDim, 32), keys) + (place == QueryPlace::Shared ? query : 0);
+  int64_t products = key + tile(keys, valueHeadDim) + tile(queries, keys) + 1024;
   if (unit != MatrixUnit::Mma)
     return place == QueryPlace::Shared ? products + query : products;
   // Results, and queries that go to registers, pass through shared memory.
   products = std::max(products, key + tile(queries, valueHeadDim));
   return place == QueryPlace::Shared ? products + query : std::max(products, query);
+}
+
+BlockTiles flashc::chooseUnitTiles(MLIRContext *context, BlockTiles tiles, unsigned subgroupSize, int64_t sharedBytes,
+                                   int64_t registers) {
+  struct Candidate {
+    int64_t rows, keys;
+  };
+  // More rows of a wave read keys and values less often, more keys of a tile rescale sums less often.
+  constexpr Candidate mfma[] = {{32, 64}, {32, 32}, {16, 64}, {16, 32}}, wmma[] = {{16, 32}, {16, 16}};
+  constexpr int64_t waves = 4;
+  ArrayRef<Candidate> candidates = tiles.unit == MatrixUnit::Mfma ? ArrayRef(mfma) : ArrayRef(wmma);
+  auto choose = [&](Candidate candidate) {
+    BlockTiles chosen = tiles;
+    chosen.queries = tiles.queries ? tiles.queries : waves * candidate.rows;
+    chosen.keys = tiles.keys ? tiles.keys : candidate.keys;
+    return chosen;
+  };
+  struct Demand {
+    int64_t blocks;
+    bool waits;
+  };
+  // The next tile is better smaller and on its way than whole and waited for.
+  for (auto [blocks, waits] : {Demand{2, true}, Demand{1, true}, Demand{1, false}})
+    for (Candidate candidate : candidates) {
+      BlockTiles chosen = choose(candidate);
+      tile::FragmentLayoutAttr sums =
+          getAccumulatorLayout(context, tiles.unit, subgroupSize, /*warps=*/1, chosen.queries);
+      sums = getAccumulatorLayout(context, tiles.unit, subgroupSize,
+                                  std::clamp<int64_t>(chosen.queries / sums.getBlock()[0], 1, waves), chosen.queries);
+      QueryPlace place = chosen.placeQueries(sums, sharedBytes / blocks, registers);
+      if (chosen.countRegisters(sums, place) <= registers && chosen.countSharedBytes(place) <= sharedBytes / blocks &&
+          (!waits || chosen.countCopied(sums) <= getMostWaiting(subgroupSize)))
+        return chosen;
+    }
+  return choose(candidates.back());
 }
 
 BlockTiles flashc::chooseElementTiles(BlockTiles tiles, int64_t sumBytes, unsigned subgroupSize, int64_t sharedBytes) {

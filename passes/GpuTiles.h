@@ -44,6 +44,18 @@ enum class QueryPlace {
   Global,    ///< where the caller has them, read again for each tile of keys
 };
 
+/// Registers of 32 bits that operands take which are read before the first of them is multiplied: enough to hide the
+/// reads of a product that follow it, and little beside what a thread holds for good.
+inline constexpr int64_t kOperandRegisters = 32;
+/// Those for all that is no element of a tile: addresses, of which 32 threads need more, masks, a row's maximum and sum.
+inline constexpr int64_t getOtherRegisters(unsigned subgroupSize) { return subgroupSize == 32 ? 80 : 64; }
+/// The most for a thread's share of a tile that waits to be written to shared memory: an eighth of what each of two
+/// waves of 64 has, a sixteenth with 32 threads, whose products take more.
+inline constexpr int64_t getMostWaiting(unsigned subgroupSize) { return subgroupSize / 2; }
+
+/// Pieces of sixteen bytes that are read before the first one is written where all of them do not wait.
+inline constexpr int64_t kMostAtOnce = 8;
+
 /// The tiles of one attention in one block.
 struct BlockTiles {
   MatrixUnit unit;
@@ -53,13 +65,23 @@ struct BlockTiles {
   int64_t queries, keys;
 
   /// Registers where a matrix unit's threads have them beside the accumulators, else shared memory; single
-  /// multiply-adds read the caller's where `sharedBytes` are not enough for that.
-  QueryPlace placeQueries(int64_t sharedBytes) const;
+  /// multiply-adds read the caller's where `sharedBytes` are not enough for that. `sums` is the layout of accumulators,
+  /// and `registers` are a thread's.
+  QueryPlace placeQueries(tile::FragmentLayoutAttr sums, int64_t sharedBytes, int64_t registers) const;
+  /// Registers of 32 bits that a thread of a unit that takes columns has in use where it needs most: rows of queries,
+  /// accumulators, scores and weights, what waits to be copied, and all else.
+  int64_t countRegisters(tile::FragmentLayoutAttr sums, QueryPlace place) const;
+  /// Those for a thread's share of a tile of keys or values on its way to shared memory.
+  int64_t countCopied(tile::FragmentLayoutAttr sums) const;
   /// Shared memory that the lowering takes: keys, values, weights where elements may be multiplied one by one, and what
   /// passes through on the way to and from memory; each on its own kilobyte.
   int64_t countSharedBytes(QueryPlace place) const;
-  int64_t countSharedBytes(int64_t sharedBytes) const { return countSharedBytes(placeQueries(sharedBytes)); }
 };
+
+/// Tiles for units that take columns: the largest that leave room for two blocks in `sharedBytes` and a thread's
+/// `registers`, and whose copies wait in those, else for one block, else the smallest; sizes that are not 0 already stay.
+BlockTiles chooseUnitTiles(mlir::MLIRContext *context, BlockTiles tiles, unsigned subgroupSize, int64_t sharedBytes,
+                           int64_t registers);
 
 /// The largest tiles of `tiles`' head dims that fit into `sharedBytes` where products are single multiply-adds, best
 /// first in `queries` and `keys`; those that are not 0 already stay. Where none fits, the smallest.

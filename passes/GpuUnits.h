@@ -50,9 +50,6 @@ tile::FragmentLayoutAttr getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr 
 /// Rows, columns and contraction of one `tile.mma`; empty for MatrixUnit::None.
 llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
 
-/// Query rows up to which WMMA takes them from registers: wider ones would take those that the sums need.
-constexpr int64_t kWidestWmmaRows = 64;
-
 /// Whether a unit takes the right-hand side with the elements of a column as neighbours, whichever way it comes.
 inline bool takesColumns(MatrixUnit unit) { return unit == MatrixUnit::Mfma || unit == MatrixUnit::Wmma; }
 

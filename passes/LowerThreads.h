@@ -71,6 +71,8 @@ struct ThreadBlock {
   int64_t threads = 0;
   /// The thread's number in the block and in its warp or wave, and that one's.
   mlir::Value thread, lane, warp;
+  /// The last value that the code for a thread's first row or column needs.
+  mlir::Value known;
   /// Which of the hardware's barriers these threads meet at: 0 is that of the whole block.
   int64_t barrier = 0;
   /// Where products are warpgroups', the thread's, known to be the same for all threads of a warp; null elsewhere.
@@ -130,6 +132,18 @@ public:
   mlir::Value sharedIndex(tile::TileType type, Position row, Position column);
   /// Waits for all threads that the code is for.
   void barrier();
+
+  //===--- registers ---===//
+
+  /// Bounds how far ahead the target's code generator reads shared memory: what is read before a fence waits in
+  /// registers for products behind it only where the code says so. Nothing for targets that schedule by themselves.
+  void fence();
+  /// `number`, of which the code generator does not know that it is the same as elsewhere: what is computed from it is
+  /// computed here, not before a loop, where it would take the registers of products. Less than 2^31.
+  mlir::Value keepHere(mlir::Value number);
+  /// Computes the thread's number anew, and from it whatever the code of `loop`'s turns needs, but for the rows of its
+  /// scores, which masks divide by: until `block` is set back.
+  void forgetThread(mlir::scf::ForOp loop);
 
   //===--- operations ---===//
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/ConvertFloat.h"
+#include "passes/GpuTiles.h"
 #include "passes/GpuUnits.h"
 #include "passes/LowerThreads.h"
 
@@ -126,6 +127,12 @@ Value ThreadBuilder::lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, i
                       /*swapped=*/false);
 }
 
+/// Registers of 32 bits that a vector takes.
+static int64_t wordsOf(Value vector) {
+  auto type = cast<VectorType>(vector.getType());
+  return type.getNumElements() * type.getElementTypeBitWidth() / 32;
+}
+
 ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
                                        const ThreadTile &accumulator) {
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
@@ -138,25 +145,80 @@ ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, co
   int64_t steps = getLeftLayout(op, block.gpu).getBlocks(lhsType.getShape()).second;
   ThreadTile result = accumulator;
   result.memory = {};
+  int64_t waiting = 0;
+  fence();
   for (int64_t k = 0; k < steps; ++k) {
     SmallVector<Value> left;
-    for (int64_t m = 0; m < down; ++m)
+    for (int64_t m = 0; m < down; ++m) {
       left.push_back(lhsPart(op, lhs, m, k));
+      waiting += lhs.memory ? wordsOf(left.back()) : 0;
+    }
     for (int64_t n = 0; n < across;) {
       SmallVector<Value> columns = loadRhs(op, rhs.memory, n, k);
       for (Value right : columns) {
         if (n == across)
           break;
+        waiting += wordsOf(right);
         for (int64_t m = 0; m < down; ++m) {
           Value &sum = result.parts[m * across + n];
           sum = b.create<tile::MmaOp>(loc, sum.getType(), left[m], right, sum, shape);
         }
         ++n;
       }
+      if (waiting >= kOperandRegisters) {
+        fence();
+        waiting = 0;
+      }
     }
   }
   return result;
 }
+
+namespace {
+/// Elements as bits, in words of 32 that hold one or two: what is said of each is its sign's bit, others are zero.
+class WordBits {
+public:
+  WordBits(OpBuilder &b, Location loc, FloatType element)
+      : b(b), loc(loc), width(element.getWidth()),
+        infinity(APFloat::getInf(element.getFloatSemantics()).bitcastToAPInt()) {}
+
+  Value from(Value vector) {
+    words = VectorType::get({wordsOf(vector)}, b.getI32Type());
+    return b.create<vector::BitCastOp>(loc, words, vector);
+  }
+  Value to(Value bits, Type vector) { return b.create<vector::BitCastOp>(loc, cast<VectorType>(vector), bits); }
+  Value splat(const APInt &word) { return b.create<arith::ConstantOp>(loc, DenseElementsAttr::get(words, word)); }
+  Value shift(Value bits, int64_t by) { return b.create<arith::ShRUIOp>(loc, bits, splat(APInt(32, by))); }
+
+  /// The elements, negated where `sign` is one and not zero (i32).
+  Value flip(Value x, Value sign) {
+    Value bit =
+        b.create<arith::MulIOp>(loc, b.create<vector::BroadcastOp>(loc, words, sign), each(APInt::getSignMask(width)));
+    return b.create<arith::XOrIOp>(loc, x, bit);
+  }
+
+  /// Where elements are NaN or infinite; of infinities `negative` ones, too.
+  Value findNonFinite(Value x, bool negative = true) {
+    APInt sign = APInt::getSignMask(width), one(width, 1);
+    // A magnitude of at least infinity's reaches the sign's bit by what lies between them. That of the other infinity
+    // has one less.
+    Value magnitude = b.create<arith::AndIOp>(loc, x, each(~sign));
+    Value sum = b.create<arith::AddIOp>(loc, magnitude, each(sign - infinity));
+    if (!negative)
+      sum = b.create<arith::SubIOp>(loc, sum, b.create<arith::AndIOp>(loc, shift(x, width - 1), each(one)));
+    return b.create<arith::AndIOp>(loc, sum, each(sign));
+  }
+
+private:
+  Value each(const APInt &bits) { return splat(APInt::getSplat(32, bits)); }
+
+  OpBuilder &b;
+  Location loc;
+  unsigned width;
+  APInt infinity;
+  VectorType words;
+};
+} // namespace
 
 ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs, Value rhs,
                                            const ThreadTile &accumulator) {
@@ -167,69 +229,48 @@ ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs
   std::tie(down, across) = sums.getBlocks(type.getShape());
   int64_t steps = getLeftLayout(op, block.gpu).getBlocks(lhsType.getShape()).second;
   auto element = cast<FloatType>(rhsType.getElementType());
-  Type integer = b.getIntegerType(element.getWidth());
-  APInt infinity = APFloat::getInf(element.getFloatSemantics()).bitcastToAPInt();
-  APInt sign = APInt::getSignMask(element.getWidth());
-  APInt unit = APFloat(element.getFloatSemantics(), 1).bitcastToAPInt();
-  auto bitsOf = [&](Value x) -> Value {
-    return b.create<arith::BitcastOp>(loc, cast<VectorType>(x.getType()).clone(integer), x);
-  };
-  auto splat = [&](Value like, const APInt &bits) -> Value {
-    return b.create<arith::ConstantOp>(loc, DenseElementsAttr::get(cast<ShapedType>(like.getType()), bits));
-  };
-  auto compare = [&](arith::CmpIPredicate predicate, Value x, const APInt &bits) -> Value {
-    return b.create<arith::CmpIOp>(loc, predicate, x, splat(x, bits));
-  };
-  auto magnitude = [&](Value x) -> Value { return b.create<arith::AndIOp>(loc, x, splat(x, ~sign)); };
-  // One where `condition` holds, else zero: what a unit can count.
-  auto count = [&](Value condition, Value like) -> Value {
-    Value zero = splat(like, APInt::getZero(element.getWidth()));
-    Value one = b.create<arith::SelectOp>(loc, condition, splat(like, unit), zero);
-    return b.create<arith::BitcastOp>(loc, cast<VectorType>(like.getType()).clone(element), one);
-  };
   // A row gets an infinity where weights of such elements add up to more than zero; where it gets both, or a NaN, which
-  // counts as both, NaN. One sign and few columns after the other, with barriers that keep their reads apart: the sums
-  // of weights are all that is held beside what the products hold.
+  // counts as both, NaN. A loop over both signs for each block of columns, one after the other: a code generator that
+  // saw them at once would hold all sums of weights beside what the products hold.
   ThreadTile result = accumulator;
   result.memory = {};
-  for (int64_t n = 0; n < across;) {
-    int64_t wide = 0;
-    for (bool negative : {false, true}) {
-      SmallVector<SmallVector<Value>> counts; // [columns' block][row of blocks]
-      for (int64_t k = 0; k < steps; ++k) {
-        SmallVector<Value> columns = loadRhs(op, rhs, n, k);
-        columns.truncate(std::min<size_t>(columns.size(), across - n));
-        counts.resize(columns.size());
-        for (auto [column, totals] : llvm::zip_equal(columns, counts)) {
-          Value x = bitsOf(column), isNan = compare(arith::CmpIPredicate::ugt, magnitude(x), infinity);
-          Value isInfinity = compare(arith::CmpIPredicate::eq, x, negative ? infinity | sign : infinity);
-          Value right = count(b.create<arith::OrIOp>(loc, isNan, isInfinity), x);
-          for (int64_t m = 0; m < down; ++m) {
-            Type part = result.parts[m * across + n].getType();
-            if (k == 0)
-              totals.push_back(b.create<arith::ConstantOp>(loc, b.getZeroAttr(part)));
-            totals[m] = b.create<tile::MmaOp>(loc, part, lhsPart(op, lhs, m, k), right, totals[m], shape);
-          }
-        }
+  Type i32 = b.getI32Type();
+  for (int64_t n = 0; n < across; ++n) {
+    SmallVector<Value> parts;
+    for (int64_t m = 0; m < down; ++m)
+      parts.push_back(result.parts[m * across + n]);
+    auto signs = b.create<scf::ForOp>(loc, constant(0), constant(2), constant(1), parts);
+    OpBuilder lb = OpBuilder::atBlockBegin(signs.getBody());
+    ThreadBuilder inner(lb, loc, block);
+    auto word = [&](int64_t value) -> Value { return lb.create<arith::ConstantIntOp>(loc, value, 32); };
+    Value sign = lb.create<arith::IndexCastOp>(loc, i32, signs.getInductionVar());
+    SmallVector<Value> counts;
+    for (int64_t k = 0; k < steps; ++k) {
+      Value column = inner.loadRhs(op, rhs, n, k).front();
+      // Two, of which the bit is the sign's neighbour, where such an element is: what a unit can count.
+      WordBits bits(lb, loc, element);
+      Value x = bits.flip(bits.from(column), sign);
+      Value right = bits.to(bits.shift(bits.findNonFinite(x, /*negative=*/false), 1), column.getType());
+      for (int64_t m = 0; m < down; ++m) {
+        if (k == 0)
+          counts.push_back(lb.create<arith::ConstantOp>(loc, lb.getZeroAttr(parts[m].getType())));
+        Value left = inner.lhsPart(op, lhs, m, k);
+        counts[m] = lb.create<tile::MmaOp>(loc, parts[m].getType(), left, right, counts[m], shape);
       }
-      wide = counts.size();
-      for (int64_t i = 0; i < wide; ++i)
-        for (int64_t m = 0; m < down; ++m) {
-          Value &sum = result.parts[m * across + n + i];
-          auto part = cast<VectorType>(sum.getType());
-          auto constant = [&](double value) -> Value {
-            FloatAttr number = b.getFloatAttr(part.getElementType(), value);
-            return b.create<arith::ConstantOp>(loc, DenseElementsAttr::get(part, number));
-          };
-          double added = negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
-          Value none = constant(0);
-          Value any = b.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OGT, counts[i][m], none);
-          sum = b.create<arith::AddFOp>(loc, sum, b.create<arith::SelectOp>(loc, any, constant(added), none));
-        }
-      barrier();
     }
-    n += wide;
+    Value infinity = lb.create<arith::OrIOp>(loc, lb.create<arith::ShLIOp>(loc, sign, word(31)), word(0x7f800000));
+    infinity = lb.create<arith::BitcastOp>(loc, lb.getF32Type(), infinity);
+    for (auto [m, sum] : llvm::enumerate(signs.getRegionIterArgs())) {
+      Value none = lb.create<arith::ConstantOp>(loc, lb.getZeroAttr(sum.getType()));
+      Value added = lb.create<vector::BroadcastOp>(loc, sum.getType(), infinity);
+      Value any = lb.create<arith::CmpFOp>(loc, arith::CmpFPredicate::OGT, counts[m], none);
+      parts[m] = lb.create<arith::AddFOp>(loc, sum, lb.create<arith::SelectOp>(loc, any, added, none));
+    }
+    lb.create<scf::YieldOp>(loc, parts);
+    for (int64_t m = 0; m < down; ++m)
+      result.parts[m * across + n] = signs.getResult(m);
   }
+  barrier();
   int64_t run = kPieceBytes / bytesOf(element), size = cast<MemRefType>(rhs.getType()).getDimSize(0);
   auto piece = VectorType::get({run}, element);
   auto loop =
@@ -237,10 +278,14 @@ ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value x = bitsOf(b.create<tile::VectorLoadOp>(loc, piece, rhs, loop.getInductionVar()));
-    Value isNone = compare(arith::CmpIPredicate::uge, magnitude(x), infinity);
-    x = b.create<arith::SelectOp>(loc, isNone, splat(x, APInt::getZero(element.getWidth())), x);
-    b.create<tile::VectorStoreOp>(loc, b.create<arith::BitcastOp>(loc, piece, x), rhs, loop.getInductionVar());
+    WordBits bits(b, loc, element);
+    Value x = bits.from(b.create<tile::VectorLoadOp>(loc, piece, rhs, loop.getInductionVar()));
+    // The sign of each in all of its bits.
+    Value found = bits.findNonFinite(x);
+    Value all = b.create<arith::MulIOp>(loc, bits.shift(found, element.getWidth() - 1),
+                                        bits.splat(APInt::getAllOnes(element.getWidth()).zext(32)));
+    x = b.create<arith::AndIOp>(loc, x, b.create<arith::XOrIOp>(loc, all, bits.splat(APInt::getAllOnes(32))));
+    b.create<tile::VectorStoreOp>(loc, bits.to(x, piece), rhs, loop.getInductionVar());
   }
   barrier();
   return result;
@@ -298,6 +343,8 @@ ThreadTile ThreadBuilder::multiplyElements(tile::DotOp op, int64_t run, ReadRow 
   Value zero = lb.create<arith::ConstantOp>(loc, lb.getZeroAttr(sumType)), firstC = firstColumn(layout);
   // Of the right-hand side, what is read waits for few multiply-adds: columns that lie side by side, one group after
   // the other.
+  int64_t waiting = 0, groupWords = wide * run * bytesOf(sumType) / 4;
+  inner.fence();
   for (int64_t n = 0; n < across; ++n)
     for (int64_t group = 0; group < elements; group += wide) {
       auto [groupRow, groupColumn] = layout.getOffset(group);
@@ -333,6 +380,10 @@ ThreadTile ThreadBuilder::multiplyElements(tile::DotOp op, int64_t run, ReadRow 
           }
           part = lb.create<vector::InsertOp>(loc, sum, part, e);
         }
+      if (waiting += groupWords; waiting >= kOperandRegisters) {
+        inner.fence();
+        waiting = 0;
+      }
     }
   lb.create<scf::YieldOp>(loc, sums);
   return {SmallVector<Value>(loop.getResults()), {}};
@@ -423,10 +474,7 @@ ThreadTile ThreadBuilder::dotInPlace(tile::DotOp op, Value rhs, const ThreadTile
 
 /// Whether any element of a tile in shared memory is NaN or infinite: the same for all threads of the block.
 Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag) {
-  Type element = type.getElementType();
-  unsigned bits = element.getIntOrFloatBitWidth();
-  Type integer = b.getIntegerType(bits);
-  APInt exponent = APFloat::getInf(cast<FloatType>(element).getFloatSemantics()).bitcastToAPInt();
+  auto element = cast<FloatType>(type.getElementType());
   int64_t run = 16 / bytesOf(element), count = cast<MemRefType>(memory.getType()).getDimSize(0);
   Value none = b.create<arith::ConstantIntOp>(loc, 0, 32), one = b.create<arith::ConstantIntOp>(loc, 1, 32);
   Value origin = constant(0);
@@ -435,21 +483,20 @@ Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag)
   auto clear = b.create<scf::IfOp>(loc, isFirst, /*withElseRegion=*/false);
   clear.getThenBodyBuilder().create<memref::StoreOp>(loc, none, flag, origin);
   barrier();
-  auto vector = VectorType::get({run}, element), words = VectorType::get({run}, integer);
+  auto vector = VectorType::get({run}, element);
   Value start = index.mul(block.thread, constant(run));
-  b.create<scf::ForOp>(
-      loc, start, constant(count), constant(run * block.threads), ValueRange{},
-      [&](OpBuilder &lb, Location, Value at, ValueRange) {
-        Value x = lb.create<arith::BitcastOp>(loc, words, lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
-        Value mask = lb.create<arith::ConstantOp>(loc, DenseElementsAttr::get(words, exponent));
-        Value same =
-            lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, lb.create<arith::AndIOp>(loc, x, mask), mask);
-        Value any = lb.create<vector::ReductionOp>(loc, vector::CombiningKind::OR, same);
-        auto found = lb.create<scf::IfOp>(loc, any, /*withElseRegion=*/false);
-        found.getThenBodyBuilder().create<memref::AtomicRMWOp>(loc, arith::AtomicRMWKind::ori, one, flag,
-                                                               ValueRange{origin});
-        lb.create<scf::YieldOp>(loc);
-      });
+  b.create<scf::ForOp>(loc, start, constant(count), constant(run * block.threads), ValueRange{},
+                       [&](OpBuilder &lb, Location, Value at, ValueRange) {
+                         WordBits bits(lb, loc, element);
+                         Value x = bits.from(lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
+                         Value all =
+                             lb.create<vector::ReductionOp>(loc, vector::CombiningKind::OR, bits.findNonFinite(x));
+                         Value any = lb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, all, none);
+                         auto found = lb.create<scf::IfOp>(loc, any, /*withElseRegion=*/false);
+                         found.getThenBodyBuilder().create<memref::AtomicRMWOp>(loc, arith::AtomicRMWKind::ori, one,
+                                                                                flag, ValueRange{origin});
+                         lb.create<scf::YieldOp>(loc);
+                       });
   barrier();
   Value seen = b.create<memref::LoadOp>(loc, flag, ValueRange{origin});
   // The word is written again, or serves others.

@@ -16,6 +16,10 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::threads;
 
+/// Accesses whose addresses may be computed before the first of them is made: of elements that lie apart, each takes
+/// two registers.
+static constexpr int64_t kAddressesAtOnce = 16;
+
 int64_t threads::getRun(tile::FragmentLayoutAttr layout, int64_t most) {
   int64_t run = 1;
   for (size_t bit = 0; bit < layout.getRegisters().size() / 2 && run < most; ++bit) {
@@ -206,6 +210,8 @@ SmallVector<Value> ThreadBuilder::loadRows(const SharedCopy &copy, const PieceSo
     RowPlace place = inner.placeRow(copy, source, row);
     SmallVector<Value> values;
     for (const HeldRows::Element &one : each.elements) {
+      if (!values.empty() && values.size() % kAddressesAtOnce == 0)
+        inner.fence();
       Value column = held.isMatrix ? inner.index.add(firstColumn(layout), one.column) : Value();
       auto readAt = [&](OpBuilder &rb) {
         Value value;
@@ -328,9 +334,11 @@ void ThreadBuilder::storeRows(const SharedCopy &copy, const ThreadTile &value, c
     OpBuilder ib = branch.getThenBodyBuilder();
     ThreadBuilder inner(ib, loc, block);
     RowPlace place = inner.placeRow(copy, destination, row);
-    for (const HeldRows::Element &one : each.elements) {
+    for (auto [count, one] : llvm::enumerate(each.elements)) {
+      if (count % kAddressesAtOnce == kAddressesAtOnce - 1)
+        inner.fence();
       Value column = held.isMatrix ? inner.index.add(firstColumn(layout), one.column) : Value();
-      auto write = [&](OpBuilder &wb) {
+      auto write = [&, &one = one](OpBuilder &wb) {
         Value part = value.parts[one.part];
         if (destination)
           part = wb.create<vector::ExtractStridedSliceOp>(loc, part, one.element, run, 1);

@@ -59,7 +59,7 @@ Value ThreadBuilder::laneRow(tile::FragmentLayoutAttr layout) {
   Value &row = block.laneRows[layout];
   if (!row) {
     OpBuilder eb(b.getContext());
-    eb.setInsertionPointAfterValue(block.shared);
+    eb.setInsertionPointAfterValue(block.known);
     row = sumOfBits(eb, loc, lane(layout), layout.getLanes(), 0);
   }
   return row;
@@ -81,7 +81,7 @@ Value ThreadBuilder::firstColumn(tile::FragmentLayoutAttr layout) {
   Value &first = block.firstColumns[layout];
   if (!first) {
     OpBuilder eb(b.getContext());
-    eb.setInsertionPointAfterValue(block.shared);
+    eb.setInsertionPointAfterValue(block.known);
     first = sumOfBits(eb, loc, lane(layout), layout.getLanes(), 1);
   }
   return first;

@@ -155,6 +155,37 @@ ThreadTile ThreadBuilder::map(tile::MapOp op, ArrayRef<ThreadTile> inputs) {
   return result;
 }
 
+Value ThreadBuilder::keepHere(Value number) {
+  // An exchange with oneself.
+  Value word = b.create<arith::IndexCastUIOp>(loc, b.getI32Type(), number);
+  auto same = b.create<gpu::ShuffleOp>(loc, word, 0, block.gpu.subgroupSize, gpu::ShuffleMode::XOR);
+  return b.create<arith::IndexCastUIOp>(loc, b.getIndexType(), same.getShuffleResult());
+}
+
+void ThreadBuilder::forgetThread(scf::ForOp loop) {
+  DenseMap<std::pair<Attribute, int64_t>, Value> rows;
+  loop.walk([&](tile::MapOp map) {
+    tile::TileType type = typeOf(map.getResult());
+    auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
+    if (layout && !map.getOrigin().empty())
+      rows[{layout, type.getShape()[0]}] = firstRow(layout, type.getShape()[0]);
+  });
+  // What is below the next power of two stays known to be.
+  Value most = constant(llvm::PowerOf2Ceil(block.threads)), size = constant(block.gpu.subgroupSize);
+  block.thread = b.create<arith::RemUIOp>(loc, keepHere(block.thread), most);
+  block.lane = b.create<arith::RemUIOp>(loc, block.thread, size);
+  block.warp = b.create<arith::DivUIOp>(loc, block.thread, size);
+  block.known = block.warp;
+  block.firstRows = std::move(rows);
+  block.firstColumns.clear();
+  block.laneRows.clear();
+}
+
+void ThreadBuilder::fence() {
+  if (block.gpu.registers != 0)
+    b.create<tile::ScheduleFenceOp>(loc);
+}
+
 Value ThreadBuilder::shuffleXor(Value x, int64_t mask) {
   auto shuffle = [&](Value word) -> Value {
     return b.create<gpu::ShuffleOp>(loc, word, mask, block.gpu.subgroupSize, gpu::ShuffleMode::XOR).getShuffleResult();

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/ConvertFloat.h"
+#include "passes/GpuTiles.h"
 #include "passes/LowerThreads.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -22,8 +23,6 @@ using namespace flashc::threads;
 
 /// Rows of a tile whose columns are stored as rows that a thread holds pieces of: it writes as many neighbours.
 static constexpr int64_t kTransposedRows = 4;
-/// Vectors that are read before the first one is written where all of them do not fit into registers.
-static constexpr int64_t kMostAtOnce = 8;
 
 ThreadBuilder::Units ThreadBuilder::unitsOf(tile::TileType type) const {
   auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
@@ -42,10 +41,8 @@ int64_t ThreadBuilder::unitsOfThread(tile::TileType type) const {
 }
 
 bool ThreadBuilder::canStage(tile::TileType type) const {
-  // As many bytes of registers: an eighth of what each of two waves of 64 has, a sixteenth with 32 threads, whose
-  // products take more.
-  int64_t most = 2 * block.gpu.subgroupSize;
-  return !block.gpu.asyncCopy && unitsOfThread(type) * unitsOf(type).rows * kPieceBytes <= most;
+  int64_t registers = unitsOfThread(type) * unitsOf(type).rows * kPieceBytes / 4;
+  return !block.gpu.asyncCopy && registers <= getMostWaiting(block.gpu.subgroupSize);
 }
 
 ThreadBuilder::Piece ThreadBuilder::locate(tile::TileType type, Value first, int64_t unit) {
@@ -86,12 +83,7 @@ SmallVector<Value> ThreadBuilder::stageElements(const SharedCopy &copy, Value fi
   Value rows, columns;
   std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
   SmallVector<Value> pieces;
-  // An exchange with oneself: addresses that are computed from it are computed here, not before a loop that rarely
-  // needs them, where they would take the registers of products.
-  Type i32 = b.getI32Type();
-  Value number = b.create<arith::IndexCastUIOp>(loc, i32, first);
-  auto here = b.create<gpu::ShuffleOp>(loc, number, 0, block.gpu.subgroupSize, gpu::ShuffleMode::XOR);
-  first = b.create<arith::IndexCastUIOp>(loc, b.getIndexType(), here.getShuffleResult());
+  first = keepHere(first); // a way that is rarely taken
   for (int64_t unit = 0; unit < count; ++unit) {
     Piece place = locate(type, first, unit);
     for (int64_t r = 0; r < units.rows; ++r) {

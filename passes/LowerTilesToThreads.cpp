@@ -128,8 +128,36 @@ void BlockLowering::distribute(ValueRange old, ValueRange values, ValueRange fro
   }
 }
 
+/// Registers of 32 bits for values of numbers and vectors.
+static int64_t countWords(TypeRange types) {
+  int64_t words = 0;
+  for (Type type : types) {
+    auto vector = dyn_cast<VectorType>(type);
+    int64_t bits = type.isIntOrFloat() ? type.getIntOrFloatBitWidth() : 64;
+    if (vector)
+      bits = vector.getNumElements() * vector.getElementTypeBitWidth();
+    words += llvm::divideCeil(bits, 32);
+  }
+  return words;
+}
+
+/// Whether the loop's turns are those of tiles that a mask crosses.
+static bool isMasked(scf::ForOp loop) {
+  WalkResult result = loop.walk([](Operation *op) {
+    auto map = dyn_cast<tile::MapOp>(op);
+    auto dot = dyn_cast<tile::DotOp>(op);
+    return WalkResult(failure((map && !map.getOrigin().empty()) || (dot && dot.getSkipZeros())));
+  });
+  return result.wasInterrupted();
+}
+
 LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   OpBuilder b(op);
+  // Addresses and positions are kept for all turns where there are registers for them. Turns that few tiles take
+  // compute them themselves, and so do those whose sums take half of the registers, and a subgroup alone, which waits
+  // for memory anyway.
+  bool forgets = block.gpu.registers != 0 && (isMasked(op) || block.threads == block.gpu.subgroupSize ||
+                                              2 * countWords(flattenTypes(op.getResultTypes())) > block.gpu.registers);
   // Erased in reverse: after its users and after its body's operations, which lie in the new loop by then.
   lowered.push_back(op);
   auto loop = b.create<scf::ForOp>(op.getLoc(), op.getLowerBound(), op.getUpperBound(), op.getStep(),
@@ -142,8 +170,18 @@ LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   body->getOperations().splice(body->end(), old->getOperations());
   old->getArgument(0).replaceAllUsesWith(loop.getInductionVar());
   distribute(op.getRegionIterArgs(), loop.getRegionIterArgs(), op.getInitArgs());
+  const ThreadBlock outer = block;
+  if (forgets) {
+    OpBuilder ib = OpBuilder::atBlockBegin(body);
+    ThreadBuilder(ib, op.getLoc(), block).forgetThread(loop);
+  }
   if (failed(lowerScope(*body)))
     return failure();
+  if (forgets) {
+    int64_t most = block.most;
+    block = outer;
+    block.most = most;
+  }
   auto yield = cast<scf::YieldOp>(body->getTerminator());
   OpBuilder yb(yield);
   yb.create<scf::YieldOp>(yield.getLoc(), flatten(yield.getOperands()));
@@ -461,7 +499,7 @@ LogicalResult BlockLowering::run() {
   auto space = gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup);
   auto memory = b.create<gpu::DynamicSharedMemoryOp>(
       loc, MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface{}, space));
-  block.shared = memory;
+  block.shared = block.known = memory;
   loop.walk([&](tile::StoreOp store) { stored.insert(findWholeMemory(store.getDestination())); });
   // Tiles are looked up by value, so references stay while others are added.
   tiles.reserve(256);
@@ -494,6 +532,7 @@ struct LowerTilesToThreads : flashc::impl::LowerTilesToThreadsBase<LowerTilesToT
     gpu.sharedBytes = sharedBytes;
     gpu.matrixUnit = *unit;
     gpu.asyncCopy = asyncCopy;
+    gpu.registers = registers;
     // A loop that says how much shared memory its blocks need holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
       if (!loop->hasAttr(kSharedBytesAttr) && failed(BlockLowering(loop, gpu).run()))

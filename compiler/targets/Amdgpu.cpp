@@ -28,6 +28,7 @@ public:
     chip = description.name.str();
     capabilities.subgroupSize = description.subgroupSize;
     capabilities.sharedBytes = 64 << 10;
+    capabilities.registers = 256;
     capabilities.matrixUnit = description.matrixUnit;
   }
 
@@ -47,6 +48,8 @@ public:
       if (Function *function = module.getFunction(description.name)) {
         std::string threads = utostr(description.threads);
         function->addFnAttr("amdgpu-flat-work-group-size", threads + "," + threads);
+        // A maximum does not ask first whether its operands are signalling NaN.
+        function->addFnAttr("amdgpu-ieee", "false");
         // Two waves of a matrix core's block hide each other's exponentials. That leaves 256 registers to each, so that
         // products' sums are where the vector unit finds them, and nothing moves to and from accumulation registers.
         if (capabilities.matrixUnit == MatrixUnit::Mfma && description.sharedBytes > 0)

@@ -143,6 +143,19 @@ def Tile_CopyWaitOp : Tile_ThreadOp<"copy_wait", [MemoryEffects<[MemRead, MemWri
   let assemblyFormat = "$pending attr-dict";
 }
 
+def Tile_ScheduleFenceOp : Tile_ThreadOp<"schedule_fence", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "The code generator moves no instruction across; nothing is executed";
+  let description = [{
+    A scheduler that hides the latency of reads brings as many of them forward as there are in a block of code. What they read stays in
+    registers until products use it; a fence says how far ahead is far enough.
+
+    ```mlir
+    tile.schedule_fence
+    ```
+  }];
+  let assemblyFormat = "attr-dict";
+}
+
 def Tile_WarpgroupMmaOp : Tile_ThreadOp<"warpgroup_mma", [AttrSizedOperandSegments,
                                                           MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "Start the product of 64 rows and a tile in shared memory by a warpgroup";

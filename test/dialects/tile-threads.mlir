@@ -27,6 +27,7 @@ func.func @layouts(%x: !tile.tile<64x64xbf16, #acc>, %m: memref<64x64xbf16>, %z:
 // CHECK: tile.copy_async %{{.*}}[%{{.*}}], %{{.*}}[%{{.*}}] if %{{.*}} : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
 // CHECK: tile.copy_commit
 // CHECK: tile.copy_wait 1
+// CHECK: tile.schedule_fence
 func.func @threads(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>, %i: index, %e: i1,
                    %g: memref<?xbf16>, %s: memref<?xbf16, #gpu.address_space<workgroup>>) {
   %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
@@ -37,6 +38,7 @@ func.func @threads(%a: vector<8xbf16>, %b: vector<4xbf16>, %c: vector<4xf32>, %i
   tile.copy_async %g[%i], %s[%i] if %e : memref<?xbf16>, memref<?xbf16, #gpu.address_space<workgroup>>
   tile.copy_commit
   tile.copy_wait 1
+  tile.schedule_fence
   return
 }
 

@@ -55,6 +55,16 @@ gpu.module @device {
     gpu.return
   }
 
+  // A larger number is one instruction; a fence is for the code generator.
+  // CHECK-LABEL: gpu.func @maximum(
+  // CHECK: llvm.intr.maxnum(%{{.*}}, %{{.*}}) : (f32, f32) -> f32
+  // CHECK: rocdl.sched.barrier 0
+  gpu.func @maximum(%x: f32, %y: f32) {
+    %z = arith.maxnumf %x, %y : f32
+    tile.schedule_fence
+    gpu.return
+  }
+
   // CHECK-LABEL: gpu.func @wmma(
   // CHECK-SAME: %[[A:.*]]: vector<16xf16>, %[[B:.*]]: vector<16xf16>, %[[C:.*]]: vector<8xf32>)
   // CHECK: llvm.call_intrinsic "llvm.amdgcn.wmma.f32.16x16x16.f16"(%[[B]], %[[A]], %[[C]])
