@@ -2,8 +2,6 @@
 
 #include "runtime/devices/Cuda.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -83,44 +81,18 @@ int powerOf(uint32_t bytes, uint32_t first) {
 
 Result<std::unique_ptr<CudaDevice>> CudaDevice::create(const std::shared_ptr<GpuDriver> &driver, int ordinal) {
   std::unique_ptr<CudaDevice> device(new CudaDevice(driver, ordinal));
-  if (std::optional<Error> failure = device->open())
+  const Vocabulary words{"nvptx",         "cu",           "multiprocessors", "NVIDIA GPU", ordinaryShared, clockRate,
+                         memoryClockRate, memoryBusWidth, multiprocessors,   l2Bytes,      sharedPerBlock};
+  if (std::optional<Error> failure = device->open(words))
     return *failure;
   return device;
 }
 
-std::optional<Error> CudaDevice::open() {
-  info.name = "cuda:" + std::to_string(number);
-  const GpuApi &api = driver->api();
-  if (int code = api.deviceGet(&handle, number))
-    return error("cuDeviceGet", code);
-  char name[256] = "";
-  if (int code = api.deviceName(name, sizeof(name) - 1, handle))
-    return error("cuDeviceGetName", code);
-  size_t bytes = 0;
-  if (int code = api.deviceMemory(&bytes, handle))
-    return error("cuDeviceTotalMem", code);
+std::optional<Error> CudaDevice::identify() {
   capability = attribute(capabilityMajor) * 10 + attribute(capabilityMinor);
-  info.family = "nvptx";
   info.architecture = "sm_" + std::to_string(capability);
-  info.driver = driver->version();
-  info.units = std::max(attribute(multiprocessors, 1), 1);
-  info.memoryBytes = static_cast<int64_t>(bytes);
-  info.sharedBytes = attribute(sharedPerBlock, ordinaryShared);
-  char text[96];
-  std::snprintf(text, sizeof(text), " (%s), %d multiprocessors, %.1f GiB", info.architecture.c_str(), info.units,
-                static_cast<double>(bytes) / (1 << 30));
-  info.description = name + std::string(text);
-  facts["multiprocessors"] = info.units;
-  facts["clock-ghz"] = attribute(clockRate) * 1e-6;
-  // Two transfers a clock.
-  facts["dram-read-gbps-all"] = 2e-6 * attribute(memoryClockRate) * attribute(memoryBusWidth) / 8;
-  facts["l2-bytes"] = attribute(l2Bytes);
-  facts["shared-bytes-block"] = static_cast<double>(info.sharedBytes);
   facts["shared-bytes-multiprocessor"] = attribute(sharedPerMultiprocessor);
   facts["registers-multiprocessor"] = attribute(registersPerMultiprocessor);
-  std::snprintf(text, sizeof(text), ", %d units, %.2f GHz, %.0f GB/s", info.units, facts["clock-ghz"],
-                facts["dram-read-gbps-all"]);
-  info.identity = name + (", " + info.architecture) + text;
   return std::nullopt;
 }
 
@@ -225,20 +197,5 @@ std::optional<Error> CudaDevice::encode(void *map, const flashc_tensor_map &what
 }
 
 Result<std::vector<std::unique_ptr<GpuDevice>>> flashc::findCudaDevices(const std::string &library) {
-  Result<std::shared_ptr<GpuDriver>> driver = GpuDriver::open(GpuDriver::Vendor::Cuda, library);
-  if (!driver)
-    return driver.error();
-  int count = 0;
-  if (int code = (*driver)->api().deviceCount(&count))
-    return (*driver)->error("cuDeviceGetCount", code);
-  std::vector<std::unique_ptr<GpuDevice>> devices;
-  for (int ordinal = 0; ordinal < count; ++ordinal) {
-    Result<std::unique_ptr<CudaDevice>> device = CudaDevice::create(*driver, ordinal);
-    if (!device)
-      return device.error();
-    devices.push_back(std::move(*device));
-  }
-  if (devices.empty())
-    return Error{FLASHC_ERROR_TARGET, (*driver)->version() + ": no device"};
-  return devices;
+  return GpuDevice::findAll<CudaDevice>(GpuDriver::Vendor::Cuda, library);
 }

@@ -19,6 +19,7 @@ public:
   Result<int> suitability(std::string_view target) const override;
 
 protected:
+  std::optional<Error> identify() override;
   int enter(uintptr_t &saved) const override;
   void leave(uintptr_t saved) const override;
   std::optional<Error> checkImage(const flashc_device_function &function) const override;
@@ -27,7 +28,6 @@ protected:
 
 private:
   CudaDevice(std::shared_ptr<GpuDriver> driver, int ordinal) : GpuDevice(std::move(driver), ordinal) {}
-  std::optional<Error> open();
   /// The driver's result; retains the context at the first need, as making one takes time and memory of the GPU.
   int retain() const;
 

@@ -4,6 +4,7 @@
 #include "runtime/devices/HostKernel.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
 
 using namespace flashc;
@@ -26,6 +27,41 @@ int GpuDevice::attribute(int name, int otherwise) const {
 }
 
 GpuDevice::~GpuDevice() = default;
+
+std::optional<Error> GpuDevice::open(const Vocabulary &words) {
+  const GpuApi &api = driver->api();
+  const std::string prefix = words.prefix;
+  info.name = std::string(driver->name()) + ":" + std::to_string(number);
+  if (int code = api.deviceGet(&handle, number))
+    return error(prefix + "DeviceGet", code);
+  char name[256] = "";
+  if (int code = api.deviceName(name, sizeof(name) - 1, handle))
+    return error(prefix + "DeviceGetName", code);
+  size_t bytes = 0;
+  if (int code = api.deviceMemory(&bytes, handle))
+    return error(prefix + "DeviceTotalMem", code);
+  if (std::optional<Error> failure = identify())
+    return failure;
+  info.family = words.family;
+  info.driver = driver->version();
+  info.units = std::max(attribute(words.multiprocessors, 1), 1);
+  info.memoryBytes = static_cast<int64_t>(bytes);
+  info.sharedBytes = attribute(words.sharedPerBlock, static_cast<int>(words.sharedBytes));
+  facts["multiprocessors"] = info.units;
+  facts["clock-ghz"] = attribute(words.clockRate) * 1e-6;
+  // Two transfers a clock.
+  facts["dram-read-gbps-all"] = 2e-6 * attribute(words.memoryClockRate) * attribute(words.memoryBusWidth) / 8;
+  facts["l2-bytes"] = attribute(words.l2Bytes);
+  facts["shared-bytes-block"] = static_cast<double>(info.sharedBytes);
+  char text[96];
+  std::snprintf(text, sizeof(text), " (%s), %d %s, %.1f GiB", info.architecture.c_str(), info.units, words.units,
+                static_cast<double>(bytes) / (1 << 30));
+  info.description = (*name ? name : words.unnamed) + std::string(text);
+  std::snprintf(text, sizeof(text), ", %d units, %.2f GHz, %.0f GB/s", info.units, facts["clock-ghz"],
+                facts["dram-read-gbps-all"]);
+  info.identity = name + (", " + info.architecture) + text;
+  return std::nullopt;
+}
 
 void GpuDevice::release() {
   const Scope scope(*this);

@@ -43,8 +43,43 @@ public:
   /// Memory that is kept for later calls, given back to the driver.
   void releaseWorkspaces();
 
+  /// The vendor's devices, each opened, or why there are none. `DeviceKind` has create(driver, ordinal).
+  template <typename DeviceKind>
+  static Result<std::vector<std::unique_ptr<GpuDevice>>> findAll(GpuDriver::Vendor vendor, const std::string &library) {
+    Result<std::shared_ptr<GpuDriver>> driver = GpuDriver::open(vendor, library);
+    if (!driver)
+      return driver.error();
+    int count = 0;
+    if (int code = (*driver)->api().deviceCount(&count))
+      return (*driver)->error(vendor == GpuDriver::Vendor::Cuda ? "cuDeviceGetCount" : "hipGetDeviceCount", code);
+    std::vector<std::unique_ptr<GpuDevice>> devices;
+    for (int ordinal = 0; ordinal < count; ++ordinal) {
+      Result<std::unique_ptr<DeviceKind>> device = DeviceKind::create(*driver, ordinal);
+      if (!device)
+        return device.error();
+      devices.push_back(std::move(*device));
+    }
+    if (devices.empty())
+      return Error{FLASHC_ERROR_TARGET, (*driver)->version() + ": no device"};
+    return devices;
+  }
+
 protected:
   GpuDevice(std::shared_ptr<GpuDriver> driver, int ordinal) : driver(std::move(driver)), number(ordinal) {}
+
+  /// What a vendor calls things, and how it numbers a device's attributes.
+  struct Vocabulary {
+    const char *family;  ///< "nvptx"
+    const char *prefix;  ///< of the driver's functions: "cu"
+    const char *units;   ///< "multiprocessors"
+    const char *unnamed; ///< a device whose name the driver does not know
+    int64_t sharedBytes; ///< of a block where the driver does not say
+    int clockRate, memoryClockRate, memoryBusWidth, multiprocessors, l2Bytes, sharedPerBlock;
+  };
+  /// Asks the driver for what both have: fills in handle, info and facts. `identify` is called in between and sets
+  /// info.architecture.
+  std::optional<Error> open(const Vocabulary &words);
+  virtual std::optional<Error> identify() = 0;
 
   /// Unloads all modules and gives all memory back; for the destructors of devices, while they can be made current.
   void release();

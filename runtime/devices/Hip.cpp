@@ -3,7 +3,6 @@
 #include "runtime/devices/Hip.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 
 using namespace flashc;
@@ -31,52 +30,27 @@ struct Properties {
 
 Result<std::unique_ptr<HipDevice>> HipDevice::create(const std::shared_ptr<GpuDriver> &driver, int ordinal) {
   std::unique_ptr<HipDevice> device(new HipDevice(driver, ordinal));
-  if (std::optional<Error> failure = device->open())
+  const Vocabulary words{"amdgpu",        "hip",          "compute units", "AMD GPU", 64 << 10,      clockRate,
+                         memoryClockRate, memoryBusWidth, multiprocessors, l2Bytes,   sharedPerBlock};
+  if (std::optional<Error> failure = device->open(words))
     return *failure;
+  device->opened = true;
   return device;
 }
 
-std::optional<Error> HipDevice::open() {
-  info.name = "hip:" + std::to_string(number);
-  const GpuApi &api = driver->api();
-  if (int code = api.deviceGet(&handle, number))
-    return error("hipDeviceGet", code);
-  char name[256] = "";
-  if (int code = api.deviceName(name, sizeof(name) - 1, handle))
-    return error("hipDeviceGetName", code);
-  size_t bytes = 0;
-  if (int code = api.deviceMemory(&bytes, handle))
-    return error("hipDeviceTotalMem", code);
+std::optional<Error> HipDevice::identify() {
   auto properties = std::make_unique<Properties>();
-  if (int code = api.deviceProperties(properties.get(), number))
+  if (int code = driver->api().deviceProperties(properties.get(), number))
     return error("hipGetDeviceProperties", code);
   const std::string full(properties->architecture, strnlen(properties->architecture, sizeof(properties->architecture)));
   if (full.compare(0, 3, "gfx") != 0)
     return Error{FLASHC_ERROR_TARGET,
                  info.name + ": expected a driver that names the chip, \"gfx...\", got \"" + full + "\""};
-  info.family = "amdgpu";
   // "gfx942:sramecc+:xnack-": what follows the chip are settings that code objects without them run under, too.
   info.architecture = full.substr(0, full.find(':'));
   if (full.find(':') != std::string::npos)
     info.features = full.substr(full.find(':') + 1);
   std::replace(info.features.begin(), info.features.end(), ':', ' ');
-  info.driver = driver->version();
-  info.units = std::max(attribute(multiprocessors, 1), 1);
-  info.memoryBytes = static_cast<int64_t>(bytes);
-  info.sharedBytes = attribute(sharedPerBlock, 64 << 10);
-  char text[96];
-  std::snprintf(text, sizeof(text), " (%s), %d compute units, %.1f GiB", info.architecture.c_str(), info.units,
-                static_cast<double>(bytes) / (1 << 30));
-  info.description = (*name ? name : "AMD GPU") + std::string(text);
-  facts["multiprocessors"] = info.units;
-  facts["clock-ghz"] = attribute(clockRate) * 1e-6;
-  facts["dram-read-gbps-all"] = 2e-6 * attribute(memoryClockRate) * attribute(memoryBusWidth) / 8;
-  facts["l2-bytes"] = attribute(l2Bytes);
-  facts["shared-bytes-block"] = static_cast<double>(info.sharedBytes);
-  std::snprintf(text, sizeof(text), ", %d units, %.2f GHz, %.0f GB/s", info.units, facts["clock-ghz"],
-                facts["dram-read-gbps-all"]);
-  info.identity = name + (", " + info.architecture) + text;
-  opened = true;
   return std::nullopt;
 }
 
@@ -134,20 +108,5 @@ std::optional<Error> HipDevice::prepare(void *entry, const flashc_device_functio
 }
 
 Result<std::vector<std::unique_ptr<GpuDevice>>> flashc::findHipDevices(const std::string &library) {
-  Result<std::shared_ptr<GpuDriver>> driver = GpuDriver::open(GpuDriver::Vendor::Hip, library);
-  if (!driver)
-    return driver.error();
-  int count = 0;
-  if (int code = (*driver)->api().deviceCount(&count))
-    return (*driver)->error("hipGetDeviceCount", code);
-  std::vector<std::unique_ptr<GpuDevice>> devices;
-  for (int ordinal = 0; ordinal < count; ++ordinal) {
-    Result<std::unique_ptr<HipDevice>> device = HipDevice::create(*driver, ordinal);
-    if (!device)
-      return device.error();
-    devices.push_back(std::move(*device));
-  }
-  if (devices.empty())
-    return Error{FLASHC_ERROR_TARGET, (*driver)->version() + ": no device"};
-  return devices;
+  return GpuDevice::findAll<HipDevice>(GpuDriver::Vendor::Hip, library);
 }

@@ -16,6 +16,7 @@ public:
   Result<int> suitability(std::string_view target) const override;
 
 protected:
+  std::optional<Error> identify() override;
   int enter(uintptr_t &saved) const override;
   void leave(uintptr_t saved) const override;
   std::optional<Error> checkImage(const flashc_device_function &function) const override;
@@ -23,7 +24,6 @@ protected:
 
 private:
   HipDevice(std::shared_ptr<GpuDriver> driver, int ordinal) : GpuDevice(std::move(driver), ordinal) {}
-  std::optional<Error> open();
 
   bool opened = false;
 };
