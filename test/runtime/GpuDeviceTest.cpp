@@ -355,6 +355,44 @@ TEST_P(Gpu, RefusesAPointerOfAnotherDevice) {
                                         ":1, got a pointer to another device's"));
 }
 
+// What the operands themselves say is checked before any of it reaches the device.
+TEST_P(Gpu, RefusesMisalignedAndOverlappingBuffers) {
+  open();
+  Arrays arrays(*device, 100);
+  const auto refuse = [&](const std::string &text) {
+    std::optional<Error> error = device->launch(kernel, arrays.args);
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->status, FLASHC_ERROR_INVALID);
+    EXPECT_THAT(error->message, HasSubstr(text));
+  };
+  arrays.tensors[0].data = static_cast<char *>(arrays.x) + 2;
+  refuse("operand 0 \"x\": expected data aligned to 4 bytes, got address 0x");
+  arrays.tensors[0].data = arrays.x;
+  arrays.tensors[1].data = static_cast<float *>(arrays.x) + 50;
+  refuse("operand 1 \"y\": expected memory of its own, got memory that overlaps operand 0 \"x\"");
+  arrays.tensors[1].data = arrays.y;
+  arrays.tensors[1].stride[0] = 0;
+  refuse("operand 1 \"y\": expected an output whose elements have a place each");
+  EXPECT_EQ(fake.counts().launches, 0);
+  EXPECT_EQ(fake.counts().allocations, 2) << "no workspace is left";
+}
+
+// The operands fit, the workspace does not: an error with the numbers, and the next call that fits works.
+TEST_P(Gpu, SaysThatAWorkspaceDoesNotFit) {
+  open();
+  Arrays arrays(*device, 100);
+  Result<void *> rest = device->allocate((1 << 20) - 1500);
+  ASSERT_TRUE(rest) << rest.error().message;
+  std::optional<Error> error = device->launch(kernel, arrays.args);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->status, FLASHC_ERROR_MEMORY);
+  EXPECT_THAT(error->message, HasSubstr("twice: workspace: "));
+  EXPECT_THAT(error->message, HasSubstr("of 1048576 bytes free"));
+  EXPECT_EQ(fake.counts().launches, 0);
+  EXPECT_FALSE(device->free(*rest));
+  EXPECT_FALSE(device->launch(kernel, arrays.args));
+}
+
 TEST_P(Gpu, SaysWhatMemoryThereIs) {
   open();
   Result<void *> memory = device->allocate(2 << 20);
