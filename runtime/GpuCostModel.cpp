@@ -11,8 +11,8 @@ using namespace flashc;
 
 namespace {
 constexpr int64_t middlingLength = 4096, middlingHeads = 32;
-/// The most threads of a block, on every device.
-constexpr int64_t mostThreads = 1024;
+/// The most subgroups that share a tile: assign-fragments' `max-warps`.
+constexpr int64_t mostSubgroups = 4;
 
 std::string text(int64_t value) { return std::to_string(value); }
 std::string textOf(const TileSizes &tiles) { return text(tiles.rows) + " x " + text(tiles.keys); }
@@ -26,33 +26,81 @@ bool GpuTileRules::find(std::string_view chip, int64_t storedBytes, GpuTileRules
   rules.chip = chip;
   rules.matrixUnit = storedBytes == 2;
   rules.wideProducts = hopper && rules.matrixUnit;
+  rules.byColumns = !nvidia && rules.matrixUnit;
   rules.sharedBytes = hopper ? 227 << 10 : nvidia ? 99 << 10 : 64 << 10;
+  // Two waves share a SIMD of CDNA, so that one has half of its registers.
+  rules.registers = nvidia ? 255 : 256;
   // Without a matrix unit a thread has 4 x 4 elements of each block of 32 columns.
   rules.rowUnit = cdna ? 32 : rules.wideProducts ? 64 : 16;
   rules.rowUnitThreads = cdna ? 64 : rules.wideProducts ? 128 : 32;
-  rules.keyUnit = cdna || !rules.matrixUnit ? 32 : 16;
+  // Eight threads stand side by side there, each with at least one column.
+  rules.keyUnit = !rules.matrixUnit ? 8 : cdna ? 32 : 16;
   return true;
 }
 
+int64_t GpuTileRules::threads(int64_t rows) const {
+  return std::clamp<int64_t>(rows / rowUnit, 1, mostSubgroups) * rowUnitThreads;
+}
+
+int64_t GpuTileRules::computedRows(int64_t rows) const {
+  const int64_t subgroups = threads(rows) / rowUnitThreads;
+  return roundUp(divideUp(rows, rowUnit), subgroups) * rowUnit;
+}
+
+int64_t GpuTileRules::tileBytes(const AttentionShape &shape, int64_t rows, int64_t columns) const {
+  const int64_t element = matrixUnit ? 2 : shape.computeBytes, panel = columns * element > 64 ? 128 : 64;
+  return roundUp(rows * roundUp(columns * element, panel), 1024);
+}
+
+int64_t GpuTileRules::unitRegisters(const AttentionShape &shape, const TileSizes &tiles, bool holdsRows) const {
+  // Rows and columns of an instruction's sums, elements of its left-hand side that a thread has, and how many columns
+  // those are: of MFMA with 16 or 32 rows, of WMMA, whose halves of a wave hold the same.
+  const bool isWmma = rowUnitThreads == 32;
+  const int64_t height = !isWmma && tiles.rows >= 128 ? 32 : 16, width = isWmma ? 16 : 32;
+  const int64_t left = isWmma ? 16 : 8, leftWidth = isWmma || height == 32 ? 16 : 32;
+  const int64_t subgroups = std::clamp<int64_t>(tiles.rows / height, 1, mostSubgroups);
+  const int64_t down = divideUp(divideUp(tiles.rows, subgroups), height);
+  const auto sums = [&](int64_t columns) { return down * divideUp(columns, width) * height * width / rowUnitThreads; };
+  const auto operand = [&](int64_t columns) { return down * divideUp(columns, leftWidth) * left / 2; };
+  // Of a tile on its way a thread has pieces of sixteen bytes, at most eight at once.
+  const int64_t threads = subgroups * rowUnitThreads;
+  const int64_t copied = std::max(divideUp(tileBytes(shape, tiles.keys, shape.headDim) / 16, threads) * 4,
+                                  divideUp(tiles.keys * shape.valueHeadDim * 2 / 64, threads) * 16);
+  const int64_t waiting = 32, others = isWmma ? 80 : 64;
+  return sums(shape.valueHeadDim) + sums(tiles.keys) + operand(tiles.keys) + (holdsRows ? operand(shape.headDim) : 0) +
+         std::min<int64_t>(copied, 32) + waiting + others;
+}
+
+bool GpuTileRules::sharesRows(const AttentionShape &shape, const TileSizes &tiles) const {
+  const int64_t bytes = tileBytes(shape, tiles.keys, shape.headDim) +
+                        tileBytes(shape, roundUp(shape.valueHeadDim, 32), tiles.keys) +
+                        tileBytes(shape, tiles.rows, shape.headDim);
+  return unitRegisters(shape, tiles, /*holdsRows=*/true) > registers && bytes <= sharedBytes;
+}
+
 int64_t GpuTileRules::blockBytes(const AttentionShape &shape, const TileSizes &tiles) const {
-  const int64_t element = matrixUnit ? 2 : shape.computeBytes;
-  auto tile = [&](int64_t rows, int64_t columns) {
-    const int64_t panel = columns * element > 64 ? 128 : 64;
-    return roundUp(rows * roundUp(columns * element, panel), 1024);
-  };
-  // Warpgroups multiply two tiles while the next ones arrive, and have their weights in registers where no mask may put
-  // one beside a NaN.
-  const int64_t stages = wideProducts ? 2 : 1;
-  int64_t bytes = stages * (tile(tiles.keys, shape.headDim) + tile(tiles.keys, shape.valueHeadDim)) + 1024;
-  if (!wideProducts || shape.causal || shape.window >= 0)
-    bytes += tile(tiles.rows, tiles.keys);
-  return matrixUnit && !wideProducts ? bytes : bytes + tile(tiles.rows, shape.headDim);
+  const auto tile = [&](int64_t rows, int64_t columns) { return tileBytes(shape, rows, columns); };
+  const int64_t key = tile(tiles.keys, shape.headDim), value = tile(tiles.keys, shape.valueHeadDim);
+  const int64_t query = tile(tiles.rows, shape.headDim), weights = tile(tiles.rows, tiles.keys);
+  constexpr int64_t word = 1024;
+  if (wideProducts) // two tiles are multiplied while the next ones arrive
+    return 2 * (key + value) + word + query + (shape.causal || shape.window >= 0 ? weights : 0);
+  if (byColumns) // the word may be where the keys were, and may not
+    return key + tile(roundUp(shape.valueHeadDim, 32), tiles.keys) + word + (sharesRows(shape, tiles) ? query : 0);
+  const int64_t products = key + value + weights + word;
+  if (!matrixUnit) // rows that do not fit are read where the caller has them
+    return products + query <= sharedBytes ? products + query : products;
+  // Results pass through, and rows on their way to registers; wide ones stay.
+  const int64_t passing = std::max(products, key + tile(tiles.rows, shape.valueHeadDim));
+  return shape.headDim / 4 + shape.valueHeadDim / 2 > 160 ? passing + query : std::max(passing, query);
 }
 
 int64_t GpuTileRules::accumulators(const AttentionShape &shape, const TileSizes &tiles) const {
+  if (byColumns)
+    return unitRegisters(shape, tiles, !sharesRows(shape, tiles));
   const int64_t words = shape.computeBytes / 4;
   const int64_t columns = roundUp(shape.valueHeadDim, keyUnit) + tiles.keys;
-  return divideUp(rowUnit * columns, rowUnitThreads) * words;
+  return divideUp(computedRows(tiles.rows) * columns, threads(tiles.rows)) * words;
 }
 
 GpuTileRules GpuCostModel::rulesOf(const AttentionShape &shape) const {
@@ -69,10 +117,15 @@ int64_t GpuCostModel::sharedBytes(const GpuTileRules &rules) const {
 }
 
 int64_t GpuCostModel::mostRegisters(const GpuTileRules &rules, int64_t rows) const {
-  // Warpgroups that multiply have what the one that copies leaves: 240 of two, 160 of three.
-  constexpr int64_t producer = 128 * 24;
-  const int64_t all = chip.registers * chip.schedulers - (rules.wideProducts ? producer : 0);
-  return std::min(chip.mostRegisters, all / rules.threads(rows) / 8 * 8);
+  int64_t threads = rules.threads(rows);
+  if (rules.wideProducts) {
+    // Two or three warpgroups that multiply have what the one that copies leaves: specialize-roles shares them out.
+    const int64_t warpgroups = threads / 128;
+    if (warpgroups == 2 || warpgroups == 3)
+      return warpgroups == 2 ? 224 : 152;
+    threads += 128;
+  }
+  return std::min({rules.registers, chip.mostRegisters, chip.registers * chip.schedulers / threads / 8 * 8});
 }
 
 std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const {
@@ -87,9 +140,6 @@ std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
            " has, got " + text(tiles.keys);
   if (tiles.split < 0 || tiles.split % tiles.keys != 0)
     return "expected a split in multiples of the " + text(tiles.keys) + " keys of a tile, got " + text(tiles.split);
-  if (rules.threads(tiles.rows) > mostThreads)
-    return "expected at most " + text(mostThreads / rules.rowUnitThreads * rules.rowUnit) +
-           " query rows, which are the " + text(mostThreads) + " threads of a block, got " + text(tiles.rows);
   if (const int64_t bytes = rules.blockBytes(shape, tiles); bytes > sharedBytes(rules))
     return "expected at most the " + text(sharedBytes(rules)) + " bytes of shared memory of a block on " + rules.chip +
            ", got " + text(bytes) + " for tiles of " + textOf(tiles) + " and head dims " + text(shape.headDim) +
@@ -142,7 +192,7 @@ double GpuCostModel::predict(const AttentionShape &shape, const TileSizes &tiles
 
 double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles) const {
   const GpuTileRules rules = rulesOf(s);
-  const auto rows = static_cast<double>(tiles.rows), keys = static_cast<double>(tiles.keys);
+  const auto rows = static_cast<double>(rules.computedRows(tiles.rows)), keys = static_cast<double>(tiles.keys);
   const auto threads = static_cast<double>(rules.threads(tiles.rows));
   const double subgroups = std::max(1.0, threads / chip.subgroupSize);
   // Products contract 16 elements, and make whole units of columns.
@@ -162,17 +212,20 @@ double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
   const double arithmetic = perThread * threads / (wide ? std::min<double>(fmaLanes, chip.aluLanes) : chip.aluLanes);
   const double special = wide ? 0 : scores / chip.specialLanes;
   const double between = chip.oneVectorUnit ? arithmetic + special : std::max(arithmetic, special);
-  // Each unit of rows reads all keys and values; one by one, four loads of four feed sixteen multiply-adds.
-  const double readBytes = rules.matrixUnit ? rows / static_cast<double>(rules.rowUnit) * keys * (d + dv) * element
-                                            : scores * (d + dv) * element / 2;
+  // Each subgroup reads all keys and values; one by one, four loads of four feed sixteen multiply-adds.
+  const double readBytes = rules.matrixUnit
+                               ? threads / static_cast<double>(rules.rowUnitThreads) * keys * (d + dv) * element
+                               : scores * (d + dv) * element / 2;
   const double tileBytes = keys * static_cast<double>(s.headDim + s.valueHeadDim) * static_cast<double>(s.storedBytes);
   const double shared = (readBytes + tileBytes) / chip.sharedBytes, l2 = tileBytes / chip.l2Bytes;
 
   // The products' own operands: the weights, and the rows where they are not read from shared memory.
-  const int64_t registers =
-      rules.accumulators(s, tiles) + 32 +
-      (rules.matrixUnit ? rules.rowUnit * (tiles.keys + (rules.wideProducts ? 0 : s.headDim)) / rules.rowUnitThreads / 2
-                        : 16);
+  const int64_t operands = rules.byColumns ? 0
+                           : rules.matrixUnit
+                               ? rules.computedRows(tiles.rows) * (tiles.keys + (rules.wideProducts ? 0 : s.headDim)) /
+                                     rules.threads(tiles.rows) / 2
+                               : 16;
+  const int64_t registers = rules.accumulators(s, tiles) + operands + (rules.byColumns ? 0 : 32);
   const int64_t most = mostRegisters(rules, tiles.rows), held = std::min(registers, most);
   const GpuOccupancy occupancy = gpuOccupancy(chip, rules.threads(tiles.rows), held, rules.blockBytes(s, tiles));
   const double heads = static_cast<double>(s.batch * s.heads);

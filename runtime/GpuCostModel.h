@@ -14,18 +14,30 @@ struct GpuTileRules {
   int64_t rowUnitThreads = 32; ///< threads that compute them
   int64_t keyUnit = 16;        ///< keys of a product
   int64_t sharedBytes = 0;     ///< of a block, on every device of the target
+  int64_t registers = 255;     ///< the most of a thread
   bool matrixUnit = false;     ///< whether the type's products are on a matrix unit
   bool wideProducts = false;   ///< whether a product takes its right-hand side once for four subgroups (wgmma)
+  bool byColumns = false;      ///< whether values lie by columns in shared memory (MFMA, WMMA)
 
   /// The rules for elements of `storedBytes` bytes in code for a chip's name. Null where the chip is not known.
   static bool find(std::string_view chip, int64_t storedBytes, GpuTileRules &rules);
-  /// Threads of a block for tiles of so many rows.
-  int64_t threads(int64_t rows) const { return rows / rowUnit * rowUnitThreads; }
+  /// Threads that compute tiles of so many rows: at most four subgroups, which then have several units each.
+  int64_t threads(int64_t rows) const;
+  /// The rows that are computed then: each subgroup has as many units as the one that has most.
+  int64_t computedRows(int64_t rows) const;
   /// Shared memory of a block, as assign-gpu-tile-sizes has it: keys, values, weights where they may be multiplied from
-  /// there, and query rows likewise.
+  /// there, and query rows likewise, where they fit.
   int64_t blockBytes(const AttentionShape &shape, const TileSizes &tiles) const;
-  /// Registers of a thread for the sums of the output and the scores of a tile alone.
+  /// Registers of a thread for the sums of the output and the scores of a tile alone; of AMD's units for all that
+  /// assign-gpu-tile-sizes counts.
   int64_t accumulators(const AttentionShape &shape, const TileSizes &tiles) const;
+
+private:
+  /// Bytes of a tile in shared memory.
+  int64_t tileBytes(const AttentionShape &shape, int64_t rows, int64_t columns) const;
+  /// Of AMD's units: whether query rows are read from shared memory, as registers do not hold them.
+  bool sharesRows(const AttentionShape &shape, const TileSizes &tiles) const;
+  int64_t unitRegisters(const AttentionShape &shape, const TileSizes &tiles, bool holdsRows) const;
 };
 
 /// What is known of the device at hand; 0 stands for the chip's own numbers.

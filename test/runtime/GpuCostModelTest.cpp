@@ -36,8 +36,10 @@ TEST(GpuCostModel, SaysWhatIsIllegalAndWhatWouldBeLegal) {
             "expected keys in multiples of 16, what one product on sm_80 has, got 40");
   EXPECT_EQ(a100.whyIllegal(shape, {0, 64, 0}), "expected tiles of at least 1 row and 1 key, got 0 x 64");
   EXPECT_EQ(a100.whyIllegal(shape, {64, 64, 100}), "expected a split in multiples of the 64 keys of a tile, got 100");
-  EXPECT_EQ(a100.whyIllegal(shape, {1024, 16, 0}),
-            "expected at most 512 query rows, which are the 1024 threads of a block, got 1024");
+  // Four warps have 32 rows each: a register of a thread for each column.
+  EXPECT_EQ(a100.whyIllegal(shape, {128, 128, 0}),
+            "expected at most the 255 registers of a thread on sm_80, got 256 for the sums and scores of tiles of "
+            "128 x 128 and head dim 128");
   // Keys and values of 192 rows of 256 bytes, weights of 64 rows of 384 bytes, and a kilobyte: 2 * 48 + 24 + 1 KiB.
   EXPECT_EQ(a100.whyIllegal(shape, {64, 192, 0}),
             "expected at most the 101376 bytes of shared memory of a block on sm_80, got 123904 for tiles of 64 x 192 "
@@ -54,18 +56,42 @@ TEST(GpuCostModel, SaysWhatIsIllegalAndWhatWouldBeLegal) {
 }
 
 TEST(GpuCostModel, OneBlockFitsTheRegisters) {
-  // Four warpgroups beside the one that copies: (65,536 - 128 * 24) / 512, in steps of 8; sums and scores of 128 and
-  // 128.
+  // Four warpgroups beside the one that copies: 65,536 / 640, in steps of 8; sums and scores of 128 and 128.
   const GpuCostModel h100 = modelOf("sm_90a");
   EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {256, 128, 0}),
-            "expected at most the 120 registers of a thread on sm_90a, got 128 for the sums and scores of tiles of "
+            "expected at most the 96 registers of a thread on sm_90a, got 128 for the sums and scores of tiles of "
             "256 x 128 and head dim 128");
   EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {192, 64, 0}), "");
   EXPECT_EQ(h100.whyIllegal(shapeOf(64, 2), {192, 128, 0}), "");
-  // 1,024 threads of sm_80 have 64 registers each.
-  EXPECT_EQ(modelOf("sm_80").whyIllegal(shapeOf(64, 2), {512, 64, 0}), "");
-  EXPECT_EQ(modelOf("sm_80").whyIllegal(shapeOf(128, 2), {512, 32, 0}).substr(0, 40),
-            "expected at most the 64 registers of a t");
+  // Four warps share a tile, however high it is.
+  EXPECT_EQ(modelOf("sm_80").whyIllegal(shapeOf(64, 2), {192, 64, 0}), "");
+  EXPECT_LT(modelOf("sm_80").predict(shapeOf(64, 2), {128, 64, 0}),
+            modelOf("sm_80").predict(shapeOf(64, 2), {96, 64, 0})); // one of the four would have nothing to do
+  EXPECT_EQ(modelOf("sm_80").whyIllegal(shapeOf(64, 2), {320, 64, 0}).substr(0, 41),
+            "expected at most the 255 registers of a t");
+  // As many as two waves of a SIMD leave each other.
+  EXPECT_EQ(modelOf("gfx942").whyIllegal(shapeOf(64, 2), {512, 96, 0}).substr(0, 41),
+            "expected at most the 256 registers of a t");
+}
+
+TEST(GpuCostModel, CountsWhatLiesInSharedMemory) {
+  GpuTileRules rules;
+  // Values of AMD's units by columns: 128 rows of 64 elements beside 64 of 128; and a word.
+  ASSERT_TRUE(GpuTileRules::find("gfx942", 2, rules));
+  EXPECT_EQ(rules.blockBytes(shapeOf(128, 2), {128, 64, 0}), (16 + 16 + 1) << 10);
+  // WMMA's wide rows, too: beside 64 registers of sums, 16 each of scores, of weights and of copies, 32 of operands and
+  // 80 others, 64 of rows are too many.
+  ASSERT_TRUE(GpuTileRules::find("gfx1100", 2, rules));
+  EXPECT_EQ(rules.blockBytes(shapeOf(128, 2), {64, 32, 0}), (8 + 8 + 16 + 1) << 10);
+  EXPECT_EQ(rules.accumulators(shapeOf(128, 2), {64, 32, 0}), 64 + 16 + 16 + 16 + 32 + 80);
+  EXPECT_EQ(rules.blockBytes(shapeOf(64, 2), {64, 32, 0}), (4 + 4 + 1) << 10);
+  // float32 of 256 columns: 32 rows of a kilobyte do not fit beside keys, values, weights and a word, and stay outside.
+  ASSERT_TRUE(GpuTileRules::find("gfx90a", 4, rules));
+  EXPECT_EQ(rules.blockBytes(shapeOf(256, 4), {32, 16, 0}), (16 + 16 + 2 + 1) << 10);
+  EXPECT_EQ(rules.blockBytes(shapeOf(64, 4), {32, 16, 0}), (4 + 4 + 2 + 1 + 8) << 10);
+  // mma.sync: rows and results pass through.
+  ASSERT_TRUE(GpuTileRules::find("sm_80", 2, rules));
+  EXPECT_EQ(rules.blockBytes(shapeOf(128, 2), {192, 16, 0}), (4 + 48) << 10);
 }
 
 TEST(GpuCostModel, ATargetsRulesAndNotTheDevices) {
@@ -86,8 +112,8 @@ TEST(GpuCostModel, RanksLegalTilesOnEveryChip) {
   for (const char *chip : {"sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100"})
     for (int64_t headDim : {8, 40, 64, 96, 128, 192, 256})
       for (int64_t bytes : {2, 4}) {
-        if (bytes == 4 && headDim > 128)
-          continue; // not in the 64 KiB of AMD's
+        if (bytes == 2 && headDim == 256 && std::string(chip) == "gfx1100")
+          continue; // what WMMA's smallest tiles take is more than there is
         const GpuCostModel model = modelOf(chip);
         const AttentionShape shape = shapeOf(headDim, bytes);
         const std::vector<RankedTiles> ranked = model.rank(shape);
