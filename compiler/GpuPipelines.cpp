@@ -153,9 +153,9 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
                                  llvm::cl::init("none")};
   Option<bool> asyncCopy{*this, "async-copy", llvm::cl::desc("Whether copies are started and awaited"),
                          llvm::cl::init(false)};
-  Option<int64_t> registers{*this, "registers",
-                            llvm::cl::desc("Registers of a thread that the code generator allocates; 0 = an assembler's"),
-                            llvm::cl::init(0)};
+  Option<int64_t> registers{
+      *this, "registers", llvm::cl::desc("Registers of a thread that the code generator allocates; 0 = an assembler's"),
+      llvm::cl::init(0)};
   Option<bool> tma{*this, "tma", llvm::cl::desc("Whether a unit of its own copies boxes of tensors"),
                    llvm::cl::init(false)};
 

@@ -22,8 +22,8 @@ struct GpuCapabilities {
   /// Shared memory that a block may use on every device of the target.
   int64_t sharedBytes = 99 << 10;
   MatrixUnit matrixUnit = MatrixUnit::None;
-  /// Registers of 32 bits that a thread has where the target's code is allocated by LLVM's code generator, which then has
-  /// to be kept from reading too far ahead; 0 where an assembler does that.
+  /// Registers of 32 bits that a thread has where the target's code is allocated by LLVM's code generator, which then
+  /// has to be kept from reading too far ahead; 0 where an assembler does that.
   int64_t registers = 0;
   /// Copies from global to shared memory that a thread starts and later waits for (cp.async).
   bool asyncCopy = false;

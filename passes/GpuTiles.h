@@ -47,7 +47,8 @@ enum class QueryPlace {
 /// Registers of 32 bits that operands take which are read before the first of them is multiplied: enough to hide the
 /// reads of a product that follow it, and little beside what a thread holds for good.
 inline constexpr int64_t kOperandRegisters = 32;
-/// Those for all that is no element of a tile: addresses, of which 32 threads need more, masks, a row's maximum and sum.
+/// Those for all that is no element of a tile: addresses, of which 32 threads need more, masks, a row's maximum and
+/// sum.
 inline constexpr int64_t getOtherRegisters(unsigned subgroupSize) { return subgroupSize == 32 ? 80 : 64; }
 /// The most for a thread's share of a tile that waits to be written to shared memory: an eighth of what each of two
 /// waves of 64 has, a sixteenth with 32 threads, whose products take more.
@@ -79,7 +80,8 @@ struct BlockTiles {
 };
 
 /// Tiles for units that take columns: the largest that leave room for two blocks in `sharedBytes` and a thread's
-/// `registers`, and whose copies wait in those, else for one block, else the smallest; sizes that are not 0 already stay.
+/// `registers`, and whose copies wait in those, else for one block, else the smallest; sizes that are not 0 already
+/// stay.
 BlockTiles chooseUnitTiles(mlir::MLIRContext *context, BlockTiles tiles, unsigned subgroupSize, int64_t sharedBytes,
                            int64_t registers);
 
