@@ -215,6 +215,71 @@ def case_lists_devices():
     assert "CUDA driver 12.8" in report["gpus"]
 
 
+def belong_to_a_framework():
+    """Results become arrays of a framework that takes them as they are."""
+    module = types.ModuleType("framework")
+    module.from_dlpack = lambda buffer: buffer
+    sys.modules["framework"] = module
+    Array.__module__ = "framework"
+
+
+def save_fat_pack(folder, targets):
+    import json
+
+    packs = []
+    for target in targets:
+        path = target.replace(":", "-")
+        flashc.compile(head_dim=64, dtype="f32", target=target).save(folder / path)
+        packs.append({"target": target, "path": path})
+    (folder / "kernel.json").write_text(json.dumps({"format": "flashc-fat-pack", "version": 1, "packs": packs}))
+
+
+def case_picks_from_a_fat_pack():
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ctypes.CDLL(str(FAKE)).fake_set(ctypes.c_int(1), ctypes.c_int(90), ctypes.c_int64(1 << 20))
+        save_fat_pack(folder, ["nvptx:sm_80", "nvptx:sm_90a"])
+        kernel = flashc.load(folder)
+        assert kernel.target == "nvptx:sm_90a", "the one for that very chip before the one that runs on it"
+        belong_to_a_framework()
+        before = counts().launches
+        kernel(*inputs())
+        assert counts().launches > before
+
+
+def case_refuses_a_fat_pack_for_other_devices():
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_fat_pack(folder, ["nvptx:sm_90a", "amdgpu:gfx942"])
+        with pytest.raises(
+            RuntimeError, match=r"expected a pack for a device of this machine among its 2, got none.*\(cpu, cuda:0"
+        ) as error:
+            flashc.load(folder)
+        assert 'got "nvptx:sm_90a"' in str(error.value)
+        assert "no hip device: turned off by FLASHC_HIP_LIBRARY=" in str(error.value)
+
+
+def case_says_that_the_device_is_exhausted():
+    belong_to_a_framework()
+    q, k, v = inputs()
+    flashc.attention(q, k, v)
+    driver = ctypes.CDLL(str(FAKE))
+    driver.fake_set(ctypes.c_int(1), ctypes.c_int(80), ctypes.c_int64(counts().bytes + 100))
+    before = counts()
+    with pytest.raises(
+        MemoryError, match=r"out of memory: expected \d+ bytes, got a device with \d+ of \d+ bytes free"
+    ):
+        flashc.attention(q, k, v)
+    assert counts().launches == before.launches
+    assert counts().allocations <= before.allocations, "nothing is left of a call that failed"
+    driver.fake_set(ctypes.c_int(1), ctypes.c_int(80), ctypes.c_int64(1 << 20))
+    flashc.attention(q, k, v)
+
+
 CASES = [name for name in dir(sys.modules[__name__]) if name.startswith("case_")]
 
 
