@@ -1,14 +1,13 @@
 // CUDA and HIP devices over fake drivers: every path, every error of every call, and nothing left behind.
 
+#include "FakeDriver.h"
 #include "TestKernel.h"
-#include "fake_gpu.h"
 
 #include "runtime/devices/Cuda.h"
 #include "runtime/devices/Hip.h"
 
 #include <gmock/gmock.h>
 
-#include <dlfcn.h>
 #include <memory>
 #include <thread>
 
@@ -17,25 +16,6 @@ using namespace flashc::test;
 using ::testing::HasSubstr;
 
 namespace {
-
-/// The functions of a fake driver that tests steer it by.
-struct Fake {
-  explicit Fake(const char *path) : library(::dlopen(path, RTLD_NOW | RTLD_LOCAL)) {}
-  template <typename F> F *symbol(const char *name) const { return reinterpret_cast<F *>(::dlsym(library, name)); }
-  void reset() const { symbol<decltype(fake_reset)>("fake_reset")(); }
-  void failAt(int64_t call, int code) const { symbol<decltype(fake_fail_at)>("fake_fail_at")(call, code); }
-  void set(int devices, int chip, int64_t memory = 1 << 20) const {
-    symbol<decltype(fake_set)>("fake_set")(devices, chip, memory);
-  }
-  void setCapturing(bool on) const { symbol<decltype(fake_set_capturing)>("fake_set_capturing")(on); }
-  bool owns(const void *pointer) const { return symbol<decltype(fake_owns)>("fake_owns")(pointer); }
-  fake_counts counts() const {
-    fake_counts result;
-    symbol<decltype(fake_get)>("fake_get")(&result);
-    return result;
-  }
-  void *library;
-};
 
 /// What the host side of the kernel launches; each test has its own.
 struct Launched {
@@ -223,17 +203,6 @@ TEST_P(Gpu, Runs) {
 }
 
 // Kernels are compiled with these numbers: a member only ever comes at the end.
-TEST(HostAbi, StaysWhereKernelsReadIt) {
-  EXPECT_EQ(sizeof(flashc_host), 48u);
-  EXPECT_EQ(offsetof(flashc_host, launch), 24u);
-  EXPECT_EQ(offsetof(flashc_host, encode_tensor_map), 32u);
-  EXPECT_EQ(offsetof(flashc_host, multiprocessors), 40u);
-  EXPECT_EQ(sizeof(flashc_tensor_map), 144u);
-  EXPECT_EQ(offsetof(flashc_tensor_map, stride_bytes), 56u);
-  EXPECT_EQ(offsetof(flashc_tensor_map, box), 88u);
-  EXPECT_EQ(offsetof(flashc_tensor_map, fill_nan), 140u);
-}
-
 TEST_P(Gpu, UsesTheCallersStreamAndDoesNotWait) {
   open();
   Arrays arrays(*device, 100);

@@ -110,4 +110,15 @@ TEST_F(Kernel, FlushesSubnormalsInsideAndRestoresThem) {
   EXPECT_NE(smallest * 1.0, 0.0);
 }
 
+TEST(HostAbi, StaysWhereKernelsReadIt) {
+  EXPECT_EQ(sizeof(flashc_host), 48u);
+  EXPECT_EQ(offsetof(flashc_host, launch), 24u);
+  EXPECT_EQ(offsetof(flashc_host, encode_tensor_map), 32u);
+  EXPECT_EQ(offsetof(flashc_host, multiprocessors), 40u);
+  EXPECT_EQ(sizeof(flashc_tensor_map), 144u);
+  EXPECT_EQ(offsetof(flashc_tensor_map, stride_bytes), 56u);
+  EXPECT_EQ(offsetof(flashc_tensor_map, box), 88u);
+  EXPECT_EQ(offsetof(flashc_tensor_map, fill_nan), 140u);
+}
+
 } // namespace
