@@ -98,6 +98,12 @@ void convert(tile::BarrierOp op) {
   s.b.create<NVVM::BarrierOp>(s.loc, s.constant(op.getNumber()), s.constant(op.getThreads()));
 }
 
+void convert(tile::NamedBarrierOp op) {
+  Statement s(op);
+  s.assembly(op.getArrive() ? "bar.arrive $0, $1;" : "bar.sync $0, $1;", "r,r",
+             {s.word(op.getNumber()), s.constant(op.getThreads())});
+}
+
 void convert(tile::SubgroupBarrierOp op) {
   Statement s(op);
   s.b.create<NVVM::SyncWarpOp>(s.loc, s.b.create<LLVM::ConstantOp>(s.loc, s.b.getI32Type(), -1));
@@ -126,11 +132,12 @@ void convert(tile::SetRegistersOp op) {
 } // namespace
 
 bool flashc::convertPipeOp(Operation *op) {
-  bool converted = llvm::TypeSwitch<Operation *, bool>(op)
-                       .Case<tile::MbarrierInitOp, tile::MbarrierFenceOp, tile::ProxyFenceOp, tile::MbarrierArriveOp,
-                             tile::MbarrierWaitOp, tile::CopyBoxOp, tile::BarrierOp, tile::SubgroupBarrierOp,
-                             tile::OpaqueOp, tile::SetRegistersOp>([](auto op) { return convert(op), true; })
-                       .Default(false);
+  bool converted =
+      llvm::TypeSwitch<Operation *, bool>(op)
+          .Case<tile::MbarrierInitOp, tile::MbarrierFenceOp, tile::ProxyFenceOp, tile::MbarrierArriveOp,
+                tile::MbarrierWaitOp, tile::CopyBoxOp, tile::BarrierOp, tile::NamedBarrierOp, tile::SubgroupBarrierOp,
+                tile::OpaqueOp, tile::SetRegistersOp>([](auto op) { return convert(op), true; })
+          .Default(false);
   if (converted)
     op->erase();
   return converted;

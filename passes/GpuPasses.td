@@ -265,7 +265,8 @@ def ScheduleProducts : Pass<"schedule-products", "mlir::func::FuncOp"> {
     A warpgroup's products run by themselves. In a loop over keys each turn starts the scores of its tile, then the product of the
     weights and values of the tile before; it computes its own weights while that runs. So the first weights are computed before the
     loop, and the last values multiplied behind it, if there is any turn. (The two-stage pipeline of FlashAttention-3, Shah et
-    al., 2024.) Products that skip zeros stay as they are.
+    al., 2024.) Several warpgroups take turns at starting products, so that one's run beside the other's exponentials; not for heads
+    wider than 128, whose products take longer than that. Products that skip zeros stay as they are.
 
     Before:
     ```mlir

@@ -176,6 +176,11 @@ public:
   /// are still under way.
   ThreadTile startProduct(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs, const ThreadTile &accumulator);
   ThreadTile awaitProduct(const ThreadTile &sums, int64_t pending);
+  /// Waits for the warpgroup's turn among `count`, or lets the next one take its own.
+  void takeTurn(int64_t count);
+  void passTurn(int64_t count);
+  /// Gives the first warpgroup the first turn.
+  void startTurns(int64_t count);
   /// How many groups a started product is.
   static int64_t getNumGroups(tile::DotOp op);
 

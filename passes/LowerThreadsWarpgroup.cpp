@@ -21,6 +21,29 @@ Value ThreadBuilder::findWarpgroup() {
   return b.create<arith::IndexCastOp>(loc, b.getIndexType(), first.getShuffleResult());
 }
 
+// A warpgroup waits for its turn at a barrier of its own, at which the one before it arrives and goes on.
+static constexpr int64_t kFirstTurnBarrier = 3, kTurnThreads = 2 * 128;
+
+void ThreadBuilder::takeTurn(int64_t count) {
+  Value number = index.add(block.warpgroup, kFirstTurnBarrier);
+  b.create<tile::NamedBarrierOp>(loc, number, kTurnThreads, /*arrive=*/false);
+}
+
+void ThreadBuilder::passTurn(int64_t count) {
+  Value isLast = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, block.warpgroup, constant(count - 1));
+  Value next = index.add(block.warpgroup, kFirstTurnBarrier + 1);
+  Value number = b.create<arith::SelectOp>(loc, isLast, constant(kFirstTurnBarrier), next);
+  b.create<tile::NamedBarrierOp>(loc, number, kTurnThreads, /*arrive=*/true);
+}
+
+void ThreadBuilder::startTurns(int64_t count) {
+  Value isLast = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, block.warpgroup, constant(count - 1));
+  auto branch = b.create<scf::IfOp>(loc, isLast, /*withElseRegion=*/false);
+  OpBuilder inner = branch.getThenBodyBuilder();
+  Value first = IndexMath(inner, loc).constant(kFirstTurnBarrier);
+  inner.create<tile::NamedBarrierOp>(loc, first, kTurnThreads, /*arrive=*/true);
+}
+
 int64_t ThreadBuilder::getNumGroups(tile::DotOp op) {
   tile::TileType type = typeOf(op.getResult());
   return cast<tile::FragmentLayoutAttr>(type.getLayout()).getBlocks(type.getShape()).first;

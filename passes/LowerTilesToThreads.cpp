@@ -64,6 +64,7 @@ private:
     Value memory = findWholeMemory(op.getSource());
     return memory ? stored.contains(memory) || stored.contains(Value()) : !stored.empty();
   }
+  LogicalResult lowerTurn(Operation *op);
   /// Room for a tile in shared memory. What a loop hands on to its next turn is written where that finds it.
   Value sharedFor(ThreadBuilder &at, tile::TileType type, Value tile = {});
   /// Room for a tile of `element` that passes through shared memory; taken until `block.used` is set back.
@@ -290,6 +291,19 @@ Value BlockLowering::findWord(ThreadBuilder &at, OpBuilder &b, tile::DotOp op) {
   return at.allocateShared(1, b.getI32Type());
 }
 
+LogicalResult BlockLowering::lowerTurn(Operation *op) {
+  OpBuilder b(op);
+  ThreadBuilder at(b, op->getLoc(), block);
+  if (!block.warpgroup)
+    return op->emitOpError("is of warpgroups; expected products of theirs in the same loop");
+  if (auto take = dyn_cast<tile::TakeTurnOp>(op))
+    at.takeTurn(take.getSubgroups());
+  else
+    at.passTurn(cast<tile::PassTurnOp>(op).getSubgroups());
+  lowered.push_back(op);
+  return success();
+}
+
 LogicalResult BlockLowering::lowerDot(tile::DotOp op) {
   OpBuilder b(op);
   ThreadBuilder at(b, op.getLoc(), block);
@@ -414,6 +428,8 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
     return lowerRoles(roles);
   if (lowerPipeOp(op, at))
     return success();
+  if (isa<tile::TakeTurnOp, tile::PassTurnOp>(op))
+    return lowerTurn(op);
   if (op->getNumRegions() == 0 && llvm::none_of(op->getOperands(), isTile) && llvm::none_of(op->getResults(), isTile))
     return success();
   // Operands that are tiles have been lowered: the order is that of execution.
@@ -496,6 +512,11 @@ LogicalResult BlockLowering::run() {
   block.warp = b.create<arith::DivUIOp>(loc, block.thread, size);
   if (loop.walk([](tile::DotOp dot) { return WalkResult(failure(isOfWarpgroup(dot))); }).wasInterrupted())
     block.warpgroup = ThreadBuilder(b, loc, block).findWarpgroup();
+  loop.walk([&](tile::TakeTurnOp turn) {
+    if (block.warpgroup)
+      ThreadBuilder(b, loc, block).startTurns(turn.getSubgroups());
+    return WalkResult::interrupt();
+  });
   auto space = gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup);
   auto memory = b.create<gpu::DynamicSharedMemoryOp>(
       loc, MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface{}, space));

@@ -24,6 +24,10 @@ using namespace flashc;
 
 using OpSet = llvm::SmallPtrSet<Operation *, 16>;
 
+/// Columns of sums up to which warpgroups take turns: the products of wider ones take longer than their exponentials,
+/// and keep the unit busy in any order. (So does FlashAttention-3, Shah et al., 2024.)
+static constexpr int64_t kWidestInTurns = 128;
+
 namespace {
 
 /// A loop over keys, taken apart: scores = q * k^T, what becomes of them, sums = weights * v + scaled sums.
@@ -47,6 +51,9 @@ private:
   void clone(OpBuilder &b, const OpSet &ops, IRMapping &map);
   tile::DotOp cloneSums(OpBuilder &b, Value weights, Value scaled, Value position, bool async);
   SmallVector<Value> getState(const IRMapping &map);
+  /// How many warpgroups take turns, so that one's products are under way while another one computes exponentials; 1
+  /// where nobody does.
+  int64_t countTurns();
 
   scf::ForOp loop;
   Block *body;
@@ -174,6 +181,11 @@ SmallVector<Value> KeyStep::getState(const IRMapping &map) {
   return state;
 }
 
+int64_t KeyStep::countTurns() {
+  auto type = cast<tile::TileType>(sums.getType());
+  return type.getShape()[1] <= kWidestInTurns ? cast<tile::FragmentLayoutAttr>(type.getLayout()).getWarps() : 1;
+}
+
 void KeyStep::schedule() {
   OpBuilder b(loop);
   Location loc = loop.getLoc();
@@ -208,8 +220,13 @@ void KeyStep::schedule() {
   clone(b, toScores, map);
   auto started = map.lookup(scores.getResult()).getDefiningOp<tile::DotOp>();
   started.setAsync(true);
+  int64_t subgroups = countTurns();
+  if (subgroups > 1)
+    OpBuilder(started).create<tile::TakeTurnOp>(loc, subgroups);
   tile::DotOp added = cloneSums(b, turns.getRegionIterArg(weights), turns.getRegionIterArg(sumsNumber),
                                 turns.getRegionIterArg(position), /*async=*/true);
+  if (subgroups > 1)
+    b.create<tile::PassTurnOp>(loc, subgroups);
   map.map(scores.getResult(), b.create<tile::AwaitOp>(loc, started.getType(), started).getResult());
   clone(b, softmax, map);
   // Until here the unit has read the weights before.

@@ -259,6 +259,41 @@ def Tile_BarrierOp : Tile_PipeBaseOp<"barrier", [MemoryEffects<[MemRead, MemWrit
   let hasVerifier = 1;
 }
 
+def Tile_TakeTurnOp : Tile_PipeBaseOp<"take_turn", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Wait until the subgroup before this one has passed on the turn";
+  let description = [{
+    The first `subgroups` subgroups of the block take turns, in order and round about; the first turn is the first one's. What
+    stands between `tile.take_turn` and `tile.pass_turn` is started by one subgroup after the other.
+
+    ```mlir
+    tile.take_turn of 2
+    %s = tile.dot %q, %k, %none transposed async : ...
+    tile.pass_turn of 2
+    ```
+  }];
+  let arguments = (ins I64Attr:$subgroups);
+  let assemblyFormat = "`of` $subgroups attr-dict";
+}
+
+def Tile_PassTurnOp : Tile_PipeBaseOp<"pass_turn", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Let the next subgroup take its turn";
+  let arguments = (ins I64Attr:$subgroups);
+  let assemblyFormat = "`of` $subgroups attr-dict";
+}
+
+def Tile_NamedBarrierOp : Tile_PipeBaseOp<"named_barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Come to the barrier of a number that `threads` threads of the block come to, and wait for them or not";
+  let description = [{
+    With `arrive` the thread goes on at once. (`bar.sync` and `bar.arrive` of PTX.)
+
+    ```mlir
+    tile.named_barrier %n threads 256 arrive
+    ```
+  }];
+  let arguments = (ins Index:$number, I64Attr:$threads, UnitAttr:$arrive);
+  let assemblyFormat = "$number `threads` $threads (`arrive` $arrive^)? attr-dict";
+}
+
 def Tile_SubgroupBarrierOp : Tile_PipeBaseOp<"subgroup_barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "Wait for all threads of the subgroup";
   let assemblyFormat = "attr-dict";

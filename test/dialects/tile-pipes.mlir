@@ -63,3 +63,16 @@ func.func @threads(%map: !tile.tensor_map, %m: memref<?xbf16, 3>, %bars: memref<
   tile.set_registers 24
   return
 }
+
+// CHECK-LABEL: @turns
+// CHECK: tile.take_turn of 2
+// CHECK: tile.pass_turn of 2
+// CHECK: tile.named_barrier %{{.*}} threads 256{{$}}
+// CHECK: tile.named_barrier %{{.*}} threads 256 arrive
+func.func @turns(%i: index) {
+  tile.take_turn of 2
+  tile.pass_turn of 2
+  tile.named_barrier %i threads 256
+  tile.named_barrier %i threads 256 arrive
+  return
+}

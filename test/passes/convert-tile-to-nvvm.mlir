@@ -73,6 +73,15 @@ gpu.module @device {
     gpu.return
   }
 
+  // CHECK-LABEL: gpu.func @turns
+  // CHECK: "bar.sync $0, $1;"
+  // CHECK: "bar.arrive $0, $1;"
+  gpu.func @turns(%i: index) {
+    tile.named_barrier %i threads 256
+    tile.named_barrier %i threads 256 arrive
+    gpu.return
+  }
+
   // Pairs are rounded together; the second element is the instruction's first operand.
   // CHECK-LABEL: gpu.func @rounding
   // CHECK: %[[X0:.*]] = llvm.extractelement

@@ -12,6 +12,10 @@
 // CHECK: %[[WORD:.*]] = arith.index_cast %[[N]] : index to i32
 // CHECK: %[[FIRST:.*]], %{{.*}} = gpu.shuffle idx %[[WORD]],
 // CHECK: %[[GROUP:.*]] = arith.index_cast %[[FIRST]] : i32 to index
+// The last warpgroup gives the first one the first turn.
+// CHECK: %[[LAST:.*]] = arith.cmpi eq, %[[GROUP]], %{{.*}}
+// CHECK: scf.if %[[LAST]] {
+// CHECK: tile.named_barrier %{{.*}} threads 256 arrive
 // CHECK: tile.copy_wait 0
 // CHECK-NEXT: tile.proxy_fence
 // CHECK-NEXT: gpu.barrier
@@ -19,6 +23,7 @@
 // CHECK: %[[AT:.*]] = arith.muli %[[ROW]], %c64
 // CHECK: %[[S:.*]]:2 = tile.warpgroup_mma(%{{.*}}) [%[[AT]]], %{{.*}}[%{{.*}}] transposed {lhs_tile = !tile.tile<128x64xbf16, #tile.shared<panel = 128>>, rhs_tile = !tile.tile<16x64xbf16, #tile.shared<panel = 128>>}
 // CHECK: %[[O:.*]]:8 = tile.warpgroup_mma(%{{.*}}), %{{.*}}[%{{.*}}] accumulate(
+// CHECK: tile.named_barrier %{{.*}} threads 256 arrive
 // CHECK: %[[DONE:.*]]:2 = tile.warpgroup_wait 1(%[[S]]#0, %[[S]]#1)
 // CHECK: tile.warpgroup_wait 0(%[[O]]#0,
 // CHECK: flashc.threads = 256 : i64
@@ -32,10 +37,12 @@ func.func @products(%m: memref<128x64xbf16>, %out: memref<128x16xf32>, %f: f32, 
     %none = tile.splat %zero : f32 -> !tile.tile<128x16xf32, #acc>
     %w = tile.splat %half : bf16 -> !tile.tile<128x16xbf16, #lhs>
     %before = tile.splat %f : f32 -> !tile.tile<128x64xf32, #acc>
+    tile.take_turn of 2
     %s = tile.dot %q, %k, %none transposed async
         : !tile.tile<128x64xbf16, #mem>, !tile.tile<16x64xbf16, #mem> -> !tile.tile<128x16xf32, #acc>
     %o = tile.dot %w, %k, %before async
         : !tile.tile<128x16xbf16, #lhs>, !tile.tile<16x64xbf16, #mem> -> !tile.tile<128x64xf32, #acc>
+    tile.pass_turn of 2
     %done = tile.await %s : !tile.tile<128x16xf32, #acc>
     %added = tile.await %o : !tile.tile<128x64xf32, #acc>
     tile.store %done, %out[%z, %z] : !tile.tile<128x16xf32, #acc>, memref<128x16xf32>
@@ -84,5 +91,15 @@ func.func @warps(%m: memref<16x64xbf16>, %f: f32, %h: bf16, %n: index) {
     %o = tile.dot %w, %v, %before async
         : !tile.tile<16x16xbf16, #lhs>, !tile.tile<16x64xbf16, #mem> -> !tile.tile<16x64xf32, #acc>
   } {flashc.threads = 32 : i64}
+  return
+}
+
+// -----
+
+func.func @nobody(%n: index) {
+  scf.forall (%i) in (%n) {
+    // expected-error @below {{is of warpgroups; expected products of theirs in the same loop}}
+    tile.take_turn of 2
+  } {flashc.threads = 256 : i64}
   return
 }

@@ -128,3 +128,74 @@ func.func @chained(%q: !shared, %keys: memref<?x64xbf16>, %none: !sums, %lo: ind
   }
   return
 }
+
+// -----
+
+#acc = #tile.fragment<warps = 2, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>
+#lhs = #tile.fragment<warps = 2, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>
+#mem = #tile.shared<panel = 128>
+!queries = !tile.tile<128x64xbf16, #mem>
+!shared = !tile.tile<64x64xbf16, #mem>
+!sums = !tile.tile<128x64xf32, #acc>
+!weights = !tile.tile<128x64xbf16, #acc>
+!left = !tile.tile<128x64xbf16, #lhs>
+
+// Two warpgroups take turns at starting their products.
+// CHECK-LABEL: func @turns(
+// CHECK: scf.for
+// CHECK: tile.take_turn of 2
+// CHECK-NEXT: tile.dot {{.*}} transposed async
+// CHECK: tile.dot {{.*}} async
+// CHECK-NEXT: tile.pass_turn of 2
+// CHECK-NEXT: tile.await
+func.func @turns(%q: !queries, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>, %none: !sums, %lo: index, %hi: index,
+                 %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    %t = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!sums) {
+      %k = tile.load %keys[%j, %z] : memref<?x64xbf16> -> !shared
+      %s = tile.dot %q, %k, %none transposed : !queries, !shared -> !sums
+      %p = tile.map ins(%s : !sums) {
+      ^bb0(%x: f32):
+        %r = arith.truncf %x : f32 to bf16
+        tile.yield %r : bf16
+      } -> !weights
+      %v = tile.load %values[%j, %z] : memref<?x64xbf16> -> !shared
+      %w = tile.convert %p : !weights -> !left
+      %o = tile.dot %w, %v, %sum : !left, !shared -> !sums
+      scf.yield %o : !sums
+    }
+  }
+  return
+}
+
+// -----
+
+#acc = #tile.fragment<warps = 2, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>
+#lhs = #tile.fragment<warps = 2, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>
+#mem = #tile.shared<panel = 128>
+!queries = !tile.tile<128x192xbf16, #mem>
+!shared = !tile.tile<64x192xbf16, #mem>
+!scores = !tile.tile<128x64xf32, #acc>
+!sums = !tile.tile<128x192xf32, #acc>
+!left = !tile.tile<128x64xbf16, #lhs>
+
+// Wide products keep the unit busy in any order.
+// CHECK-LABEL: func @wide(
+// CHECK-NOT: tile.take_turn
+// CHECK: tile.dot {{.*}} transposed async
+// CHECK-NOT: tile.pass_turn
+func.func @wide(%q: !queries, %keys: memref<?x192xbf16>, %none: !scores, %sums: !sums, %w: !left, %lo: index, %hi: index, %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    %t = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %sums) -> (!sums) {
+      %k = tile.load %keys[%j, %z] : memref<?x192xbf16> -> !shared
+      %s = tile.dot %q, %k, %none transposed : !queries, !shared -> !scores
+      %o = tile.dot %w, %k, %sum : !left, !shared -> !sums
+      scf.yield %o : !sums
+    }
+  }
+  return
+}
