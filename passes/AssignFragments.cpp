@@ -13,6 +13,8 @@
 #include "passes/TaskLoops.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 namespace flashc {
 #define GEN_PASS_DEF_ASSIGNFRAGMENTS
@@ -39,6 +41,8 @@ public:
 
 private:
   LogicalResult chooseUnit();
+  /// Whether elements are computed with what lies in memory, as with a bias.
+  bool readsMemoryInMaps();
   /// Whether right-hand sides have as many columns as one instruction takes, and keys that fill its steps.
   bool isWholeForWarpgroups();
   /// Shapes of the products' operands; head dims of 0 where no product has the form of scores or of sums.
@@ -128,7 +132,17 @@ LogicalResult BlockLayouts::chooseUnit() {
   accumulators = layOut(warps, rows);
   queries = readTiles().placeQueries(accumulators, sharedBytes, registers);
   loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
+  // NVIDIA's assembler keeps a single warp to the registers of twelve blocks, which a bias' addresses go beyond.
+  if (unit == MatrixUnit::Mma && warps == 1 && readsMemoryInMaps())
+    loop->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), IntegerAttr::get(IntegerType::get(context, 32), 1));
   return success();
+}
+
+bool BlockLayouts::readsMemoryInMaps() {
+  WalkResult result = loop.walk([](memref::LoadOp load) {
+    return WalkResult(failure(static_cast<bool>(load->getParentOfType<tile::MapOp>())));
+  });
+  return result.wasInterrupted();
 }
 
 bool BlockLayouts::isWholeForWarpgroups() {

@@ -55,13 +55,22 @@ struct Problem {
 };
 
 /// Rows and keys of warpgroups' tiles for head dims up to `headDim`, with masks and without: accumulators, scores and
-/// weights of 64 rows fit into the registers of two or three warpgroups beside the one that copies. (The sizes of
-/// FlashAttention-3, Shah et al., 2024.)
+/// weights of 64 rows fit into the registers of two or three warpgroups beside the one that copies, as the assembler
+/// counts them. (The sizes of FlashAttention-3, Shah et al., 2024.)
 struct WarpgroupTiles {
-  int64_t headDim, rows, maskedKeys, keys;
+  struct Size {
+    int64_t rows, keys;
+  };
+  int64_t headDim;
+  Size masked, whole;
 };
-constexpr WarpgroupTiles kWarpgroupTiles[] = {
-    {64, 192, 112, 96}, {96, 192, 96, 96}, {128, 128, 128, 128}, {192, 128, 112, 96}, {256, 128, 80, 80}};
+constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
+                                              {96, {192, 96}, {128, 128}},
+                                              {128, {128, 128}, {128, 128}},
+                                              {192, {128, 112}, {128, 80}},
+                                              {256, {128, 80}, {128, 64}}};
+/// With a bias, whose addresses take registers, too.
+constexpr WarpgroupTiles::Size kBiasedTiles = {128, 64};
 
 struct AssignGpuTileSizes : flashc::impl::AssignGpuTileSizesBase<AssignGpuTileSizes> {
   using AssignGpuTileSizesBase::AssignGpuTileSizesBase;
@@ -92,7 +101,7 @@ private:
     const WarpgroupTiles *whole =
         llvm::find_if(kWarpgroupTiles, [&](const WarpgroupTiles &tiles) { return widest <= tiles.headDim; });
     bool suits = whole != std::end(kWarpgroupTiles) && keys <= kWarpgroupColumns;
-    unit = getUnitForRows(unit, !suits ? 0 : queries ? queries.getValue() : whole->rows);
+    unit = getUnitForRows(unit, !suits ? 0 : queries ? queries.getValue() : kWarpgroupRows);
     auto use = [&](MatrixUnit chosen, int64_t rows) {
       problem.unit = chosen;
       ArrayRef<int64_t> block = getAccumulatorLayout(&getContext(), chosen, subgroupSize, 1, rows).getBlock();
@@ -129,8 +138,9 @@ private:
     // tiles are half as wide.
     int64_t fewColumns = !narrow || widest > 128 ? 32 : 64, rows = 4 * problem.blockRows, columns = fewColumns;
     if (unit == MatrixUnit::Wgmma) {
-      rows = whole->rows;
-      columns = problem.skipsZeros ? whole->maskedKeys : whole->keys;
+      WarpgroupTiles::Size size = op.getBias() ? kBiasedTiles : problem.skipsZeros ? whole->masked : whole->whole;
+      rows = size.rows;
+      columns = size.keys;
     }
     rows = queries ? queries.getValue() : rows;
     columns = keys ? keys.getValue() : columns;
@@ -162,7 +172,8 @@ private:
     // for warpgroups'.
     if (unit != MatrixUnit::None)
       use(getUnitForRows(unit, 0), 1);
-    fewColumns = unit == MatrixUnit::Wgmma && !keys ? fewColumns : columns;
+    if (unit != MatrixUnit::Wgmma || keys || (widest > 192 && !problem.skipsZeros))
+      fewColumns = columns;
     int64_t part = llvm::alignTo(split ? split.getValue() : 512, fewColumns);
     Type operand = narrow ? element : Type();
     auto few = attn::TilesAttr::getChecked(error, &getContext(), problem.blockRows, fewColumns, fewColumns,

@@ -31,7 +31,7 @@ func.func @masked(%q: memref<1x1x?x128xbf16>) {
 }
 
 // CHECK-LABEL: @wide
-// CHECK: tiles = #attn.tiles<queries = 128, keys = 80, granule = 80,
+// CHECK: tiles = #attn.tiles<queries = 128, keys = 64, granule = 64,
 func.func @wide(%q: memref<1x1x?x256xbf16>) {
   attn.sdpa ins(%q, %q, %q : memref<1x1x?x256xbf16>, memref<1x1x?x256xbf16>, memref<1x1x?x256xbf16>) outs(%q : memref<1x1x?x256xbf16>)
   return
