@@ -167,7 +167,10 @@ void ThreadBuilder::forgetThread(scf::ForOp loop) {
   loop.walk([&](tile::MapOp map) {
     tile::TileType type = typeOf(map.getResult());
     auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
-    if (layout && !map.getOrigin().empty())
+    WalkResult divides = map.walk([](Operation *op) {
+      return WalkResult(failure(isa<arith::DivSIOp, arith::DivUIOp, arith::RemSIOp, arith::RemUIOp>(op)));
+    });
+    if (layout && !map.getOrigin().empty() && divides.wasInterrupted())
       rows[{layout, type.getShape()[0]}] = firstRow(layout, type.getShape()[0]);
   });
   // What is below the next power of two stays known to be.
