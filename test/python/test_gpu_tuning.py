@@ -52,8 +52,8 @@ def test_an_emulated_device_is_no_clock() -> None:
         ("emulated:gfx1100", (40, 32), "query rows in multiples of 16, .*got 40"),
         # Keys and values of 512 rows of 128 bytes, weights of 64 rows of 1,024, and a kilobyte.
         ("emulated:sm_80", (64, 512), "needs 197632 bytes of shared memory .*the target has 101376"),
-        # Keys of 320 rows of 128 bytes, and as many bytes of values, which lie by columns; weights stay in registers.
-        ("emulated:gfx942", (128, 320), "needs 81920 bytes of shared memory .*the target has 65536"),
+        # 32 registers of sums, 160 of scores, 80 of weights and 16 of rows; 32 each of copies and of operands, 64 others.
+        ("emulated:gfx942", (128, 320), "needs 416 registers a thread .*the target has 256"),
     ],
 )
 def test_illegal_tiles_are_refused(target: str, tiles: tuple[int, int], message: str) -> None:
