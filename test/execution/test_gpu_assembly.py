@@ -64,8 +64,6 @@ def every() -> list[Kernel]:
 def unfinished(kernel: Kernel) -> str:
     """Why a kernel is known to need more registers than there are; nothing where it has to be clean."""
     chip, dtype, D, mask = kernel
-    if chip == "sm_80" and mask == "bias":
-        return "ptxas keeps the form for few rows to 168 registers"
     if chip in AMD and dtype in ("bf16", "f16") and D == 111:
         return "rows that begin anywhere are read element by element, beside wide sums"
     if kernel == ("gfx1100", "bf16", 128, "segments"):
