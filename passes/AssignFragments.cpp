@@ -139,9 +139,8 @@ LogicalResult BlockLayouts::chooseUnit() {
 }
 
 bool BlockLayouts::readsMemoryInMaps() {
-  WalkResult result = loop.walk([](memref::LoadOp load) {
-    return WalkResult(failure(static_cast<bool>(load->getParentOfType<tile::MapOp>())));
-  });
+  WalkResult result = loop.walk(
+      [](memref::LoadOp load) { return WalkResult(failure(static_cast<bool>(load->getParentOfType<tile::MapOp>()))); });
   return result.wasInterrupted();
 }
 
