@@ -53,7 +53,8 @@ StringRef neighbour(const Instruction &from, bool forward) {
   const auto name = [](const Instruction &instruction) -> StringRef {
     if (const auto *call = dyn_cast<CallInst>(&instruction))
       if (const Function *callee = call->getCalledFunction();
-          callee && hasAny(callee->getName(), {"barrier", "cp.async", "ldmatrix"}))
+          callee && hasAny(callee->getName(), {"barrier", "cp.async", "ldmatrix"}) &&
+          !callee->getName().contains(".sched.")) // an order of instructions, not of threads
         return callee->getName();
     const Value *address = getLoadStorePointerOperand(&instruction);
     if (address && address->getType()->getPointerAddressSpace() == sharedSpace)
