@@ -80,7 +80,7 @@ private:
     Reach reach;
     if (isa<gpu::BarrierOp>(op)) {
       reach.through = false;
-    } else if (isa<tile::CopyCommitOp>(op) || op.hasTrait<OpTrait::IsTerminator>()) {
+    } else if (isa<tile::CopyCommitOp, tile::ScheduleFenceOp>(op) || op.hasTrait<OpTrait::IsTerminator>()) {
     } else if (isa<tile::CopyWaitOp>(op)) {
       // What the thread has had copied is there for others behind the next barrier. Before a copy starts it is that one
       // writes: whoever may still read there has been waited for then.
