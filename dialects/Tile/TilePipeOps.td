@@ -267,7 +267,9 @@ def Tile_TakeTurnOp : Tile_PipeBaseOp<"take_turn", [MemoryEffects<[MemRead, MemW
 
     ```mlir
     tile.take_turn of 2
-    %s = tile.dot %q, %k, %none transposed async : ...
+    %s = tile.dot %q, %k, %none transposed async
+        : !tile.tile<64x64xbf16, #tile.shared<panel = 128>>, !tile.tile<16x64xbf16, #tile.shared<panel = 128>>
+        -> !tile.tile<64x16xf32>
     tile.pass_turn of 2
     ```
   }];
