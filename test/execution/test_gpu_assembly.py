@@ -63,7 +63,7 @@ def every() -> list[Kernel]:
 
 def unfinished(kernel: Kernel) -> str:
     """Why a kernel is known to need more registers than there are; nothing where it has to be clean."""
-    chip, dtype, D, mask = kernel
+    chip, dtype, D, _ = kernel
     if chip in AMD and dtype in ("bf16", "f16") and D == 111:
         return "rows that begin anywhere are read element by element, beside wide sums"
     if kernel == ("gfx1100", "bf16", 128, "segments"):
