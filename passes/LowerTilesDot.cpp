@@ -294,6 +294,9 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, tile
   int64_t panels = llvm::divideCeil(rhsType.getShape()[1], block.columns());
   for (int64_t p = 0; p < panels; ++p) {
     Value column = index.constant(p * block.columns());
+    int64_t columns = std::min(block.columns(), rhsType.getShape()[1] - p * block.columns());
+    // What pads the last panel is not multiplied: with 80 columns of 16 lanes, vectors 3 + 2 and not 3 + 3.
+    emitter.block.vectors = llvm::divideCeil(columns, block.lanes);
     SmallVector<Value> at(rhs.indices);
     Value first = at.pop_back_val();
     if (kpack != 1)
@@ -312,7 +315,6 @@ void cpu::emitDot(OpBuilder &b, tile::DotOp op, const RegisterBlock &block, tile
       if (inTiles) {
         SmallVector<Value> start(at);
         start.append({first, zero});
-        int64_t columns = std::min(block.columns(), rhsType.getShape()[1] - p * block.columns());
         return emitTilePanel(b, loc, lhs.memory, numRows, memory, start, rhsRows, result, column, columns,
                              /*accumulates=*/accumulator != nullptr);
       }

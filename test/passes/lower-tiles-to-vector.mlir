@@ -28,6 +28,30 @@ func.func @product(%p: memref<6x64xf32>, %v: memref<1x64x64xf32>, %o: memref<6x6
   return
 }
 
+!wide = !tile.tile<6x80xf32, #tile.registers<rows = 6, vectors = 3, lanes = 16>>
+
+// Of the last panel what pads it is not multiplied: 80 columns are panels of three vectors and of two, not of three.
+// CHECK-LABEL: func @last_panel
+// CHECK:       scf.for %{{.*}} iter_args(
+// CHECK-COUNT-18: vector.fma
+// CHECK-NOT:     vector.fma
+// CHECK:         scf.yield
+// CHECK:       scf.for %{{.*}} iter_args(
+// CHECK-COUNT-12: vector.fma
+// CHECK-NOT:     vector.fma
+// CHECK:         scf.yield
+func.func @last_panel(%p: memref<6x64xf32>, %v: memref<2x64x48xf32>, %o: memref<6x80xf32>) {
+  %c0 = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  %zero = arith.constant 0.0 : f32
+  %a = tile.load %p[%c0, %c0] : memref<6x64xf32> -> !acc
+  %b = tile.view %v[%c0] valid(%c64) : memref<2x64x48xf32> -> !tile.tile<64x80xf32, #tile.panels<width = 48, lanes = 16>>
+  %z = tile.splat %zero : f32 -> !wide
+  %r = tile.dot %a, %b, %z : !acc, !tile.tile<64x80xf32, #tile.panels<width = 48, lanes = 16>> -> !wide
+  tile.store %r, %o[%c0, %c0] : !wide, memref<6x80xf32>
+  return
+}
+
 // A row's maximum is needed before its exponentials, so a row takes two passes over its columns and no more: the
 // exponentials, their sum and their place in memory share the second.
 // CHECK-LABEL: func @softmax
