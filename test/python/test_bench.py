@@ -3,6 +3,9 @@
 import doctest
 import importlib
 import json
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -267,3 +270,32 @@ def test_arguments(capsys):
     assert program.main(["--list", "--cases", "f64 causal"]) == 0
     assert capsys.readouterr().out == "f64 B1 H8 D64 S1024 causal\n"
     assert program.main(["--cases", "D63"]) == 1
+
+
+def test_an_interrupted_run_keeps_its_figures(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "figures" / "bench.json"
+    rows = {row["name"]: row for row in example_report()["cases"]}
+    first = next(iter(rows))
+    saved = []
+
+    def case(self, case):
+        if case.name == first:
+            return rows[first]
+        saved.append(json.loads(file.read_text())["left_out"])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(measure.Run, "case", case)
+    monkeypatch.setattr(limits, "measure", lambda threads, cpu_time: {"f32_gflops": 200.0})
+    monkeypatch.setattr(program.compiling, "compile_times", lambda runs: {})
+    try:
+        assert program.main(["--cases", "f32 D64 S1024", "--json", str(file)]) == 0
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+    figures = json.loads(file.read_text())
+    assert [row["name"] for row in figures["cases"]] == [first]
+    assert figures["left_out"] == saved[0] == ["f32 B1 H8 D64 S1024 causal"]
+    assert list(file.parent.iterdir()) == [file]
+    assert "interrupted" in capsys.readouterr().err

@@ -16,7 +16,9 @@ import datetime
 import json
 import os
 import shlex
+import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 
 def measure_all(options: argparse.Namespace, chosen: list[cases.Case]) -> dict[str, Any]:
+    """The figures of a run. They are saved after each case, so that a run which is cut off leaves what it measured."""
     start = time.monotonic()
     facts = machine.describe(options.threads)
     limit_runs = [limits.measure(options.threads, options.cpu_time)]
@@ -98,47 +101,57 @@ def measure_all(options: argparse.Namespace, chosen: list[cases.Case]) -> dict[s
         lambda text: print(text, file=sys.stderr, flush=True),
     )
     rows: list[dict[str, Any]] = []
-    left_out: list[str] = []
+
+    def figures() -> dict[str, Any]:
+        best = limits.best(limit_runs)
+        for row in rows:
+            measure.conclude(row, best, options.threads)
+        yardstick.add(rows, beside)
+        return {
+            "schema": 1,
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", "flashc.bench", *sys.argv[1:]]),
+            "machine": facts,
+            "cpu_time": options.cpu_time,
+            "tune": options.tune,
+            "rounds": options.rounds,
+            "budget": options.budget,
+            "limits": best,
+            "limit_runs": limit_runs,
+            "peers": {
+                name: {"absent": run.absent[name]} if name in run.absent else {"versions": run.versions.get(name, {})}
+                for name in options.peers
+            },
+            "idle_cpu_share": run.idle_share(),
+            "cases": rows,
+            "left_out": [case.name for case in chosen[len(rows) :]],
+            "yardstick": beside,
+        }
+
     try:
         for number, case in enumerate(chosen, 1):
             if time.monotonic() - start > options.time_budget * 60:
-                left_out.append(case.name)
-                continue
-            row = run.case(case)
-            rows.append(row)
-            print(progress(number, len(chosen), row), file=sys.stderr, flush=True)
+                break
+            rows.append(run.case(case))
+            save(options.json, figures())
+            print(progress(number, len(chosen), rows[-1]), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
-        left_out += [case.name for case in chosen[len(rows) :]]
+        print("interrupted: what follows is of the cases before", file=sys.stderr, flush=True)
     finally:
         run.close()
     limit_runs.append(limits.measure(options.threads, options.cpu_time))
     if options.yardstick:
         beside.append(yardstick.run(options.yardstick, options.threads))
-    best = limits.best(limit_runs)
-    for row in rows:
-        measure.conclude(row, best, options.threads)
-    yardstick.add(rows, beside)
-    return {
-        "schema": 1,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "flashc.bench", *sys.argv[1:]]),
-        "machine": facts,
-        "cpu_time": options.cpu_time,
-        "tune": options.tune,
-        "rounds": options.rounds,
-        "budget": options.budget,
-        "limits": best,
-        "limit_runs": limit_runs,
-        "peers": {
-            name: {"absent": run.absent[name]} if name in run.absent else {"versions": run.versions.get(name, {})}
-            for name in options.peers
-        },
-        "idle_cpu_share": run.idle_share(),
-        "cases": rows,
-        "left_out": left_out,
-        "yardstick": beside,
-        "compile": compiling.compile_times(3),
-    }
+    return figures() | {"compile": compiling.compile_times(3)}
+
+
+def save(path: Path, figures: dict[str, Any]) -> None:
+    """Writes the figures to `path`, which at no time holds a part of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as file:
+        json.dump(figures, file, indent=1)
+        file.write("\n")
+    os.replace(file.name, path)
 
 
 def progress(number: int, count: int, row: dict[str, Any]) -> str:
@@ -162,9 +175,11 @@ def main(argv: list[str] | None = None) -> int:
         if not chosen:
             print(f"no case matches {options.cases!r}; --list names them", file=sys.stderr)
             return 1
+        # A shell that starts a program in the background has it ignore interrupts; it is to end with its figures all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         figures = measure_all(options, chosen)
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        save(options.json, figures)
     report.show(figures)
     if not options.source:
         print(f"figures: {options.json}")
