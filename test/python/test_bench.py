@@ -199,6 +199,34 @@ def test_shortfalls_are_ranked():
     assert report.shortfalls(figures)[1] == "f32 B1 H1 D64 S16 full tiny: flashc: wrong: far off"
 
 
+def test_runs_are_joined(tmp_path, capsys):
+    first, second = example_report(), example_report()
+    first["left_out"] = ["f32 B1 H8 D64 S1024 full", "f64 B1 H8 D64 S1024 full"]
+    del first["cases"][0]
+    second["cases"][1]["results"]["flashc"]["warm"]["median"] = 20.0
+    measure.conclude(second["cases"][1], {}, threads=2)
+    second |= {"date": "2026-01-02", "rounds": 4, "limits": {"f32_gflops": 190.0}}
+    files = [tmp_path / "first.json", tmp_path / "second.json"]
+    for file, figures in zip(files, (first, second), strict=True):
+        file.write_text(json.dumps(figures))
+    assert program.main(["--from", *map(str, files)]) == 0
+    printed = capsys.readouterr().out
+    assert "medians of 7 or 4 alternating rounds" in printed
+    assert "f32_gflops 200" in printed
+    assert "f32_gflops 190" in printed
+    assert "2026-01-02" in printed
+    assert "not measured: 1 cases" in printed
+    joined = report.join([first, second])
+    assert [row["name"] for row in joined["cases"]] == ["f32 B1 H1 D64 S16 full tiny", "f32 B1 H8 D64 S1024 full"]
+    assert joined["cases"][0]["best_peer"]["warm"]["ratio"] == 4.0
+    second["machine"]["threads"] = 4
+    files[1].write_text(json.dumps(second))
+    assert program.main(["--from", *map(str, files)]) == 1
+    assert capsys.readouterr().err == "--from: expected the same threads in every run, got 2 and 4\n"
+    assert program.main(["--from", str(tmp_path / "none.json")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
 def test_the_report_is_printed(capsys):
     report.show(example_report())
     printed = capsys.readouterr().out

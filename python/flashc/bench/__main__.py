@@ -68,7 +68,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     where.add_argument(
         "--markdown", type=Path, metavar="FILE", help="a table, between the marks of a page that has them"
     )
-    where.add_argument("--from", dest="source", type=Path, metavar="JSON", help="report these figures; measure nothing")
+    where.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        help="report these figures, of several runs as one; measure nothing",
+    )
     options = parser.parse_args(argv)
     options.threads = options.threads or len(os.sched_getaffinity(0))
     options.peers = [name.strip() for name in options.peers.split(",") if name.strip()]
@@ -166,7 +173,11 @@ def main(argv: list[str] | None = None) -> int:
     if options.install_peers:
         return install.install(options.peers_env)
     if options.source:
-        figures = json.loads(options.source.read_text())
+        try:
+            figures = report.join([json.loads(source.read_text()) for source in options.source])
+        except (OSError, ValueError, KeyError) as error:
+            print(f"--from: {error}", file=sys.stderr)
+            return 1
     else:
         chosen = cases.select(options.subset, options.cases)
         if options.list:

@@ -76,18 +76,54 @@ def table_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return titles, [cells(row, peers, titles[-1] == "/ yardstick") for row in report["cases"]]
 
 
+def join(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Runs on one machine as one report: a case that several measured has the figures of the last of them.
+
+    Raises ValueError where machines, threads or clocks differ, so that nothing is compared that cannot be.
+    """
+    first, *rest = reports
+    for other in rest:
+        for what, mine, theirs in (
+            ("machine", first["machine"]["cpu"], other["machine"]["cpu"]),
+            ("threads", first["machine"]["threads"], other["machine"]["threads"]),
+            ("cpu_time", first["cpu_time"], other["cpu_time"]),
+        ):
+            if mine != theirs:
+                raise ValueError(f"expected the same {what} in every run, got {mine!r} and {theirs!r}")
+    rows = {row["name"]: row for report in reports for row in report["cases"]}
+    peers: dict[str, Any] = {}
+    idle: dict[str, float] = {}
+    for report in reports:
+        peers |= {name: peer for name, peer in report["peers"].items() if name not in peers or "absent" not in peer}
+        for name, share in report["idle_cpu_share"].items():
+            idle[name] = max(share, idle.get(name, 0.0))
+    left_out = [name for report in reports for name in report.get("left_out", []) if name not in rows]
+    return {
+        **first,
+        "cases": list(rows.values()),
+        "peers": peers,
+        "idle_cpu_share": idle,
+        "left_out": list(dict.fromkeys(left_out)),
+        "runs": reports,
+    }
+
+
 def about(report: dict[str, Any]) -> list[str]:
     """What has to stand beside every figure."""
-    machine, limits = report["machine"], report["limits"]
+    machine, runs = report["machine"], report.get("runs", [report])
     clock = "CPU time over the threads (not wall time)" if report["cpu_time"] else "wall time"
+    rounds = " or ".join(str(count) for count in dict.fromkeys(run["rounds"] for run in runs))
     lines = [
         f"{machine['cpu']}, {machine['threads']} threads of {machine['cpus']} CPUs, {', '.join(machine['isa'])}",
-        "limits, measured before and after (memory of decoding: in its rounds): "
-        + ", ".join(f"{name} {number(value)}" for name, value in limits.items() if isinstance(value, float)),
-        f"{clock}, medians of {report['rounds']} alternating rounds (peers far slower: 3), ± the distance of the quartiles",
+        f"{clock}, medians of {rounds} alternating rounds (peers far slower: 3), ± the distance of the quartiles",
         "versions: " + ", ".join(f"{name} {version}" for name, version in sorted(versions(report).items())),
-        f"{report['date']}, load {machine['load']} at the start, {report['command']}",
     ]
+    for run in runs:
+        values = [f"{name} {number(value)}" for name, value in run["limits"].items() if isinstance(value, float)]
+        lines += [
+            f"limits, measured before and after (memory of decoding: in its rounds): {', '.join(values)}",
+            f"{run['date']}, load {run['machine']['load']} at the start, {run['command']}",
+        ]
     paths = isa_paths(report)
     if paths:
         lines.insert(
