@@ -333,9 +333,11 @@ mlir::Value findWholeMemory(mlir::Value memory);
 /// Removes the barriers of a block's code that order nothing: each tile operation stands between those that it may
 /// need. A barrier stays where memory that was accessed since the barriers before it is accessed until those behind it,
 /// and one of the two accesses writes. Parts of shared memory are told apart by their views; an asynchronous copy
-/// writes from its start on, and others read what it wrote behind a barrier that follows the wait; an operation that
-/// says nothing of its memory may access all of it.
-void removeBarriers(mlir::scf::ForallOp loop);
+/// writes from its start on, and others read what it wrote behind a barrier that follows the wait; a warpgroup's
+/// product reads its operands until it is waited for; who comes to a pipe's barrier in shared memory touches for its
+/// whole role what is in `pipes`, parts of `shared`, and roles share nothing else; an operation that says nothing of
+/// its memory may access all of it. Barriers of a role are those of its threads.
+void removeBarriers(mlir::scf::ForallOp loop, mlir::Value shared, llvm::ArrayRef<ThreadPipe> pipes);
 
 } // namespace flashc::threads
 

@@ -530,10 +530,7 @@ LogicalResult BlockLowering::run() {
     return failure();
   for (Operation *op : llvm::reverse(lowered))
     op->erase();
-  // What a producer hands to consumers is ordered by the pipes' own barriers, and what a warpgroup's unit reads it may
-  // read until it is waited for.
-  if (pipes.empty() && !block.warpgroup)
-    removeBarriers(loop);
+  removeBarriers(loop, memory, llvm::to_vector(llvm::make_second_range(pipes)));
   if (block.most == 0)
     memory->erase();
   loop->setAttr(kSharedBytesAttr, b.getI64IntegerAttr(block.most));

@@ -18,6 +18,8 @@
 // CHECK: tile.named_barrier %{{.*}} threads 256 arrive
 // CHECK: tile.copy_wait 0
 // CHECK-NEXT: tile.proxy_fence
+// CHECK: tile.copy_wait 0
+// CHECK-NEXT: tile.proxy_fence
 // CHECK-NEXT: gpu.barrier
 // CHECK: %[[ROW:.*]] = arith.muli %[[GROUP]], %c64
 // CHECK: %[[AT:.*]] = arith.muli %[[ROW]], %c64
