@@ -144,6 +144,18 @@ Value buildLog(const Math &m, Value x) {
   return m.select(m.compare(arith::CmpFPredicate::OEQ, x, m.constant(infinity)), x, result);
 }
 
+Value divide(const Math &m, Value x, Value y) { return m.div(x, y); }
+
+/// x / y for y in [1, 2]. GPUs divide by any number in dozens of instructions, NVIDIA's in a routine that is called.
+/// The first reciprocal r leaves 1 - y r a 99th of Chebyshev's polynomial of degree 3, a step of Newton's squares that,
+/// and the quotient's remainder squares it again: what is left is a rounding.
+Value divideByMoreThanOne(const Math &m, Value x, Value y) {
+  Value r = m.polynomial(y, {210.0 / 99, -144.0 / 99, 32.0 / 99}), minus = m.neg(y);
+  r = m.fused(r, m.fused(minus, r, m.constant(1)), r);
+  Value quotient = m.mul(x, r);
+  return m.fused(m.fused(minus, quotient, x), r, quotient);
+}
+
 /// tanh(x) = sign(x) (1 - t) / (1 + t), t = e^(-2|x|): the error is relative to 1, not to a small result, which is what
 /// a score capped by it needs.
 Value buildTanh(const Math &m, Value x, Exp2Instruction instruction) {
@@ -153,7 +165,8 @@ Value buildTanh(const Math &m, Value x, Exp2Instruction instruction) {
   Value magnitude = m.select(negative, minus, x);
   Value t = buildExp2(m, m.mul(magnitude, m.constant(-2 * kLog2e)), /*nonPositive=*/true, instruction);
   Value one = m.constant(1);
-  Value r = m.div(m.sub(one, t), m.add(one, t));
+  bool byRoutine = !m.isDouble() && !instruction.intrinsic.empty();
+  Value r = (byRoutine ? divideByMoreThanOne : divide)(m, m.sub(one, t), m.add(one, t));
   return m.select(negative, m.b.create<arith::NegFOp>(m.loc, r), r);
 }
 

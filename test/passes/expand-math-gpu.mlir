@@ -37,3 +37,30 @@ func.func @made(%x: f32) -> (f32, f32) {
   %t = math.tanh %x : f32
   return %e, %t : f32, f32
 }
+
+// Between one and two a division is a few multiplications: the reciprocal by a polynomial and a step of Newton's, the quotient and
+// its remainder.
+// CHECK-LABEL: func @divided
+// CHECK-NOT: arith.divf
+// CHECK: %[[N:.*]] = arith.subf %{{.*}}, %[[T:.*]] : f32
+// CHECK: %[[D:.*]] = arith.addf %[[T]], %{{.*}} : f32
+// CHECK: llvm.intr.fmuladd(%{{.*}}, %[[D]], %{{.*}})
+// CHECK: %[[R0:.*]] = llvm.intr.fmuladd(%{{.*}}, %[[D]], %{{.*}})
+// CHECK: %[[LESS:.*]] = arith.negf %[[D]] : f32
+// CHECK: %[[E:.*]] = llvm.intr.fma(%[[LESS]], %[[R0]], %{{.*}})
+// CHECK: %[[R:.*]] = llvm.intr.fma(%[[R0]], %[[E]], %[[R0]])
+// CHECK: %[[Q:.*]] = arith.mulf %[[N]], %[[R]] : f32
+// CHECK: %[[REST:.*]] = llvm.intr.fma(%[[LESS]], %[[Q]], %[[N]])
+// CHECK: llvm.intr.fma(%[[REST]], %[[R]], %[[Q]])
+// CHECK-NOT: arith.divf
+func.func @divided(%x: f32) -> f32 {
+  %t = math.tanh %x : f32
+  return %t : f32
+}
+
+// CHECK-LABEL: func @double_divided
+// CHECK: arith.divf
+func.func @double_divided(%x: f64) -> f64 {
+  %t = math.tanh %x : f64
+  return %t : f64
+}
