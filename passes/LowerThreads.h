@@ -326,6 +326,9 @@ bool usesUnit(tile::DotOp op, const GpuCapabilities &gpu);
 /// memory.
 llvm::SmallVector<mlir::Type> getPartTypes(tile::TileType type);
 
+/// Registers of 32 bits that numbers and vectors of `types` take.
+int64_t countWords(mlir::TypeRange types);
+
 /// The memory that `memory` is a part of: an argument of the function, an allocation, or all shared memory, none of
 /// which overlap. Null where that is not known.
 mlir::Value findWholeMemory(mlir::Value memory);

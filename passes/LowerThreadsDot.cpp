@@ -25,6 +25,18 @@ bool threads::usesUnit(tile::DotOp op, const GpuCapabilities &gpu) {
          typeOf(op.getResult()).getElementType().isF32();
 }
 
+int64_t threads::countWords(TypeRange types) {
+  int64_t words = 0;
+  for (Type type : types) {
+    auto vector = dyn_cast<VectorType>(type);
+    int64_t bits = type.isIntOrFloat() ? type.getIntOrFloatBitWidth() : 64;
+    if (vector)
+      bits = vector.getNumElements() * vector.getElementTypeBitWidth();
+    words += llvm::divideCeil(bits, 32);
+  }
+  return words;
+}
+
 SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, int64_t k) {
   tile::TileType type = typeOf(op.getRhs());
   Type element = type.getElementType();
@@ -127,12 +139,6 @@ Value ThreadBuilder::lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, i
                       /*swapped=*/false);
 }
 
-/// Registers of 32 bits that a vector takes.
-static int64_t wordsOf(Value vector) {
-  auto type = cast<VectorType>(vector.getType());
-  return type.getNumElements() * type.getElementTypeBitWidth() / 32;
-}
-
 ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, const ThreadTile &rhs,
                                        const ThreadTile &accumulator) {
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
@@ -151,14 +157,14 @@ ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, co
     SmallVector<Value> left;
     for (int64_t m = 0; m < down; ++m) {
       left.push_back(lhsPart(op, lhs, m, k));
-      waiting += lhs.memory ? wordsOf(left.back()) : 0;
+      waiting += lhs.memory ? countWords(left.back().getType()) : 0;
     }
     for (int64_t n = 0; n < across;) {
       SmallVector<Value> columns = loadRhs(op, rhs.memory, n, k);
       for (Value right : columns) {
         if (n == across)
           break;
-        waiting += wordsOf(right);
+        waiting += countWords(right.getType());
         for (int64_t m = 0; m < down; ++m) {
           Value &sum = result.parts[m * across + n];
           sum = b.create<tile::MmaOp>(loc, sum.getType(), left[m], right, sum, shape);
@@ -183,7 +189,7 @@ public:
         infinity(APFloat::getInf(element.getFloatSemantics()).bitcastToAPInt()) {}
 
   Value from(Value vector) {
-    words = VectorType::get({wordsOf(vector)}, b.getI32Type());
+    words = VectorType::get({countWords(vector.getType())}, b.getI32Type());
     return b.create<vector::BitCastOp>(loc, words, vector);
   }
   Value to(Value bits, Type vector) { return b.create<vector::BitCastOp>(loc, cast<VectorType>(vector), bits); }

@@ -129,19 +129,6 @@ void BlockLowering::distribute(ValueRange old, ValueRange values, ValueRange fro
   }
 }
 
-/// Registers of 32 bits for values of numbers and vectors.
-static int64_t countWords(TypeRange types) {
-  int64_t words = 0;
-  for (Type type : types) {
-    auto vector = dyn_cast<VectorType>(type);
-    int64_t bits = type.isIntOrFloat() ? type.getIntOrFloatBitWidth() : 64;
-    if (vector)
-      bits = vector.getNumElements() * vector.getElementTypeBitWidth();
-    words += llvm::divideCeil(bits, 32);
-  }
-  return words;
-}
-
 /// Whether the loop's turns are those of tiles that a mask crosses.
 static bool isMasked(scf::ForOp loop) {
   WalkResult result = loop.walk([](Operation *op) {
