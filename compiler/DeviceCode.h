@@ -4,7 +4,7 @@
 
 #include "compiler/DeviceResources.h"
 #include "compiler/Pipelines.h"
-#include "passes/GpuCapabilities.h"
+#include "runtime/GpuCapabilities.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLFunctionalExtras.h"

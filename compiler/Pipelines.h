@@ -3,7 +3,7 @@
 #define FLASHC_COMPILER_PIPELINES_H
 
 #include "passes/CpuCapabilities.h"
-#include "passes/GpuCapabilities.h"
+#include "runtime/GpuCapabilities.h"
 #include "runtime/TileSizes.h"
 
 #include "mlir/IR/BuiltinOps.h"

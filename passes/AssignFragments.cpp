@@ -7,7 +7,6 @@
 
 #include "dialects/Tile/Tile.h"
 #include "passes/GpuKernels.h"
-#include "passes/GpuTiles.h"
 #include "passes/GpuUnits.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
@@ -31,9 +30,8 @@ namespace {
 /// The tiles of one parallel loop, which a block of threads executes.
 class BlockLayouts {
 public:
-  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t maxWarps, int64_t sharedBytes,
-               int64_t registers)
-      : loop(loop), context(loop.getContext()), available(available), subgroupSize(subgroupSize), maxWarps(maxWarps),
+  BlockLayouts(scf::ForallOp loop, MatrixUnit available, unsigned subgroupSize, int64_t sharedBytes, int64_t registers)
+      : loop(loop), context(loop.getContext()), available(available), subgroupSize(subgroupSize),
         sharedBytes(sharedBytes), registers(registers) {}
 
   /// Fails where products need more than one unit.
@@ -55,17 +53,22 @@ private:
   MLIRContext *context;
   MatrixUnit available;
   unsigned subgroupSize;
-  int64_t maxWarps, sharedBytes, registers;
+  int64_t sharedBytes, registers;
   MatrixUnit unit = MatrixUnit::None;
   tile::FragmentLayoutAttr accumulators;
   QueryPlace queries = QueryPlace::Registers;
 };
 
 BlockTiles BlockLayouts::readTiles() {
-  BlockTiles tiles{unit, 0, 0, 1, 1, 32};
+  BlockTiles tiles;
+  tiles.unit = unit;
+  tiles.subgroupSize = subgroupSize;
+  tiles.queries = 1;
+  tiles.keys = 32;
   loop.walk([&](tile::DotOp dot) {
     ArrayRef<int64_t> lhs = tileType(dot.getLhs()).getShape(), result = tileType(dot.getResult()).getShape();
     tiles.operandBytes = tileType(dot.getRhs()).getElementTypeBitWidth() / 8;
+    tiles.sumBytes = tileType(dot.getResult()).getElementTypeBitWidth() / 8;
     tiles.queries = result[0];
     if (dot.getTransposed()) {
       tiles.headDim = lhs[1];
@@ -81,20 +84,19 @@ BlockTiles BlockLayouts::readTiles() {
 tile::FragmentLayoutAttr BlockLayouts::layOut(int64_t warps, int64_t rows) {
   if (unit != MatrixUnit::None)
     return getAccumulatorLayout(context, unit, subgroupSize, warps, rows);
-  Type sums;
+  bool multiplies = false;
   int64_t columns = 0, bytes = 0;
   loop.walk([&](Operation *op) {
-    if (auto dot = dyn_cast<tile::DotOp>(op))
-      sums = tileType(dot.getResult()).getElementType();
+    multiplies |= isa<tile::DotOp>(op);
     for (Value value : op->getResults())
       if (tile::TileType type = tileType(value); type && type.getShape().size() == 2) {
         columns = std::max(columns, type.getShape()[1]);
         bytes = std::max<int64_t>(bytes, type.getElementTypeBitWidth() / 8);
       }
   });
-  if (sums) {
+  if (multiplies) {
     BlockTiles tiles = readTiles();
-    ElementBlock block = chooseElementBlock(sums.getIntOrFloatBitWidth() / 8, tiles.valueHeadDim, tiles.keys);
+    ElementBlock block = chooseElementBlock(tiles.sumBytes, tiles.valueHeadDim, tiles.keys);
     return getElementLayout(context, block, subgroupSize, warps);
   }
   if (columns > 0)
@@ -128,9 +130,9 @@ LogicalResult BlockLayouts::chooseUnit() {
     return failure();
   unit = getUnitForRows(unit, isWholeForWarpgroups() ? rows : 0);
   int64_t height = layOut(1, rows).getBlock()[0];
-  int64_t warps = std::clamp<int64_t>(rows / height, 1, maxWarps);
+  int64_t warps = std::clamp<int64_t>(rows / height, 1, kMostSubgroups);
   accumulators = layOut(warps, rows);
-  queries = readTiles().placeQueries(accumulators, sharedBytes, registers);
+  queries = readTiles().placeQueries(sharedBytes, registers);
   loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
   // NVIDIA's assembler keeps a single warp to the registers of twelve blocks, which a bias' addresses go beyond.
   if (unit == MatrixUnit::Mma && warps == 1 && readsMemoryInMaps())
@@ -230,7 +232,7 @@ struct AssignFragments : flashc::impl::AssignFragmentsBase<AssignFragments> {
     // A loop that says how many threads its blocks have holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
       if (!loop->hasAttr(kThreadsAttr) &&
-          failed(BlockLayouts(loop, *unit, subgroupSize, maxWarps, sharedBytes, registers).assign()))
+          failed(BlockLayouts(loop, *unit, subgroupSize, sharedBytes, registers).assign()))
         return signalPassFailure();
   }
 };

@@ -57,7 +57,7 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
   let summary = "Say which thread holds which element of each tile";
   let description = [{
     Each iteration of a parallel loop is done by a block of threads. What is computed has the layout of the products'
-    accumulators, divided among as many subgroups as the tiles have rows for, at most `max-warps`; the right-hand side of
+    accumulators, divided among as many subgroups as the tiles have rows for, at most four; the right-hand side of
     a product is in shared memory; the left-hand side is in the unit's fragments, or in shared memory where products are
     single multiply-adds or registers do not hold wide query rows beside the accumulators. Query rows that fit in neither are
     read in place. Tiles that are computed become operands by `tile.convert`. A loop without products, as the merge of parts
@@ -95,7 +95,6 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     Option<"matrixUnit", "matrix-unit", "std::string", "\"none\"",
            "What multiplies 16-bit elements: none, mma, wgmma, mfma or wmma">,
     Option<"subgroupSize", "subgroup-size", "unsigned", "32", "Threads that execute together">,
-    Option<"maxWarps", "max-warps", "int64_t", "4", "The most subgroups of a block">,
     Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
     Option<"registers", "registers", "int64_t", "256", "Registers of a thread of units that take columns (mfma, wmma)">];
 }

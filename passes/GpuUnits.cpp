@@ -47,44 +47,46 @@ FailureOr<MatrixUnit> flashc::readMatrixUnit(Operation *op, StringRef name) {
 // writes. Two instructions, for steps 0-3 and 4-7 of each lane's eight, are one product then.
 tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
                                                       int64_t warps, int64_t rows) {
-  auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
-    return tile::FragmentLayoutAttr::get(context, warps, block, lanes, registers);
+  FragmentBlock block = getUnitSums(unit, rows);
+  auto layout = [&](ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
+    return tile::FragmentLayoutAttr::get(context, warps, {block.rows, block.columns}, lanes, registers);
   };
   switch (unit) {
   case MatrixUnit::Mma: // PTX ISA, "Matrix fragments for mma.m16n8k16", C
-    return layout({16, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0});
+    return layout({0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0});
   case MatrixUnit::Wgmma: // PTX ISA, "Register fragments for wgmma.mma_async.m64nNk16", D: a warp's are those of mma
-    return layout({64, 8}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0});
+    return layout({0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0});
   case MatrixUnit::Mfma:
-    if (rows < 4 * 32) // V_MFMA_F32_16X16X16, two side by side
-      return layout({16, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4});
-    return layout({32, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4, 0, 16}); // V_MFMA_F32_32X32X8
+    if (block.rows == 16) // V_MFMA_F32_16X16X16, two side by side
+      return layout({1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4});
+    // V_MFMA_F32_32X32X8
+    return layout({1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4, 0, 16});
   case MatrixUnit::Wmma: // V_WMMA_F32_16X16X16 on 32 lanes
-    return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 8}, {0, 1, 0, 2, 0, 4});
+    return layout({1, 0, 2, 0, 4, 0, 8, 0, 0, 8}, {0, 1, 0, 2, 0, 4});
   case MatrixUnit::None:
     break;
   }
-  // 4 x 4 elements a thread: four loads of four elements feed sixty-four multiply-adds.
-  if (subgroupSize == 64)
-    return layout({32, 32}, {0, 4, 0, 8, 0, 16, 4, 0, 8, 0, 16, 0}, {0, 1, 0, 2, 1, 0, 2, 0});
-  return layout({16, 32}, {0, 4, 0, 8, 0, 16, 4, 0, 8, 0}, {0, 1, 0, 2, 1, 0, 2, 0});
+  // Four loads of four elements feed sixty-four multiply-adds.
+  return getElementLayout(context, {4, 4}, subgroupSize, warps);
 }
 
 tile::FragmentLayoutAttr flashc::getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
-  auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
-    return tile::FragmentLayoutAttr::get(accumulators.getContext(), accumulators.getWarps(), block, lanes, registers);
+  FragmentBlock block = getUnitLeft(unit, accumulators.getBlock()[0]);
+  auto layout = [&](ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
+    return tile::FragmentLayoutAttr::get(accumulators.getContext(), accumulators.getWarps(),
+                                         {block.rows, block.columns}, lanes, registers);
   };
   switch (unit) {
   case MatrixUnit::Mma:
-    return layout({16, 16}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0, 0, 8});
+    return layout({0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0, 0, 8});
   case MatrixUnit::Wgmma:
-    return layout({64, 16}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0, 0, 8});
+    return layout({0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0}, {0, 1, 8, 0, 0, 8});
   case MatrixUnit::Mfma:
-    if (accumulators.getBlock()[0] == 16)
-      return layout({16, 32}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4});
-    return layout({32, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4});
+    if (block.rows == 16)
+      return layout({1, 0, 2, 0, 4, 0, 8, 0, 0, 8, 0, 16}, {0, 1, 0, 2, 0, 4});
+    return layout({1, 0, 2, 0, 4, 0, 8, 0, 16, 0, 0, 8}, {0, 1, 0, 2, 0, 4});
   case MatrixUnit::Wmma: // both halves of the wave hold the same
-    return layout({16, 16}, {1, 0, 2, 0, 4, 0, 8, 0, 0, 0}, {0, 1, 0, 2, 0, 4, 0, 8});
+    return layout({1, 0, 2, 0, 4, 0, 8, 0, 0, 0}, {0, 1, 0, 2, 0, 4, 0, 8});
   case MatrixUnit::None:
     break;
   }
@@ -111,9 +113,37 @@ tile::FragmentLayoutAttr flashc::getRhsLayout(MatrixUnit unit, tile::FragmentLay
   return {};
 }
 
-MatrixUnit flashc::getUnitForRows(MatrixUnit available, int64_t rows) {
-  bool whole = rows > 0 && rows % kWarpgroupRows == 0;
-  return available == MatrixUnit::Wgmma && !whole ? MatrixUnit::Mma : available;
+tile::FragmentLayoutAttr flashc::getElementLayout(MLIRContext *context, ElementBlock block, unsigned subgroupSize,
+                                                  int64_t warps) {
+  // Each pair is the row and column that one bit of a lane's or an element's number adds.
+  SmallVector<int64_t> lanes, registers;
+  auto addBit = [](SmallVector<int64_t> &bits, int64_t row, int64_t column) {
+    bits.push_back(row);
+    bits.push_back(column);
+  };
+  for (int64_t i = 1; i < kThreadsAcross; i *= 2)
+    addBit(lanes, 0, i * block.columns);
+  for (int64_t i = 1; i < subgroupSize / kThreadsAcross; i *= 2)
+    addBit(lanes, i * block.rows, 0);
+  for (int64_t i = 1; i < block.columns; i *= 2)
+    addBit(registers, 0, i);
+  for (int64_t i = 1; i < block.rows; i *= 2)
+    addBit(registers, i, 0);
+  FragmentBlock whole = getSubgroupBlock(block, subgroupSize);
+  return tile::FragmentLayoutAttr::get(context, warps, {whole.rows, whole.columns}, lanes, registers);
+}
+
+tile::FragmentLayoutAttr flashc::getRowLayout(MLIRContext *context, int64_t columns, int64_t bytes,
+                                              unsigned subgroupSize, int64_t warps) {
+  int64_t piece = 16 / bytes;
+  while (piece > 1 && piece / 2 * subgroupSize >= columns)
+    piece /= 2;
+  SmallVector<int64_t> lanes, registers;
+  for (int64_t i = 1; i < subgroupSize; i *= 2)
+    lanes.append({0, i * piece});
+  for (int64_t i = 1; i < piece; i *= 2)
+    registers.append({0, i});
+  return tile::FragmentLayoutAttr::get(context, warps, {1, subgroupSize * piece}, lanes, registers);
 }
 
 SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
@@ -135,9 +165,6 @@ SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit, tile::Fragm
 
 tile::SharedLayoutAttr flashc::getSharedLayout(MLIRContext *context, ArrayRef<int64_t> shape, int64_t elementBytes,
                                                MatrixUnit unit, bool transposed) {
-  // Not below what the columns of one block of any unit take.
-  int64_t panel = 64;
-  while (panel < 128 && panel < shape[transposed ? 0 : 1] * elementBytes)
-    panel *= 2;
+  int64_t panel = getPanelBytes(shape[transposed ? 0 : 1] * elementBytes);
   return tile::SharedLayoutAttr::get(context, panel, transposed, takesColumns(unit));
 }

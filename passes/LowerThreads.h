@@ -15,7 +15,7 @@
 
 #include "dialects/Attention/IndexMath.h"
 #include "dialects/Tile/Tile.h"
-#include "passes/GpuCapabilities.h"
+#include "runtime/GpuCapabilities.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/ConvertFloat.h"
-#include "passes/GpuTiles.h"
 #include "passes/GpuUnits.h"
 #include "passes/LowerThreads.h"
 

@@ -12,8 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/ConvertFloat.h"
-#include "passes/GpuTiles.h"
 #include "passes/LowerThreads.h"
+#include "runtime/GpuTilePlan.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 

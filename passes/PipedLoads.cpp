@@ -9,6 +9,7 @@
 
 #include "dialects/Attention/IndexMath.h"
 #include "passes/GpuKernels.h"
+#include "runtime/GpuTilePlan.h"
 
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"

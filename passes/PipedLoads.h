@@ -14,9 +14,6 @@
 
 namespace flashc {
 
-/// Threads that change their number of registers together.
-inline constexpr int64_t kWarpgroupThreads = 128;
-
 /// The loads of a block of threads that a producer can do: of 16-bit elements to shared memory, for products alone.
 /// None where the block is no whole number of warpgroups, or where no such load is repeated in a loop, so that a
 /// producer would have nothing to do beside the products.

@@ -11,6 +11,7 @@
 #include "passes/Passes.h"
 #include "passes/PipedLoads.h"
 #include "passes/TaskLoops.h"
+#include "runtime/GpuTilePlan.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
@@ -289,16 +290,15 @@ void BlockRoles::findPipes(ArrayRef<tile::LoadOp> loads) {
 }
 
 int64_t BlockRoles::getOtherBytes() {
-  constexpr int64_t kilobyte = 1024;
   // Barriers; a flag and weights in memory, where a product may skip zeros element by element.
-  int64_t bytes = kilobyte, scratch = 0;
+  int64_t bytes = kSharedAlignment, scratch = 0;
   loop.walk([&](Operation *op) {
     if (auto dot = dyn_cast<tile::DotOp>(op)) {
       auto weights = cast<tile::TileType>(dot.getLhs().getType());
-      int64_t rowBytes = weights.getShape()[1] * weights.getElementType().getIntOrFloatBitWidth() / 8;
       if (dot.getSkipZeros())
-        scratch = std::max<int64_t>(
-            scratch, kilobyte + llvm::alignTo(weights.getShape()[0] * llvm::alignTo(rowBytes, 128), kilobyte));
+        scratch =
+            std::max<int64_t>(scratch, kSharedAlignment + countTileBytes(weights.getShape()[0], weights.getShape()[1],
+                                                                         weights.getElementTypeBitWidth() / 8));
       return;
     }
     if (op->getNumResults() != 1 || plan.pipeOf.contains(op))
@@ -362,22 +362,9 @@ FailureOr<bool> BlockRoles::specialize() {
   for (Pipe &pipe : plan.pipes)
     pipe.pipe = b.create<tile::PipeOp>(pipe.loads.front().getLoc(), tile::PipeType::get(pipe.type), pipe.stages);
   auto threads = loop->getAttrOfType<IntegerAttr>(kThreadsAttr);
-  // All 65536 registers of a multiprocessor: what the producer does not need holds the consumers' accumulators.
-  IntegerAttr producer, consumers;
-  auto share = [&](int64_t ofProducer, int64_t ofConsumers) {
-    producer = b.getI64IntegerAttr(ofProducer);
-    consumers = b.getI64IntegerAttr(ofConsumers);
-  };
-  switch (threads.getInt() / kWarpgroupThreads) {
-  case 2:
-    share(56, 224);
-    break;
-  case 3:
-    share(56, 152);
-    break;
-  default: // one has as many as an instruction can name
-    break;
-  }
+  RoleRegisters registers = getRoleRegisters(threads.getInt() / kWarpgroupThreads);
+  auto attribute = [&](int64_t count) { return count ? b.getI64IntegerAttr(count) : IntegerAttr(); };
+  IntegerAttr producer = attribute(registers.producer), consumers = attribute(registers.consumer);
   auto roles = b.create<tile::RolesOp>(loc, b.getI64IntegerAttr(kWarpgroupThreads), producer, threads, consumers);
   for (bool isProducer : {true, false}) {
     Region &region = isProducer ? roles.getProducer() : roles.getConsumers();

@@ -4,41 +4,9 @@
 
 #include "runtime/CostModel.h"
 #include "runtime/GpuChip.h"
+#include "runtime/GpuTilePlan.h"
 
 namespace flashc {
-
-/// How kernels for a target cut attention into blocks and tiles; what the compiler's passes do, in numbers.
-struct GpuTileRules {
-  std::string chip;            ///< "sm_80"
-  int64_t rowUnit = 16;        ///< query rows of one subgroup's (wgmma: warpgroup's) product
-  int64_t rowUnitThreads = 32; ///< threads that compute them
-  int64_t keyUnit = 16;        ///< keys of a product
-  int64_t sharedBytes = 0;     ///< of a block, on every device of the target
-  int64_t registers = 255;     ///< the most of a thread
-  bool matrixUnit = false;     ///< whether the type's products are on a matrix unit
-  bool wideProducts = false;   ///< whether a product takes its right-hand side once for four subgroups (wgmma)
-  bool byColumns = false;      ///< whether values lie by columns in shared memory (MFMA, WMMA)
-
-  /// The rules for elements of `storedBytes` bytes in code for a chip's name. Null where the chip is not known.
-  static bool find(std::string_view chip, int64_t storedBytes, GpuTileRules &rules);
-  /// Threads that compute tiles of so many rows: at most four subgroups, which then have several units each.
-  int64_t threads(int64_t rows) const;
-  /// The rows that are computed then: each subgroup has as many units as the one that has most.
-  int64_t computedRows(int64_t rows) const;
-  /// Shared memory of a block, as assign-gpu-tile-sizes has it: keys, values, weights where they may be multiplied from
-  /// there, and query rows likewise, where they fit.
-  int64_t blockBytes(const AttentionShape &shape, const TileSizes &tiles) const;
-  /// Registers of a thread for the sums of the output and the scores of a tile alone; of AMD's units for all that
-  /// assign-gpu-tile-sizes counts.
-  int64_t accumulators(const AttentionShape &shape, const TileSizes &tiles) const;
-
-private:
-  /// Bytes of a tile in shared memory.
-  int64_t tileBytes(const AttentionShape &shape, int64_t rows, int64_t columns) const;
-  /// Of AMD's units: whether query rows are read from shared memory, as registers do not hold them.
-  bool sharesRows(const AttentionShape &shape, const TileSizes &tiles) const;
-  int64_t unitRegisters(const AttentionShape &shape, const TileSizes &tiles, bool holdsRows) const;
-};
 
 /// What is known of the device at hand; 0 stands for the chip's own numbers.
 struct GpuLimits {
@@ -48,8 +16,8 @@ struct GpuLimits {
 
 /// A GPU that computes tiles by blocks: a roofline over a multiprocessor's units (compiler/KernelReport.h makes the
 /// same of a kernel's code), as many blocks at a time as its registers and shared memory hold, and as many rounds of
-/// blocks as the device needs. `AttentionShape::target` says what the code is for; without one it is for the chip
-/// itself.
+/// blocks as the device needs. What tiles need is the plan's (runtime/GpuTilePlan.h). `AttentionShape::target` says
+/// what the code is for; without one it is for the chip itself.
 class GpuCostModel final : public CostModel {
 public:
   /// `chip` lives for ever, as findGpuChip's do.
@@ -66,15 +34,22 @@ protected:
   std::vector<TileSizes> enumerate(const AttentionShape &shape) const override;
 
 private:
-  GpuTileRules rulesOf(const AttentionShape &shape) const;
-  /// Registers that a thread of a block for so many rows may have, so that one block fits.
-  int64_t mostRegisters(const GpuTileRules &rules, int64_t rows) const;
+  /// What code is made for.
+  struct Code {
+    std::string chip; ///< "sm_80"
+    GpuCapabilities gpu;
+  };
+  Code codeFor(const AttentionShape &shape) const;
+  /// What the passes make of `tiles`: those that are not 0 as they are, where they are legal.
+  GpuTilePlan planFor(const AttentionShape &shape, const TileSizes &tiles) const;
+  /// Registers that a thread of a block may have, so that one block fits.
+  int64_t mostRegisters(const GpuCapabilities &gpu, const BlockTiles &tiles) const;
   double predictRows(const AttentionShape &shape, const TileSizes &tiles) const;
   double predictFew(const AttentionShape &shape, const TileSizes &tiles) const;
   double units() const { return limits.units > 0 ? limits.units : chip.units; }
   double clock() const { return (limits.clockGhz > 0 ? limits.clockGhz : chip.clockGhz) * 1e9; }
   double memory() const { return (limits.memoryGbps > 0 ? limits.memoryGbps : chip.memoryGbps) * 1e9; }
-  int64_t sharedBytes(const GpuTileRules &rules) const;
+  int64_t sharedBytes(const GpuCapabilities &gpu) const;
 
   const GpuChip &chip;
   const GpuLimits limits;

@@ -105,6 +105,7 @@ AttentionShape TunedKernel::shape(const ProblemSizes &sizes) const {
   shape.keys = sizes.keys;
   shape.causal = causal;
   shape.window = window;
+  shape.skipsZeros = !maskClass.empty() || bias || score;
   shape.target = target;
   return shape;
 }

@@ -14,22 +14,13 @@ Expected<std::shared_ptr<const Target>> parseAmdgpuTarget(StringRef detail);
 namespace {
 constexpr StringLiteral kTriple = "amdgcn-amd-amdhsa";
 
-struct Chip {
-  StringLiteral name;
-  unsigned subgroupSize;
-  MatrixUnit matrixUnit;
-};
-constexpr Chip kChips[] = {
-    {"gfx90a", 64, MatrixUnit::Mfma}, {"gfx942", 64, MatrixUnit::Mfma}, {"gfx1100", 32, MatrixUnit::Wmma}};
+constexpr StringLiteral kChips[] = {"gfx90a", "gfx942", "gfx1100"};
 
 class AmdgpuDevice : public DeviceTarget {
 public:
-  explicit AmdgpuDevice(const Chip &description) {
-    chip = description.name.str();
-    capabilities.subgroupSize = description.subgroupSize;
-    capabilities.sharedBytes = 64 << 10;
-    capabilities.registers = 256;
-    capabilities.matrixUnit = description.matrixUnit;
+  explicit AmdgpuDevice(StringRef name) {
+    chip = name.str();
+    capabilities = *findGpuCapabilities(chip);
   }
 
   ArrayRef<Stage> getStages() const override { return getAmdgpuStages(); }
@@ -87,15 +78,10 @@ public:
 } // namespace
 
 std::unique_ptr<DeviceTarget> createAmdgpuDevice(StringRef name) {
-  for (const Chip &chip : kChips)
-    if (chip.name == name)
-      return std::make_unique<AmdgpuDevice>(chip);
-  return nullptr;
+  return is_contained(kChips, name) ? std::make_unique<AmdgpuDevice>(name) : nullptr;
 }
 
-std::string getAmdgpuChips() {
-  return join(map_range(kChips, [](const Chip &chip) { return chip.name.str(); }), ", ");
-}
+std::string getAmdgpuChips() { return join(ArrayRef(kChips), ", "); }
 
 Expected<std::shared_ptr<const Target>> parseAmdgpuTarget(StringRef detail) {
   if (std::unique_ptr<DeviceTarget> device = createAmdgpuDevice(detail))

@@ -20,19 +20,7 @@ namespace {
 constexpr StringLiteral kFeatures = "+ptx80";
 constexpr StringLiteral kTriple = "nvptx64-nvidia-cuda";
 
-struct Chip {
-  StringLiteral name;
-  /// Shared memory of a block on every device that runs code for the chip. Code for sm_80 runs on everything newer, of
-  /// which some have 99 KiB; only code for an `a` chip stays on that chip.
-  int64_t sharedBytes;
-  MatrixUnit matrixUnit;
-  bool tma;
-};
-constexpr Chip kChips[] = {
-    {"sm_80", 99 << 10, MatrixUnit::Mma, false}, {"sm_86", 99 << 10, MatrixUnit::Mma, false},
-    {"sm_87", 99 << 10, MatrixUnit::Mma, false}, {"sm_89", 99 << 10, MatrixUnit::Mma, false},
-    {"sm_90", 99 << 10, MatrixUnit::Mma, false}, {"sm_90a", 227 << 10, MatrixUnit::Wgmma, true},
-};
+constexpr StringLiteral kChips[] = {"sm_80", "sm_86", "sm_87", "sm_89", "sm_90", "sm_90a"};
 
 /// Where an assembler may be beside the PATH: a toolkit, or the package of the environment that Python runs in.
 SmallVector<std::string> getToolFolders() {
@@ -52,13 +40,9 @@ SmallVector<std::string> getToolFolders() {
 
 class NvptxDevice : public DeviceTarget {
 public:
-  explicit NvptxDevice(const Chip &description) {
-    chip = description.name.str();
-    capabilities.subgroupSize = 32;
-    capabilities.sharedBytes = description.sharedBytes;
-    capabilities.matrixUnit = description.matrixUnit;
-    capabilities.asyncCopy = true;
-    capabilities.tma = description.tma;
+  explicit NvptxDevice(StringRef name) {
+    chip = name.str();
+    capabilities = *findGpuCapabilities(chip);
   }
 
   ArrayRef<Stage> getStages() const override { return getNvptxStages(); }
@@ -137,15 +121,10 @@ private:
 } // namespace
 
 std::unique_ptr<DeviceTarget> createNvptxDevice(StringRef name) {
-  for (const Chip &chip : kChips)
-    if (chip.name == name)
-      return std::make_unique<NvptxDevice>(chip);
-  return nullptr;
+  return is_contained(kChips, name) ? std::make_unique<NvptxDevice>(name) : nullptr;
 }
 
-std::string getNvptxChips() {
-  return join(map_range(kChips, [](const Chip &chip) { return chip.name.str(); }), ", ");
-}
+std::string getNvptxChips() { return join(ArrayRef(kChips), ", "); }
 
 Expected<std::shared_ptr<const Target>> parseNvptxTarget(StringRef detail) {
   if (std::unique_ptr<DeviceTarget> device = createNvptxDevice(detail))

@@ -44,12 +44,13 @@ TEST(GpuCostModel, SaysWhatIsIllegalAndWhatWouldBeLegal) {
   EXPECT_EQ(a100.whyIllegal(shape, {64, 192, 0}),
             "expected at most the 101376 bytes of shared memory of a block on sm_80, got 123904 for tiles of 64 x 192 "
             "and head dims 128 and 128");
-  // A thread has half a row's sums and scores, each in two registers.
+  // A thread has an eighth of four rows' sums and scores, each in two registers.
   AttentionShape doubles = shapeOf(8, 8);
   doubles.valueHeadDim = 256;
-  EXPECT_EQ(modelOf("sm_90a").whyIllegal(doubles, {16, 32, 0}),
+  EXPECT_EQ(modelOf("sm_90a").whyIllegal(doubles, {64, 32, 0}),
             "expected at most the 255 registers of a thread on sm_90a, got 288 for the sums and scores of tiles of "
-            "16 x 32 and head dim 256");
+            "64 x 32 and head dim 256");
+  EXPECT_EQ(modelOf("sm_90a").whyIllegal(doubles, {16, 32, 0}), "");
   AttentionShape wide = shapeOf(128, 8);
   EXPECT_EQ(a100.whyIllegal(wide, {16, 32, 0}), "");
   EXPECT_EQ(a100.whyIllegal(wide, {16, 128, 0}).substr(0, 26), "expected at most the 10137");
@@ -74,31 +75,15 @@ TEST(GpuCostModel, OneBlockFitsTheRegisters) {
             "expected at most the 256 registers of a t");
 }
 
-TEST(GpuCostModel, CountsWhatLiesInSharedMemory) {
-  GpuTileRules rules;
-  // Values of AMD's units by columns: 128 rows of 64 elements beside 64 of 128; and a word.
-  ASSERT_TRUE(GpuTileRules::find("gfx942", 2, rules));
-  EXPECT_EQ(rules.blockBytes(shapeOf(128, 2), {128, 64, 0}), (16 + 16 + 1) << 10);
-  // WMMA's wide rows, too: beside 64 registers of sums, 16 each of scores, of weights and of copies, 32 of operands and
-  // 80 others, 64 of rows are too many.
-  ASSERT_TRUE(GpuTileRules::find("gfx1100", 2, rules));
-  EXPECT_EQ(rules.blockBytes(shapeOf(128, 2), {64, 32, 0}), (8 + 8 + 16 + 1) << 10);
-  EXPECT_EQ(rules.accumulators(shapeOf(128, 2), {64, 32, 0}), 64 + 16 + 16 + 16 + 32 + 80);
-  EXPECT_EQ(rules.blockBytes(shapeOf(64, 2), {64, 32, 0}), (4 + 4 + 1) << 10);
-  // float32 of 256 columns: 32 rows of a kilobyte do not fit beside keys, values, weights and a word, and stay outside.
-  ASSERT_TRUE(GpuTileRules::find("gfx90a", 4, rules));
-  EXPECT_EQ(rules.blockBytes(shapeOf(256, 4), {32, 16, 0}), (16 + 16 + 2 + 1) << 10);
-  EXPECT_EQ(rules.blockBytes(shapeOf(64, 4), {32, 16, 0}), (4 + 4 + 2 + 1 + 8) << 10);
-  // mma.sync: rows and results pass through.
-  ASSERT_TRUE(GpuTileRules::find("sm_80", 2, rules));
-  EXPECT_EQ(rules.blockBytes(shapeOf(128, 2), {192, 16, 0}), (4 + 48) << 10);
-}
-
 TEST(GpuCostModel, ATargetsRulesAndNotTheDevices) {
   // Code for sm_80 on a device that could run sm_90a's.
   const GpuCostModel h100 = modelOf("sm_90a");
-  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {16, 64, 0}),
-            "expected query rows in multiples of 64, what one product on sm_90a has, got 16");
+  EXPECT_NE(h100.whyIllegal(shapeOf(128, 2), {64, 192, 0}),
+            h100.whyIllegal(shapeOf(128, 2, "nvptx:sm_80"), {64, 192, 0}));
+  // Fewer rows than a warpgroup's are its warps'.
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {16, 64, 0}), "");
+  EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {24, 64, 0}),
+            "expected query rows in multiples of 16, what one product on sm_90a has, got 24");
   EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2, "nvptx:sm_80"), {16, 64, 0}), "");
   EXPECT_NE(h100.whyIllegal(shapeOf(128, 2, "nvptx:sm_80"), {128, 192, 0}), "");
   EXPECT_EQ(h100.whyIllegal(shapeOf(128, 2), {128, 176, 0}), "");
@@ -111,7 +96,7 @@ TEST(GpuCostModel, ATargetsRulesAndNotTheDevices) {
 TEST(GpuCostModel, RanksLegalTilesOnEveryChip) {
   for (const char *chip : {"sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100"})
     for (int64_t headDim : {8, 40, 64, 96, 128, 192, 256})
-      for (int64_t bytes : {2, 4}) {
+      for (int64_t bytes : {2, 4, 8}) {
         if (bytes == 2 && headDim == 256 && std::string(chip) == "gfx1100")
           continue; // what WMMA's smallest tiles take is more than there is
         const GpuCostModel model = modelOf(chip);
@@ -149,6 +134,9 @@ TEST(GpuCostModel, WideTilesPayOnHopper) {
   // A warpgroup's products with 128 keys each beside those with 16.
   const GpuCostModel h100 = modelOf("sm_90a");
   EXPECT_LT(h100.predict(shapeOf(128, 2), {128, 128, 0}), h100.predict(shapeOf(128, 2), {64, 16, 0}));
+  // And with those of its warps.
+  for (int64_t headDim : {64, 96, 128, 192, 256})
+    EXPECT_EQ(h100.rank(shapeOf(headDim, 2)).front().tiles.rows % 64, 0) << headDim;
 }
 
 TEST(GpuCostModel, FewRowsChooseASplit) {
@@ -172,6 +160,11 @@ TEST(GpuCostModel, FewRowsChooseASplit) {
   EXPECT_GT(ranked.front().seconds, 8.0 * 32768 * 256 * 2 / 2039e9);
   decode.queries = 64;
   EXPECT_FALSE(a100.isFew(decode));
+  // One wave's rows, of which MFMA has sixteen there.
+  decode.queries = 4;
+  EXPECT_TRUE(modelOf("gfx942").isFew(decode));
+  decode.queries = 5;
+  EXPECT_FALSE(modelOf("gfx942").isFew(decode));
 }
 
 TEST(GpuCostModel, KeysNameTheGpu) {

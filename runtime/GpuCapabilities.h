@@ -1,8 +1,13 @@
-/// What the lowering passes may know of a GPU: plain numbers, free of LLVM and of any chip's name.
-#ifndef FLASHC_PASSES_GPUCAPABILITIES_H
-#define FLASHC_PASSES_GPUCAPABILITIES_H
+//===- GpuCapabilities.h - what code for a GPU may use --------------------------===//
+//
+// Plain numbers, free of MLIR and LLVM: the compiler's targets and passes and the tuner's cost model share them.
+//
+//===----------------------------------------------------------------------===//
+#ifndef FLASHC_RUNTIME_GPUCAPABILITIES_H
+#define FLASHC_RUNTIME_GPUCAPABILITIES_H
 
 #include <cstdint>
+#include <string_view>
 
 namespace flashc {
 
@@ -31,6 +36,9 @@ struct GpuCapabilities {
   bool tma = false;
 };
 
+/// Those of code for a chip by LLVM's name, "sm_90a"; null for one that no code is made for.
+const GpuCapabilities *findGpuCapabilities(std::string_view chip);
+
 } // namespace flashc
 
-#endif // FLASHC_PASSES_GPUCAPABILITIES_H
+#endif // FLASHC_RUNTIME_GPUCAPABILITIES_H
