@@ -1,5 +1,6 @@
 //===- DeviceFace.cpp - devices for C ------------------------------------------===//
 
+#include "runtime/Fallbacks.h"
 #include "runtime/devices/Device.h"
 
 #include <nlohmann/json.hpp>
@@ -34,7 +35,8 @@ const char *flashc_devices(void) {
     }
     for (const AbsentDevice &kind : absentDevices())
       absent.push_back({{"name", kind.name}, {"reason", kind.reason}});
-    text = json{{"devices", list}, {"absent", absent}}.dump(-1, ' ', false, json::error_handler_t::replace);
+    text = json{{"devices", list}, {"absent", absent}, {"fallbacks", fallbacks()}}.dump(-1, ' ', false,
+                                                                                        json::error_handler_t::replace);
   } catch (const std::exception &failure) {
     setLastError(FLASHC_ERROR_MEMORY, "flashc_devices: %s", failure.what());
     return nullptr;

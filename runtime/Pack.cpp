@@ -1,6 +1,7 @@
 //===- Pack.cpp - loading the folder that flash-compile wrote -----------------===//
 
 #include "runtime/Pack.h"
+#include "runtime/Fallbacks.h"
 #include "runtime/File.h"
 #include "runtime/PlacedProblem.h"
 #include "runtime/Sha256.h"
@@ -227,13 +228,16 @@ Result<LoadedPack> flashc::loadPack(const std::string &path, Device *device) {
     return members.error();
   if (members->empty())
     return loadOne(path, device);
-  std::string reasons;
+  std::string reasons, passedOver;
   for (size_t i = 0; !device && i < members->size(); ++i) {
-    Result<Device *> found = deviceForTarget((*members)[i].target);
-    if (found)
+    const std::string &target = (*members)[i].target;
+    Result<Device *> found = deviceForTarget(target);
+    if (found) {
       device = *found;
-    else
+    } else {
+      passedOver += (passedOver.empty() ? "\"" : ", \"") + target + "\"";
       reasons += "; " + found.error().message;
+    }
   }
   const Member *best = nullptr;
   int suits = 0;
@@ -250,7 +254,15 @@ Result<LoadedPack> flashc::loadPack(const std::string &path, Device *device) {
     return Error{FLASHC_ERROR_TARGET, path + ": expected a pack for " +
                                           (device ? device->describe().name : "a device of this machine") +
                                           " among its " + std::to_string(members->size()) + ", got none" + reasons};
-  return loadOne(file.substr(0, file.rfind('/') + 1) + best->path, device);
+  Result<LoadedPack> loaded = loadOne(file.substr(0, file.rfind('/') + 1) + best->path, device);
+  // A GPU's pack stood before it: who counts on a GPU would wonder why it is slow.
+  if (loaded && !passedOver.empty() &&
+      (device->describe().family == "cpu" || device->describe().family == "emulated")) {
+    const std::string what = std::string(loaded->kernel->info().name) + " for " + best->target + ": runs on " +
+                             device->describe().name + ", as no device runs " + passedOver;
+    processFallbacks().note(what, what + reasons);
+  }
+  return loaded;
 }
 
 Result<Verdict> flashc::verifyPack(const LoadedPack &pack, const ProblemSizes &sizes, uint64_t seed) {

@@ -130,6 +130,14 @@ public:
   /// Makes `later` wait for what is on `earlier` now, without making the host wait.
   virtual std::optional<Error> orderStreams(void *earlier, void *later) { return std::nullopt; }
 
+  /// What ran on it slower than it could have, and why; see Fallbacks.h.
+  virtual std::vector<std::string> fallbacks() const { return {}; }
+  virtual size_t fallbackCount() const { return 0; }
+
+  /// Keeps `what` alive until the work that is on `stream` now has ended, without waiting for it. A device that runs
+  /// kernels before launch() returns has nothing to wait for.
+  virtual void keepUntilDone(std::shared_ptr<void> what, void *stream) {}
+
   /// This device where it launches functions, else null: for callers that have a workspace of their own.
   virtual LaunchingDevice *launching() { return nullptr; }
 
@@ -143,6 +151,9 @@ Device &cpuDevice();
 /// The devices of this machine and those that a linked library has registered, never destroyed; the CPU is the first,
 /// GPUs follow in their drivers' order. The first call looks for drivers.
 std::vector<Device *> devices();
+
+/// Those that anybody has asked for yet, the CPU not among them: what may hold something of a kernel.
+std::vector<Device *> knownDevices();
 
 /// A kind of device that this machine could have, and why it has none.
 struct AbsentDevice {

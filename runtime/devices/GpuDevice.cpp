@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <limits>
 
 using namespace flashc;
@@ -68,6 +69,7 @@ void GpuDevice::release() {
   if (scope.code)
     return;
   (void)driver->api().contextSynchronize();
+  letGo(/*all=*/true);
   for (auto &[address, image] : images)
     (void)driver->api().moduleUnload(image.module);
   for (auto &[stream, blocks] : idle)
@@ -393,6 +395,39 @@ std::optional<Error> GpuDevice::orderStreams(void *earlier, void *later) {
   if (int code = driver->api().eventRecord(event.handle, earlier))
     return error("recording an event", code);
   return check("waiting for an event", driver->api().streamWaitEvent(later, event.handle, 0));
+}
+
+void GpuDevice::letGo(bool all) {
+  std::vector<Kept> done;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    auto ended = [&](const Kept &entry) { return all || driver->api().eventQuery(entry.event) != gpuNotReady; };
+    const auto first = std::partition(kept.begin(), kept.end(), [&](const Kept &entry) { return !ended(entry); });
+    done.assign(std::make_move_iterator(first), std::make_move_iterator(kept.end()));
+    kept.erase(first, kept.end());
+  }
+  for (const Kept &entry : done)
+    (void)driver->api().eventDestroy(entry.event);
+}
+
+void GpuDevice::keepUntilDone(std::shared_ptr<void> what, void *stream) {
+  const Scope scope(*this);
+  // What a graph captures runs when its owner says so, who keeps what it reads.
+  if (scope.code || isCapturing(stream))
+    return;
+  letGo(/*all=*/false);
+  const GpuApi &api = driver->api();
+  void *event = nullptr;
+  int code = api.eventCreate(&event, withoutTiming);
+  if (!code && (code = api.eventRecord(event, stream)))
+    (void)api.eventDestroy(event);
+  if (code) {
+    // Without an event there is no other way to know.
+    (void)api.streamSynchronize(stream);
+    return;
+  }
+  const std::lock_guard<std::mutex> lock(mutex);
+  kept.push_back({event, std::move(what)});
 }
 
 Result<Timing> GpuDevice::time(const flashc_kernel &kernel, const flashc_args &args, const TimeOptions &options) {

@@ -35,6 +35,7 @@ public:
   Result<Timing> time(const flashc_kernel &kernel, const flashc_args &args, const TimeOptions &options = {}) override;
 
   std::optional<Error> orderStreams(void *earlier, void *later) override;
+  void keepUntilDone(std::shared_ptr<void> what, void *stream) override;
 
   /// Its number among the driver's devices, which frameworks use too.
   int ordinal() const { return number; }
@@ -144,6 +145,14 @@ private:
     size_t bytes;
   };
 
+  /// What work that may still run reads, and the event behind that work.
+  struct Kept {
+    void *event;
+    std::shared_ptr<void> what;
+  };
+  /// Lets go of what nothing waits for any more. The device is current. Their owners' destructors run without a lock.
+  void letGo(bool all);
+
   Result<void *> find(const flashc_device_function &function, const flashc_kernel_info *owner);
   Result<void *> loadImage(const flashc_device_function &function);
   bool isCapturing(void *stream) const;
@@ -153,6 +162,7 @@ private:
   std::unordered_map<const flashc_device_function *, Function> functions;
   /// Workspaces that calls on a stream have ended with; later work on it may use them in its order.
   std::unordered_map<void *, std::vector<Block>> idle;
+  std::vector<Kept> kept;
 };
 
 } // namespace flashc

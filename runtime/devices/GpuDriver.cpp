@@ -92,6 +92,7 @@ std::optional<Error> GpuDriver::find(void *library, const std::string &path) {
       {place(&f.eventDestroy), "cuEventDestroy_v2", "hipEventDestroy", Both},
       {place(&f.eventRecord), "cuEventRecord", "hipEventRecord", Both},
       {place(&f.eventSynchronize), "cuEventSynchronize", "hipEventSynchronize", Both},
+      {place(&f.eventQuery), "cuEventQuery", "hipEventQuery", Both},
       {place(&f.eventElapsed), "cuEventElapsedTime", "hipEventElapsedTime", Both},
       {place(&f.pointerAttribute), "cuPointerGetAttribute", "hipPointerGetAttribute", Both},
       {place(&f.contextRetain), "cuDevicePrimaryCtxRetain", nullptr, CudaOnly},

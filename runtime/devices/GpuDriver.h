@@ -48,6 +48,7 @@ struct GpuApi {
   int (*eventDestroy)(void *event);
   int (*eventRecord)(void *event, void *stream);
   int (*eventSynchronize)(void *event);
+  int (*eventQuery)(void *event);
   int (*eventElapsed)(float *milliseconds, void *begin, void *end);
   int (*pointerAttribute)(void *value, int attribute, void *pointer);
 
@@ -80,7 +81,8 @@ enum GpuResult {
   gpuInvalidImage = 200,
   gpuNoBinary = 209,
   gpuInvalidPtx = 218,
-  gpuUnsupportedPtx = 222
+  gpuUnsupportedPtx = 222,
+  gpuNotReady = 600
 };
 
 /// An opened driver; never closed, as drivers do not survive that.

@@ -4,8 +4,12 @@
 #include "runtime/DeviceFacts.h"
 #include "runtime/GpuCostModel.h"
 #include "runtime/devices/HostKernel.h"
+#include "runtime/devices/OperandAccess.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <iterator>
 
 using namespace flashc;
 
@@ -13,7 +17,18 @@ using namespace flashc;
 struct LaunchingDevice::Call {
   LaunchingDevice &device;
   DeviceCall about;
-  std::optional<Error> error; ///< the first one, with more words than a status has
+  std::optional<Error> error = std::nullopt; ///< the first one, with more words than a status has
+  std::string refused = {};                  ///< why the device made no tensor map
+  const void *maps[8] = {};                  ///< those it made
+  size_t numMaps = 0;
+  unsigned boxes = 0, missing = 0; ///< the launches' tensor maps that are some of these, and that are none
+
+  void countMaps(const flashc_device_function &function, void *const *params) {
+    constexpr uint32_t mapBytes = 128;
+    for (uint32_t i = 0; i < function.num_params; ++i)
+      if (function.param_bytes[i] == mapBytes)
+        ++(std::find(maps, maps + numMaps, params[i]) != maps + numMaps ? boxes : missing);
+  }
 };
 
 namespace {
@@ -125,8 +140,10 @@ flashc_status LaunchingDevice::launchService(void *user, const flashc_device_fun
                                         : Error{FLASHC_ERROR_NULL, "expected a device function, got null"};
   if (!error)
     error = call->device.start(*function, call->about, blocks, params, stream);
-  if (!error)
+  if (!error) {
+    call->countMaps(*function, params);
     return FLASHC_OK;
+  }
   const flashc_status status = error->status;
   call->error = std::move(error);
   return status;
@@ -137,9 +154,13 @@ flashc_status LaunchingDevice::encodeService(void *user, void *map, const flashc
   std::optional<Error> error = checkTensorMap(map, *what);
   if (!error)
     error = call->device.encode(map, *what);
-  if (!error)
+  if (!error) {
+    if (call->numMaps < std::size(call->maps))
+      call->maps[call->numMaps++] = map;
     return FLASHC_OK;
+  }
   const flashc_status status = error->status;
+  call->refused = error->message;
   call->error = std::move(error);
   return status;
 }
@@ -171,7 +192,7 @@ size_t LaunchingDevice::workspaceBytes(const flashc_kernel &kernel, const flashc
 
 std::optional<Error> LaunchingDevice::launchWith(const flashc_kernel &kernel, const flashc_args &args, void *stream,
                                                  void *workspace, size_t bytes) {
-  Call call{*this, {kernel.info, &args, workspace, bytes}, std::nullopt};
+  Call call{*this, {kernel.info, &args, workspace, bytes}};
   flashc_host host = makeHost(concurrentBlocks(), &call);
   host.launch = launchService;
   host.encode_tensor_map = encodeService;
@@ -179,12 +200,50 @@ std::optional<Error> LaunchingDevice::launchWith(const flashc_kernel &kernel, co
   flashc_args own = args;
   own.host = &host;
   const flashc_status status = kernel.run(&own, stream, workspace, bytes);
-  if (status == FLASHC_OK)
+  if (status == FLASHC_OK) {
+    noteFallbacks(call, *kernel.info, args);
     return std::nullopt;
+  }
   const std::string name(kernel.info->name);
   if (call.error)
     return Error{call.error->status, name + ": " + call.error->message};
   return Error{status, name + ": the kernel refused the call: " + flashc_status_string(status)};
+}
+
+void LaunchingDevice::noteFallbacks(const Call &call, const flashc_kernel_info &info, const flashc_args &args) {
+  auto note = [&](const char *kind, const std::string &operand, const std::string &text) {
+    const std::string kernel = std::string(info.name) + " for " + info.target + ": ";
+    taken.note(kernel + kind + operand, kernel + text);
+  };
+  const bool byEngine = call.boxes && !call.missing;
+  bool explained = !call.missing;
+  for (uint32_t i = 0; i < args.num_tensors; ++i) {
+    const flashc_operand_info &operand = info.operands[i];
+    if (!isMatrix(operand))
+      continue;
+    const flashc_tensor &tensor = args.tensors[i];
+    const bool written = operand.flags & FLASHC_OPERAND_OUTPUT, tiles = !written;
+    auto named = [&](const char *rest) { return std::string("\"") + operand.name + "\"" + rest; };
+    // Nothing is copied of nothing.
+    explained |= tiles && tensor.size[2] == 0;
+    if (!hasWholePieces(tensor) && !(tiles && byEngine)) {
+      explained |= tiles;
+      note("pieces of ", operand.name,
+           named(written ? " is written" : " is read") +
+               " element by element and not sixteen bytes at a time: " + whyNoWholePieces(tensor) +
+               "; expected elements side by side, rows, an address and strides of a "
+               "multiple of 16 bytes");
+    } else if (tiles && call.missing) {
+      if (const std::string why = whyNoBoxes(tensor); !why.empty()) {
+        explained = true;
+        note("boxes of ", operand.name,
+             named(" is copied by threads and not by the copy engine (TMA): ") + why +
+                 "; expected sizes below 2^31, and strides above 0 and below 2^40 bytes");
+      }
+    }
+  }
+  if (!explained && !call.refused.empty())
+    note("boxes", "", "what it reads is copied by threads and not by the copy engine (TMA): " + call.refused);
 }
 
 std::optional<Error> LaunchingDevice::check(const flashc_kernel &kernel, const flashc_args &args) const {

@@ -7,6 +7,7 @@
 #ifndef FLASHC_RUNTIME_DEVICES_LAUNCHINGDEVICE_H
 #define FLASHC_RUNTIME_DEVICES_LAUNCHINGDEVICE_H
 
+#include "runtime/Fallbacks.h"
 #include "runtime/devices/Device.h"
 
 #include <shared_mutex>
@@ -48,6 +49,9 @@ public:
   /// The bytes of workspace that a call needs on this device.
   size_t workspaceBytes(const flashc_kernel &kernel, const flashc_args &args) const;
 
+  std::vector<std::string> fallbacks() const override { return taken.texts(); }
+  size_t fallbackCount() const override { return taken.count(); }
+
   /// By the host's clock, each run waited for.
   Result<Timing> time(const flashc_kernel &kernel, const flashc_args &args, const TimeOptions &options = {}) override;
 
@@ -77,6 +81,8 @@ private:
                                      void *const *params, void *stream);
   static flashc_status encodeService(void *user, void *map, const flashc_tensor_map *what);
   std::optional<Error> checkFunction(const flashc_device_function &function);
+  /// Says what a call that went well did without.
+  void noteFallbacks(const Call &call, const flashc_kernel_info &info, const flashc_args &args);
   std::optional<Error> checkPlaces(const flashc_kernel_info &info, const flashc_args &args) const;
 
   /// What was found good of a function at an address. Describing the device again for each launch takes longer than a
@@ -85,6 +91,7 @@ private:
     uint32_t sharedBytes = 0;
     std::string target;
   };
+  FallbackLog taken;
   std::shared_mutex checkedMutex;
   std::unordered_map<const flashc_device_function *, Checked> checked;
 };

@@ -93,6 +93,8 @@ Device &flashc::cpuDevice() { return Registry::get().cpu; }
 
 std::vector<Device *> flashc::devices() { return Registry::get().all(); }
 
+std::vector<Device *> flashc::knownDevices() { return Registry::get().known(); }
+
 std::vector<AbsentDevice> flashc::absentDevices() { return Registry::get().missing(); }
 
 Device &flashc::registerDevice(std::unique_ptr<Device> device) { return Registry::get().add(device.release()); }
@@ -134,7 +136,7 @@ std::optional<Error> flashc::loadDeviceLibrary(const std::string &path) {
 }
 
 void flashc::forgetKernel(const flashc_kernel_info *info) {
-  for (Device *device : Registry::get().known())
+  for (Device *device : knownDevices())
     device->forget(info);
 }
 

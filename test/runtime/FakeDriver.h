@@ -19,6 +19,7 @@ struct Fake {
     symbol<decltype(fake_set)>("fake_set")(devices, chip, memory);
   }
   void setCapturing(bool on) const { symbol<decltype(fake_set_capturing)>("fake_set_capturing")(on); }
+  void setBusy(bool on) const { symbol<decltype(fake_set_busy)>("fake_set_busy")(on); }
   bool owns(const void *pointer) const { return symbol<decltype(fake_owns)>("fake_owns")(pointer); }
   fake_counts counts() const {
     fake_counts result;

@@ -219,6 +219,49 @@ TEST_P(Gpu, UsesTheCallersStreamAndDoesNotWait) {
   EXPECT_EQ(fake.counts().allocations, 2);
 }
 
+// The memory of an array that a framework is done with has to outlive what was launched with it.
+TEST_P(Gpu, KeepsWhatWorkReadsWithoutWaiting) {
+  open();
+  int freed = 0;
+  const auto keep = [&](void *stream) {
+    device->keepUntilDone(std::shared_ptr<void>(&freed, [](void *count) { ++*static_cast<int *>(count); }), stream);
+  };
+  const int64_t before = fake.counts().synchronisations;
+  fake.setBusy(true);
+  keep(nullptr);
+  keep(this);
+  EXPECT_EQ(freed, 0);
+  EXPECT_EQ(fake.counts().events, 2);
+  fake.setBusy(false);
+  keep(this);
+  EXPECT_EQ(freed, 2) << "what has ended is let go by the next call";
+  EXPECT_EQ(fake.counts().events, 1);
+  EXPECT_EQ(fake.counts().synchronisations, before);
+  fake.setCapturing(true);
+  keep(this);
+  EXPECT_EQ(freed, 3) << "a graph's owner keeps what it reads";
+  fake.setCapturing(false);
+  device.reset();
+  EXPECT_EQ(freed, 4);
+  EXPECT_EQ(fake.counts().events, 0);
+}
+
+TEST_P(Gpu, WaitsWhereItCannotKeep) {
+  open();
+  bool freed = false;
+  const int64_t before = fake.counts().synchronisations;
+  for (int64_t call : {1, 2, 3}) {
+    freed = false;
+    fake.failAt(call, 719);
+    device->keepUntilDone(std::shared_ptr<void>(&freed, [](void *flag) { *static_cast<bool *>(flag) = true; }),
+                          nullptr);
+  }
+  fake.failAt(0, 0);
+  EXPECT_GT(fake.counts().synchronisations, before);
+  device.reset();
+  EXPECT_TRUE(freed);
+}
+
 TEST_P(Gpu, GivesACapturedCallMemoryOfItsOwn) {
   open();
   Arrays arrays(*device, 100);

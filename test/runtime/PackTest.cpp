@@ -222,6 +222,11 @@ TEST_F(Pack, PicksFromAFatPack) {
   ASSERT_NE(pack, nullptr) << flashc_last_error();
   EXPECT_STREQ(flashc_device_name(flashc_pack_device(pack)), "cpu");
   flashc_pack_unload(pack);
+  // Who counts on a GPU is told.
+  const std::string said = json::parse(flashc_devices())["fallbacks"].dump();
+  EXPECT_THAT(said,
+              HasSubstr("twice for cpu:x86-64: runs on cpu, as no device runs \\\"nvptx:sm_80\\\"; expected a target"));
+  EXPECT_THAT(said, HasSubstr("no cuda device: "));
 
   auto refusesFat = [&](flashc_status expected, const std::string &text) {
     EXPECT_EQ(load(fat.dump()), nullptr);

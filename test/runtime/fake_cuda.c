@@ -175,22 +175,19 @@ FAKE_API int cuStreamIsCapturing(void *stream, int *status) {
   return *status = capturing, 0;
 }
 FAKE_API int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
-  (void)stream, (void)event;
-  return flags ? 1 : simple();
+  return flags ? 1 : stream_wait(stream, event);
 }
 FAKE_API int cuEventCreate(void **event, unsigned flags) {
   (void)flags;
   return here() ? here() : event_create(event);
 }
 FAKE_API int cuEventDestroy_v2(void *event) { return event_destroy(event); }
-FAKE_API int cuEventRecord(void *event, void *stream) {
-  (void)event, (void)stream;
-  return simple();
-}
+FAKE_API int cuEventRecord(void *event, void *stream) { return event_record(event, stream); }
 FAKE_API int cuEventSynchronize(void *event) {
   (void)event;
-  return simple();
+  return synchronise();
 }
+FAKE_API int cuEventQuery(void *event) { return event_query(event); }
 FAKE_API int cuEventElapsedTime(float *milliseconds, void *begin, void *end) {
   (void)begin, (void)end;
   return *milliseconds = 0.25f, simple();

@@ -21,6 +21,9 @@ struct fake_counts {
   int64_t last_blocks;    /* of the last launch */
   int64_t last_threads;   /* of the last launch */
   int64_t shared_allowed; /* what the last function may have; set by an attribute */
+  /* The order that events gave streams: how often one was made to wait for another, and the last two. */
+  int64_t orders;
+  void *last_earlier, *last_later;
 };
 
 #ifdef __cplusplus
@@ -32,6 +35,8 @@ FAKE_API void fake_reset(void);
 FAKE_API void fake_fail_at(int64_t call, int code);
 FAKE_API void fake_set(int devices, int capability, int64_t memory);
 FAKE_API void fake_set_capturing(int capturing);
+/* Whether work that was started has not ended: what asks an event is told to come again. */
+FAKE_API void fake_set_busy(int busy);
 FAKE_API void fake_get(struct fake_counts *counts);
 /* Whether `pointer` lies in memory that was allocated on the device. */
 FAKE_API int fake_owns(const void *pointer);

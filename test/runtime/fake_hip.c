@@ -99,22 +99,19 @@ FAKE_API int hipStreamIsCapturing(void *stream, int *status) {
   return *status = capturing, 0;
 }
 FAKE_API int hipStreamWaitEvent(void *stream, void *event, unsigned flags) {
-  (void)stream, (void)event;
-  return flags ? 1 : simple();
+  return flags ? 1 : stream_wait(stream, event);
 }
 FAKE_API int hipEventCreateWithFlags(void **event, unsigned flags) {
   (void)flags;
   return event_create(event);
 }
 FAKE_API int hipEventDestroy(void *event) { return event_destroy(event); }
-FAKE_API int hipEventRecord(void *event, void *stream) {
-  (void)event, (void)stream;
-  return simple();
-}
+FAKE_API int hipEventRecord(void *event, void *stream) { return event_record(event, stream); }
 FAKE_API int hipEventSynchronize(void *event) {
   (void)event;
-  return simple();
+  return synchronise();
 }
+FAKE_API int hipEventQuery(void *event) { return event_query(event); }
 FAKE_API int hipEventElapsedTime(float *milliseconds, void *begin, void *end) {
   (void)begin, (void)end;
   return *milliseconds = 0.25f, simple();

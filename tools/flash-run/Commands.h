@@ -8,8 +8,8 @@
 
 namespace flashc {
 
-/// Compares the kernel with the reference and prints a line for each problem. An error is a problem that could not be
-/// run; false is a result outside the tolerance.
+/// Compares the kernel with the reference and prints where, and a line for each problem. An error is a problem that
+/// could not be run; false is a result outside the tolerance.
 Result<bool> verify(const LoadedPack &pack, const Arguments &arguments);
 
 /// Times one problem and prints the median, the rate and the statistic.

@@ -15,6 +15,9 @@ std::vector<ProblemSizes> getDefaultSizes() {
 
 Result<bool> verify(const LoadedPack &pack, const Arguments &arguments) {
   bool good = true;
+  const DeviceInfo device = pack.device->describe();
+  std::printf("%s for %s on %s: %s\n", pack.kernel->info().name, pack.kernel->info().target, device.name.c_str(),
+              device.description.c_str());
   for (const ProblemSizes &sizes :
        arguments.sizesGiven ? std::vector<ProblemSizes>{arguments.sizes} : getDefaultSizes()) {
     Result<Verdict> verdict = verifyPack(pack, sizes, arguments.seed);

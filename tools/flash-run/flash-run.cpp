@@ -1,6 +1,8 @@
 /// flash-run: a pack, run by the runtime alone.
 #include "Commands.h"
 
+#include "runtime/Fallbacks.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +12,12 @@ using namespace flashc;
 static int fail(const Error &error) {
   std::fprintf(stderr, "flash-run: error: %s (%s)\n", error.message.c_str(), flashc_status_string(error.status));
   return 1;
+}
+
+/// What ran slower than it could have, beside what was asked for.
+static void printFallbacks() {
+  for (const std::string &text : fallbacks())
+    std::fprintf(stderr, "flash-run: note: %s\n", text.c_str());
 }
 
 static void printInfo(const LoadedPack &pack) { std::printf("%s\n", pack.metadata.c_str()); }
@@ -54,5 +62,6 @@ int main(int argc, char **argv) {
   if (arguments->bench)
     if (std::optional<Error> error = bench(*pack, *arguments))
       return fail(*error);
+  printFallbacks();
   return 0;
 }
