@@ -4,6 +4,7 @@
 
 #include "python/Errors.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -36,17 +37,58 @@ std::string describePlace(DLDevice device) {
   return isHost(device) ? "the CPU's memory" : "the memory of " + nameOf(device);
 }
 
-void *frameworkStream(py::handle array, DLDevice device) {
+/// CuPy's current stream of a device; older ones know that of the current device alone.
+static py::object cupyStream(int device) {
+  const py::object cuda = py::module_::import("cupy").attr("cuda");
+  try {
+    return cuda.attr("get_current_stream")(device);
+  } catch (py::error_already_set &error) {
+    if (!error.matches(PyExc_TypeError))
+      throw;
+  }
+  const py::object scope = cuda.attr("Device")(device);
+  scope.attr("__enter__")();
+  const py::object stream = cuda.attr("get_current_stream")();
+  scope.attr("__exit__")(py::none(), py::none(), py::none());
+  return stream;
+}
+
+std::optional<void *> frameworkStream(py::handle array, DLDevice device) {
   const std::string module = py::str(py::type::of(array).attr("__module__"));
   const std::string framework = module.substr(0, module.find('.'));
   py::object stream;
   if (framework == "torch")
     stream = py::module_::import("torch").attr("cuda").attr("current_stream")(device.device_id).attr("cuda_stream");
   else if (framework == "cupy")
-    stream = py::module_::import("cupy").attr("cuda").attr("get_current_stream")().attr("ptr");
+    stream = cupyStream(device.device_id).attr("ptr");
   else
-    return nullptr;
+    return std::nullopt;
   return reinterpret_cast<void *>(stream.cast<uintptr_t>());
+}
+
+std::optional<void *> givenStream(py::handle stream) {
+  if (stream.is_none())
+    return std::nullopt;
+  py::object handle = py::reinterpret_borrow<py::object>(stream);
+  if (py::hasattr(stream, "__cuda_stream__")) {
+    const py::tuple told = stream.attr("__cuda_stream__")(); // (version, handle)
+    handle = told.size() == 2 ? py::object(told[1]) : py::none();
+  } else if (py::hasattr(stream, "cuda_stream")) {
+    handle = stream.attr("cuda_stream");
+  } else if (py::hasattr(stream, "ptr")) {
+    handle = stream.attr("ptr");
+  }
+  if (!PyLong_Check(handle.ptr()))
+    throw py::type_error(
+        std::string("stream: expected a stream of PyTorch or CuPy, an object with __cuda_stream__ or a "
+                    "handle as an integer, got ") +
+        Py_TYPE(stream.ptr())->tp_name);
+  const auto number = PyLong_AsLongLong(handle.ptr());
+  if (number < 0 || PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::value_error("stream: expected the handle of a stream, got " + std::string(py::str(handle)));
+  }
+  return reinterpret_cast<void *>(static_cast<uintptr_t>(number));
 }
 
 // The numbers that DLPack's Python protocol gives to CUDA's default stream and to "do not order".
@@ -94,6 +136,15 @@ const std::string &targetFor(DLDevice device) {
                                             : "nvptx:sm_80";
   }
   return target;
+}
+
+const std::string &targetFor(const std::string &name) {
+  const bool rocm = name.rfind("hip:", 0) == 0;
+  const std::string number = name.substr(std::min(name.size(), name.find(':') + 1));
+  if ((!rocm && name.rfind("cuda:", 0) != 0) || number.empty() || number.size() > 4 ||
+      number.find_first_not_of("0123456789") != std::string::npos)
+    throw py::value_error("expected the name of a GPU, such as 'cuda:0', got '" + name + "'");
+  return targetFor(DLDevice{rocm ? kDLROCM : kDLCUDA, std::stoi(number)});
 }
 
 void checkOneDevice(const Tensor *inputs, uint32_t count, const char *const *names) {

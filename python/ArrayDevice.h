@@ -10,6 +10,8 @@
 #include "python/Interop.h"
 #include "runtime/devices/Device.h"
 
+#include <optional>
+
 namespace flashc::python {
 
 inline bool isHost(DLDevice device) { return device.device_type == kDLCPU; }
@@ -22,9 +24,13 @@ DLDevice canonicalDevice(DLDevice device, const char *name);
 /// "the CPU's memory", "the memory of cuda:0".
 std::string describePlace(DLDevice device);
 
-/// The stream that a framework without a function table works on now: PyTorch's and CuPy's current one; null, the
-/// device's default, for frameworks that have none to ask for.
-void *frameworkStream(py::handle array, DLDevice device);
+/// The stream that a framework without a function table works on now: PyTorch's and CuPy's current one on the array's
+/// device; nothing for frameworks that have none to ask for, as JAX.
+std::optional<void *> frameworkStream(py::handle array, DLDevice device);
+
+/// The stream that a caller gives: a handle as an integer, where CUDA's own 1 is the legacy default one and 2 the
+/// thread's, or an object with `cuda_stream` (PyTorch), `ptr` (CuPy) or `__cuda_stream__`. Throws for others.
+std::optional<void *> givenStream(py::handle stream);
 
 /// `stream` as the argument of `__dlpack__`.
 py::int_ protocolStream(DLDevice device, void *stream);
@@ -37,6 +43,9 @@ Device &gpuOf(DLDevice device);
 
 /// What target="host" stands for with arrays there: the best target that the compiler has for the device.
 const std::string &targetFor(DLDevice device);
+
+/// The same for a device by its name: "cuda:0".
+const std::string &targetFor(const std::string &name);
 
 /// Throws value_error unless all inputs lie on one device; `names` are the arguments'.
 void checkOneDevice(const Tensor *inputs, uint32_t count, const char *const *names);

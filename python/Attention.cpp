@@ -213,6 +213,7 @@ enum Argument {
   TargetName,
   Tiles,
   Out,
+  Stream,
   numArguments
 };
 
@@ -315,16 +316,17 @@ void readOptions(PyObject *const *a, KernelRequest &request) {
 
 py::object attend(PyObject *const *a) {
   const auto arrays = py::reinterpret_borrow<py::tuple>(a[MaskArrays]);
+  const Kernel::Options options{a[Out], givenStream(a[Stream])};
   CallArray<Tensor> inputs(arrays.size() + 4);
-  importTensor(a[Q], "q", inputs[0]);
-  importTensor(a[K], "k", inputs[1]);
-  importTensor(a[V], "v", inputs[2]);
+  importTensor(a[Q], "q", inputs[0], options.stream);
+  importTensor(a[K], "k", inputs[1], options.stream);
+  importTensor(a[V], "v", inputs[2], options.stream);
   uint32_t count = 3;
   for (py::handle array : arrays)
-    importTensor(array, "mask", inputs[count++]);
+    importTensor(array, "mask", inputs[count++], options.stream);
   const bool hasBias = a[Bias] != Py_None;
   if (hasBias)
-    importTensor(a[Bias], "bias", inputs[count++]);
+    importTensor(a[Bias], "bias", inputs[count++], options.stream);
 
   CallSites::Types types{};
   if (inputs[0].view.rank == 4 && inputs[2].view.rank == 4 && arrays.size() <= std::size(types.masks)) {
@@ -340,7 +342,7 @@ py::object attend(PyObject *const *a) {
     if (const CallSites::Site *site = CallSites::get().find(a, types)) {
       checkMatrices(inputs[0], inputs[1], inputs[2], site->layout);
       const std::shared_ptr<Kernel> kernel = site->kernel; // another thread may replace the site meanwhile
-      return kernel->call(inputs.data(), count, site->layout, a[Out]);
+      return kernel->call(inputs.data(), count, site->layout, options);
     }
   }
 
@@ -373,7 +375,7 @@ py::object attend(PyObject *const *a) {
   const std::shared_ptr<Kernel> kernel = KernelTable::get().find(request, layout);
   if (arrays.size() <= std::size(types.masks))
     CallSites::get().remember(a, types, layout, kernel);
-  return kernel->call(inputs.data(), count, layout, a[Out]);
+  return kernel->call(inputs.data(), count, layout, options);
 }
 
 /// A plain C function: parsing a call through pybind11 costs more than a tiny attention.

@@ -200,7 +200,7 @@ void importCapsule(py::object capsule, const char *name, Tensor &tensor) {
   tensor.capsule = std::move(capsule);
 }
 
-void importProtocol(py::handle object, const char *name, Tensor &tensor) {
+void importProtocol(py::handle object, const char *name, std::optional<void *> stream, Tensor &tensor) {
   DLDevice device = {kDLCPU, 0};
   if (py::hasattr(object, "__dlpack_device__")) {
     const py::tuple place = object.attr("__dlpack_device__")();
@@ -213,7 +213,9 @@ void importProtocol(py::handle object, const char *name, Tensor &tensor) {
       object.attr("block_until_ready")();
   } else {
     // The producer makes its work wait for nothing but itself: what is ready on this stream may be read on it.
-    tensor.stream = frameworkStream(object, device);
+    const std::optional<void *> own = stream ? std::nullopt : frameworkStream(object, device);
+    tensor.stream = stream ? *stream : own.value_or(nullptr);
+    tensor.ownStream = own.has_value();
     options["stream"] = protocolStream(device, tensor.stream);
   }
   py::object capsule;
@@ -277,12 +279,13 @@ const TypeInfo &getTypeInfo(PyTypeObject *type) {
   return known->emplace(type, info).first->second;
 }
 
-void importTensor(py::handle object, const char *name, Tensor &tensor) {
+void importTensor(py::handle object, const char *name, Tensor &tensor, std::optional<void *> stream) {
   tensor.object = object;
   tensor.type = &getTypeInfo(Py_TYPE(object.ptr()));
   tensor.readOnly = false;
   tensor.device = {kDLCPU, 0};
   tensor.stream = nullptr;
+  tensor.ownStream = true;
   switch (tensor.type->access) {
   case TypeInfo::NumPy:
     importNumPy(object, name, tensor);
@@ -302,7 +305,7 @@ void importTensor(py::handle object, const char *name, Tensor &tensor) {
   case TypeInfo::Protocol:
     if (tensor.type->isTorch)
       checkTorch(object, name);
-    importProtocol(object, name, tensor);
+    importProtocol(object, name, stream, tensor);
     break;
   case TypeInfo::None:
     throwType(std::string(name) + ": expected an array with __dlpack__ (NumPy, PyTorch, JAX, ...), got " +

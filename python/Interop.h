@@ -13,6 +13,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 
 namespace flashc::python {
@@ -43,15 +44,19 @@ struct Tensor {
   py::object capsule; ///< keeps what `__dlpack__` exported
   bool readOnly = false;
   DLDevice device = {kDLCPU, 0};
-  /// The stream on which the memory may be read: the framework's current one; null is a device's default.
+  /// The stream on which the memory may be read: the framework's current one, or the one that a call was given; null is
+  /// a device's default.
   void *stream = nullptr;
+  /// Whether the framework itself works on `stream`, so that what is behind a kernel there may reuse the memory.
+  bool ownStream = true;
 };
 
 /// Reads `object` into `tensor`; `name` stands in messages. Throws type_error for something that is no array, an
 /// element type outside of the ABI's or not in native byte order, and a torch tensor that wants a gradient; value_error
 /// for a device that is neither the CPU nor a GPU of CUDA or ROCm, more than FLASHC_MAX_RANK dimensions, and strides
 /// that are not multiples of the element size.
-void importTensor(py::handle object, const char *name, Tensor &tensor);
+/// `stream` is what the caller chose to read it on.
+void importTensor(py::handle object, const char *name, Tensor &tensor, std::optional<void *> stream = std::nullopt);
 
 /// Makes an uninitialised array of `like`'s kind, on its device, with C-contiguous memory and describes it in `tensor`,
 /// with strides filled in. `tensor.view` holds dtype, rank and sizes on entry.

@@ -5,11 +5,14 @@
 #include "python/ArrayDevice.h"
 #include "python/Errors.h"
 #include "runtime/CallWork.h"
+#include "runtime/Fallbacks.h"
 #include "runtime/devices/LaunchingDevice.h"
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
+#include <unordered_map>
 #include <utility>
 
 namespace flashc::python {
@@ -61,6 +64,36 @@ bool isContiguous(const flashc_tensor &view) {
     stride *= view.size[d];
   }
   return true;
+}
+
+/// What a kernel on another stream than its arrays' framework's may still read when the call is over. Python's objects
+/// are let go with the GIL.
+std::shared_ptr<void> makeKeeper(std::vector<py::object> objects) {
+  return {new std::vector<py::object>(std::move(objects)), [](void *kept) {
+            if (!Py_IsInitialized())
+              return; // nothing of an interpreter that has ended can be freed
+            const py::gil_scoped_acquire gil;
+            delete static_cast<std::vector<py::object> *>(kept);
+          }};
+}
+
+/// Says once what a kernel did without: on a device (null: none), and in choosing what to run.
+void warnOfFallbacks(const Device *device) {
+  static auto *said = new std::unordered_map<const Device *, size_t>(); // read and written with the GIL
+  const size_t counts[] = {processFallbacks().count(), device ? device->fallbackCount() : 0};
+  static size_t saidOfProcess = 0;
+  if (counts[0] == saidOfProcess && (!counts[1] || counts[1] == (*said)[device]))
+    return;
+  const auto warn = [](const std::vector<std::string> &texts, size_t &known) {
+    const size_t from = std::exchange(known, texts.size());
+    const py::object category = py::module_::import("flashc.fallbacks").attr("FallbackWarning");
+    for (size_t i = from; i < texts.size(); ++i)
+      if (PyErr_WarnEx(category.ptr(), texts[i].c_str(), 2))
+        throw py::error_already_set();
+  };
+  warn(processFallbacks().texts(), saidOfProcess);
+  if (device)
+    warn(device->fallbacks(), (*said)[device]);
 }
 
 } // namespace
@@ -136,7 +169,7 @@ void Kernel::resolveSizes(const Operand &operand, const int64_t *sizes, flashc_t
   }
 }
 
-py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const {
+py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, const Options &options) const {
   int64_t sizes[numSizes];
   std::fill_n(sizes, numSizes, unknownSize);
   const DLDevice place = numInputs ? inputs[0].device : DLDevice{kDLCPU, 0};
@@ -145,7 +178,10 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
   if (!device && !isHost(place))
     throw py::value_error(std::string(names[0]) + ": expected an array in the CPU's memory, as " + info().name +
                           " is compiled for " + info().target + ", got one in " + describePlace(place));
+  if (options.stream && isHost(place))
+    throw py::value_error("stream: expected none for arrays in the CPU's memory, got one");
   Device *const runs = device ? &findDevice(place) : nullptr;
+  const py::handle out = options.out;
   CallArray<flashc_tensor> tensors(operands.size());
   CallArray<py::object> results(operands.size());
   Tensor given;
@@ -163,7 +199,7 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
       continue;
     }
     if (firstOutput && !out.is_none()) {
-      importTensor(out, "out", given);
+      importTensor(out, "out", given, options.stream);
       if (!isSame(given.device, place))
         throw py::value_error("out: expected an array in " + describePlace(place) + ", got one in " +
                               describePlace(given.device));
@@ -200,7 +236,8 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
   }
   flashc_status status;
   if (runs) {
-    std::optional<Error> error = launch(*runs, *chosen, args, inputs, numInputs);
+    const Arrays arrays{inputs, numInputs, out.is_none() ? nullptr : &given, results.data(), numResults};
+    std::optional<Error> error = launch(*runs, *chosen, args, arrays, options.stream);
     status = error ? error->status : FLASHC_OK;
     if (error)
       setLastError(*error);
@@ -221,6 +258,7 @@ py::object Kernel::call(Tensor *inputs, uint32_t numInputs, Layout layout, py::h
                      describeShape(tensors[i].size, tensors[i].rank);
     throwStatus(status, message);
   }
+  warnOfFallbacks(runs);
   for (uint32_t i = 0; i < numResults; ++i)
     results[i] = finishTensor(*like, std::move(results[i]));
   if (numResults == 1)
@@ -240,37 +278,71 @@ Device &Kernel::findDevice(DLDevice place) const {
   return *lastDevice;
 }
 
-std::optional<Error> Kernel::launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, Tensor *inputs,
-                                    uint32_t numInputs) const {
-  void *stream = numInputs ? inputs[0].stream : nullptr;
-  // An operand of another framework may be in the works on another stream.
-  for (uint32_t i = 1; i < numInputs; ++i)
-    if (inputs[i].stream != stream)
-      if (std::optional<Error> error = runs.orderStreams(inputs[i].stream, stream))
-        return error;
-  LaunchingDevice *launching =
-      runs.usesHostMemory() || !numInputs || !inputs[0].type->exchange ? nullptr : runs.launching();
-  if (!launching) {
+std::optional<Error> Kernel::launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args,
+                                    const Arrays &arrays, std::optional<void *> given) const {
+  const Tensor *first = arrays.numInputs ? arrays.inputs : nullptr;
+  void *const stream = given ? *given : first ? first->stream : nullptr;
+  // Operands of another framework may be in the works on another stream.
+  CallArray<void *> others(arrays.numInputs + 1);
+  uint32_t numOthers = 0;
+  bool keeps = given.has_value();
+  const auto visit = [&](const Tensor &tensor) {
+    keeps |= !tensor.ownStream;
+    if (tensor.stream != stream &&
+        std::find(others.data(), others.data() + numOthers, tensor.stream) == others.data() + numOthers)
+      others[numOthers++] = tensor.stream;
+  };
+  std::for_each(arrays.inputs, arrays.inputs + arrays.numInputs, visit);
+  if (arrays.out)
+    visit(*arrays.out);
+  for (uint32_t i = 0; i < numOthers; ++i)
+    if (std::optional<Error> error = runs.orderStreams(others[i], stream))
+      return error;
+  const auto start = [&]() -> std::optional<Error> {
+    LaunchingDevice *launching = runs.usesHostMemory() || !first || !first->type->exchange || first->stream != stream
+                                     ? nullptr
+                                     : runs.launching();
+    if (!launching) {
+      const py::gil_scoped_release release;
+      return runs.launch(chosen, args, stream);
+    }
+    if (std::optional<Error> error = launching->check(chosen, args))
+      return error;
+    // The framework's allocator holds most of a GPU's memory, and takes this back in the order of the stream.
+    const size_t bytes = launching->workspaceBytes(chosen, args);
+    py::object workspace;
+    flashc_tensor memory{};
+    if (bytes) {
+      memory.dtype = FLASHC_I8;
+      memory.rank = 1;
+      memory.size[0] = static_cast<int64_t>(bytes);
+      workspace = allocateTensor(*first, memory);
+    }
     const py::gil_scoped_release release;
-    return runs.launch(chosen, args, stream);
-  }
-  if (std::optional<Error> error = launching->check(chosen, args))
+    return launching->launchWith(chosen, args, stream, memory.data, bytes);
+  };
+  if (std::optional<Error> error = start())
     return error;
-  // The framework's allocator holds most of a GPU's memory, and takes this back in the order of the stream.
-  const size_t bytes = launching->workspaceBytes(chosen, args);
-  py::object workspace;
-  flashc_tensor memory{};
-  if (bytes) {
-    memory.dtype = FLASHC_I8;
-    memory.rank = 1;
-    memory.size[0] = static_cast<int64_t>(bytes);
-    workspace = allocateTensor(inputs[0], memory);
+  // What those streams do next may reuse what the kernel reads, or read what it writes. Who gives a stream orders it.
+  for (uint32_t i = 0; !given && i < numOthers; ++i)
+    if (std::optional<Error> error = runs.orderStreams(stream, others[i]))
+      return error;
+  if (keeps && !runs.usesHostMemory()) {
+    std::vector<py::object> objects;
+    if (given) // what is made for a framework's current stream is reused in its order
+      objects.assign(arrays.results, arrays.results + arrays.numResults);
+    for (uint32_t i = 0; i < arrays.numInputs; ++i) {
+      objects.push_back(py::reinterpret_borrow<py::object>(arrays.inputs[i].object));
+      objects.push_back(arrays.inputs[i].capsule);
+    }
+    const std::shared_ptr<void> keeper = makeKeeper(std::move(objects));
+    const py::gil_scoped_release release;
+    runs.keepUntilDone(keeper, stream);
   }
-  const py::gil_scoped_release release;
-  return launching->launchWith(chosen, args, stream, memory.data, bytes);
+  return std::nullopt;
 }
 
-py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py::handle out) const {
+py::object Kernel::callArguments(const py::args &arguments, py::handle bias, const Options &options) const {
   const size_t given = arguments.size() + (bias.is_none() ? 0 : 1);
   if (given != names.size()) {
     std::string list;
@@ -283,18 +355,17 @@ py::object Kernel::callArguments(const py::args &arguments, py::handle bias, py:
     throw py::type_error(std::string(info().name) + ": expected no bias, as the kernel was compiled without one");
   CallArray<Tensor> tensors(given);
   for (size_t i = 0; i < given; ++i)
-    importTensor(i < arguments.size() ? py::handle(arguments[i]) : bias, names[i], tensors[i]);
-  return call(tensors.data(), static_cast<uint32_t>(given), layout, out);
+    importTensor(i < arguments.size() ? py::handle(arguments[i]) : bias, names[i], tensors[i], options.stream);
+  return call(tensors.data(), static_cast<uint32_t>(given), layout, options);
 }
 
 void bindKernel(py::module_ &module) {
   py::class_<Kernel, std::shared_ptr<Kernel>>(module, "Kernel")
       .def(
           "call",
-          [](const Kernel &kernel, const py::args &arguments, const py::object &bias, const py::object &out) {
-            return kernel.callArguments(arguments, bias, out);
-          },
-          py::arg("bias") = py::none(), py::arg("out") = py::none())
+          [](const Kernel &kernel, const py::args &arguments, const py::object &bias, const py::object &out,
+             const py::object &stream) { return kernel.callArguments(arguments, bias, {out, givenStream(stream)}); },
+          py::arg("bias") = py::none(), py::arg("out") = py::none(), py::arg("stream") = py::none())
       .def_property_readonly("name", [](const Kernel &kernel) { return std::string(kernel.info().name); })
       .def_property_readonly("target", [](const Kernel &kernel) { return std::string(kernel.info().target); })
       .def_property_readonly(
@@ -342,6 +413,7 @@ void bindKernel(py::module_ &module) {
     std::shared_ptr<void> owner(pack, [](void *value) { flashc_pack_unload(static_cast<flashc_pack *>(value)); });
     auto kernel = std::make_shared<Kernel>(*flashc_pack_kernel(pack), std::move(owner), Layout::BHSD);
     kernel->path = path;
+    warnOfFallbacks(nullptr);
     return kernel;
   });
 }

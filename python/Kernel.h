@@ -40,14 +40,20 @@ public:
   /// `owner` keeps the kernel's functions alive.
   Kernel(const flashc_kernel &functions, std::shared_ptr<void> owner, Layout layout);
 
+  /// What of a call is not an operand.
+  struct Options {
+    py::handle out;               ///< an array for the first output, or None
+    std::optional<void *> stream; ///< the caller's choice, instead of the framework's current one
+  };
+
   /// Runs the kernel on the operands that are not outputs, in its order; a bias or mask tensor may be any tensor that
-  /// broadcasts to the operand's shape. Outputs are made of the first input's kind, but for the first when `out` is not
-  /// None. Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs,
+  /// broadcasts to the operand's shape. Outputs are made of the first input's kind, but for the first when there is an
+  /// `out`. Returns the output, or a tuple of them when there are several. Releases the GIL while the kernel runs,
   /// unless it is over at once.
-  py::object call(Tensor *inputs, uint32_t numInputs, Layout layout, py::handle out) const;
+  py::object call(Tensor *inputs, uint32_t numInputs, Layout layout, const Options &options) const;
 
   /// The same with Python arguments; `bias` may be given by name.
-  py::object callArguments(const py::args &arguments, py::handle bias, py::handle out) const;
+  py::object callArguments(const py::args &arguments, py::handle bias, const Options &options) const;
 
   const flashc_kernel_info &info() const { return *functions.info; }
   const std::vector<const char *> &inputNames() const { return names; }
@@ -71,9 +77,17 @@ private:
 
   /// The device for operands that lie on `place`; throws where there is none.
   Device &findDevice(DLDevice place) const;
-  /// Launches on the first operand's stream, without waiting.
-  std::optional<Error> launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, Tensor *inputs,
-                              uint32_t numInputs) const;
+  /// The arrays of a call on a device: what it reads, an output that was given (null: none), and all results.
+  struct Arrays {
+    const Tensor *inputs;
+    uint32_t numInputs;
+    const Tensor *out;
+    const py::object *results;
+    uint32_t numResults;
+  };
+  /// Launches on the stream that was given, else on the first operand's, without waiting.
+  std::optional<Error> launch(Device &runs, const flashc_kernel &chosen, const flashc_args &args, const Arrays &arrays,
+                              std::optional<void *> given) const;
 
   flashc_kernel functions;
   bool device = false; ///< compiled for another device than the CPU

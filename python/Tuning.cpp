@@ -5,6 +5,7 @@
 #include "python/Errors.h"
 #include "python/Kernel.h"
 #include "runtime/DeviceFacts.h"
+#include "runtime/Fallbacks.h"
 #include "runtime/GpuCostModel.h"
 
 #include <pybind11/functional.h>
@@ -91,6 +92,8 @@ const TunedVersions::Choice *TunedVersions::resolve(const ProblemSizes &sizes, u
     if (Result<TuningOutcome> outcome = tune(sizes, options)) {
       found = find(sizes);
       epoch = storeEpoch;
+    } else {
+      note("was not tuned at its first use", outcome.error());
     }
   }
   auto choice = std::make_unique<Choice>();
@@ -108,6 +111,11 @@ const TunedVersions::Choice *TunedVersions::resolve(const ProblemSizes &sizes, u
       // Tiles that this build of the compiler refuses are no reason to fail a call.
       if (Result<std::shared_ptr<CompiledKernel>> compiled = compileAttention(tuned))
         version = *compiled;
+      else
+        note("has its default tiles and not " + std::to_string(found->tiles.rows) + "x" +
+                 std::to_string(found->tiles.keys) + ", which are the best known for such sizes (" + found->source +
+                 ")",
+             compiled.error());
     }
     if (version)
       choice->version = version;
@@ -117,6 +125,11 @@ const TunedVersions::Choice *TunedVersions::resolve(const ProblemSizes &sizes, u
     forgotten.push_back(std::move(known));
   known = std::move(choice);
   return known.get();
+}
+
+void TunedVersions::note(const std::string &what, const Error &why) const {
+  const std::string kernel = std::string(base->functions().info->name) + " for " + target + ": ";
+  processFallbacks().note(kernel + what, kernel + what + ": " + why.message);
 }
 
 std::optional<FoundTiles> TunedVersions::find(const ProblemSizes &sizes) const {

@@ -47,6 +47,8 @@ private:
   };
   const Choice *resolve(const ProblemSizes &sizes, uint64_t bucket, uint64_t epoch);
   std::optional<FoundTiles> find(const ProblemSizes &sizes) const;
+  /// Says that the kernel runs slower than it could.
+  void note(const std::string &what, const Error &why) const;
 
   const KernelRequest request;
   const std::string target;

@@ -1,7 +1,9 @@
 //===- bindings.cpp - the extension module flashc._flashc --------------------===//
 
+#include "python/ArrayDevice.h"
 #include "python/Errors.h"
 #include "python/Kernel.h"
+#include "runtime/Fallbacks.h"
 
 #include <pybind11/stl.h>
 
@@ -49,5 +51,7 @@ PYBIND11_MODULE(_flashc, module) {
     const char *text = flashc_devices();
     return std::string(text ? text : "{}");
   });
+  module.def("target_for", [](const std::string &device) { return targetFor(device); });
+  module.def("fallbacks", &flashc::fallbacks);
   module.attr("ABI_VERSION") = FLASHC_ABI_VERSION;
 }

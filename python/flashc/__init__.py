@@ -12,6 +12,7 @@ from . import tuning
 from ._flashc import get_num_threads, set_num_threads
 from .attention import attention, cache_info, clear_cache, compile, compile_count
 from .doctor import devices, doctor
+from .fallbacks import FallbackWarning, fallbacks
 from .kernel import Kernel, load, stages
 from .masks import Mask, causal, key_lengths, key_padding, prefix_lm, segments, tensor, window
 from .module import Module, compile_module
@@ -38,6 +39,7 @@ from .tuning import set_tuning, tune
 __version__ = "0.1.0"
 
 __all__ = [
+    "FallbackWarning",
     "Kernel",
     "Mask",
     "Module",
@@ -54,6 +56,7 @@ __all__ = [
     "doctor",
     "exp",
     "exp2",
+    "fallbacks",
     "floor",
     "get_num_threads",
     "key_lengths",

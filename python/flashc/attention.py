@@ -30,6 +30,7 @@ def attention(
     target: str = "host",
     tiles: tuple[int, ...] | None = None,
     out: Any = None,
+    stream: Any = None,
 ) -> Any:
     """softmax(scale q k^T, masked) v, in memory that grows with the lengths and not with their product.
 
@@ -48,6 +49,8 @@ def attention(
 
     Arrays in a GPU's memory are read there, on the caller's current stream and without waiting, and `target` is by default the best
     one for that GPU. With target="emulated:sm_80" arrays of the CPU run on an emulated one, exactly and slowly.
+    `stream` - a handle as an integer, or a stream of PyTorch, CuPy or anything with ``__cuda_stream__`` - is used instead of
+    the current one: the kernel waits for the streams that its arrays are of, and nobody waits for the kernel.
 
     Kernels are compiled when a new head dim, element type, mask text, scale, score function or target is met, never for a new
     batch, length, number of heads or stride; sizes that were tuned have a version of their own.
@@ -68,7 +71,7 @@ def attention(
     if score_mod is not None or mask_mod is not None:
         score = trace(score_mod, mask_mod, _flashc.inspect(q, "q")[0])
     return _flashc.attend(
-        q, k, v, mask_text, arrays, scale, softcap, bias, score, layout, return_lse, target, tiles, out
+        q, k, v, mask_text, arrays, scale, softcap, bias, score, layout, return_lse, target, tiles, out, stream
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _flashc
+from .fallbacks import fallbacks
 
 
 def _version(package: str) -> str:
@@ -83,10 +84,11 @@ def devices() -> list[dict[str, Any]]:
 
 def _gpus() -> str:
     report = json.loads(_flashc.devices())
-    found = [
-        f"{device['name']}: {device['description']}" + (f", {device['driver']}" if device["driver"] else "")
-        for device in report["devices"][1:]
-    ]
+    found = []
+    for device in report["devices"][1:]:
+        text = f"{device['name']}: {device['description']}" + (f", {device['driver']}" if device["driver"] else "")
+        # A chip that is newer than the compiler has the code of an older one.
+        found.append(text + (f", runs {_flashc.target_for(device['name'])}" if device["family"] != "emulated" else ""))
     # A device file without a driver's library is what an installation most often misses.
     files = {"cuda": "/dev/nvidiactl", "hip": "/dev/kfd"}
     for absent in report["absent"]:
@@ -120,6 +122,7 @@ def doctor(print_report: bool = True) -> dict[str, Any]:
         "cache": _cache_state(),
         "tuned": f"{len(_flashc.tuning_entries())} entries, tuning on first use {_first_use()}",
         "gpus": _gpus(),
+        "fall-backs": "; ".join(fallbacks()) or "none so far",
     }
     if print_report:
         for name, value in report.items():

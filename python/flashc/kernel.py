@@ -19,12 +19,13 @@ class Kernel:
         #: The call without the method's own cost.
         self.call = kernel.call
 
-    def __call__(self, *operands: Any, bias: Any = None, out: Any = None) -> Any:
+    def __call__(self, *operands: Any, bias: Any = None, out: Any = None, stream: Any = None) -> Any:
         """Runs the kernel on its operands in order (see `operands`); `bias` may be given by name, `out` is written to.
 
-        Returns the output, or a tuple of the outputs when there are several (out, lse).
+        `stream` is for arrays on a GPU, as in `flashc.attention`. Returns the output, or a tuple of the outputs when there
+        are several (out, lse).
         """
-        return self._kernel.call(*operands, bias=bias, out=out)
+        return self._kernel.call(*operands, bias=bias, out=out, stream=stream)
 
     @property
     def name(self) -> str:

@@ -1,104 +1,15 @@
-"""Arrays on GPUs that are not there: DLPack producers of device type kDLCUDA over a fake driver.
+"""Arrays on GPUs that are not there: where a call runs, what it refuses and what it leaves behind. Each case runs in a
+process of its own: this file, called with the case's name."""
 
-A driver is looked for once in a process, so each case runs in one of its own: this file, called with the case's name.
-"""
-
-import ctypes
-import os
-import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from gpu_arrays import CUDA, FAKES, Array, belong_to_a_framework, cases, counts, inputs, run_alone, set_gpus
 
 import flashc
 from flashc import _flashc
-
-FAKE = Path(_flashc.__file__).resolve().parents[2] / "test" / "runtime" / "libflashc-fake-cuda.so"
-CUDA, CPU = 2, 1
-
-
-class DLTensor(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    ]
-
-
-class DLManagedTensor(ctypes.Structure):
-    _fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
-
-
-class Counts(ctypes.Structure):
-    _fields_ = (
-        [
-            (name, ctypes.c_int64)
-            for name in (
-                "allocations",
-                "modules",
-                "events",
-                "contexts",
-                "pushed",
-                "calls",
-                "launches",
-                "loads",
-                "waits",
-                "bytes",
-            )
-        ]
-        + [("last_stream", ctypes.c_void_p), ("last_blocks", ctypes.c_int64), ("last_threads", ctypes.c_int64)]
-        + [("shared_allowed", ctypes.c_int64)]
-    )
-
-
-def counts():
-    result = Counts()
-    ctypes.CDLL(str(FAKE)).fake_get(ctypes.byref(result))
-    return result
-
-
-class Array:
-    """A float32 array in the memory of a fake GPU."""
-
-    def __init__(self, shape, device=0):
-        driver = ctypes.CDLL(str(FAKE))
-        self.shape, self.place, self.streams = shape, (CUDA, device), []
-        self.device = types.SimpleNamespace(id=device)
-        address, current, size = ctypes.c_void_p(), ctypes.c_void_p(), 4
-        for length in shape:
-            size *= length
-        driver.cuCtxPushCurrent_v2(ctypes.c_void_p(device + 1))
-        assert driver.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(max(size, 4))) == 0
-        driver.cuCtxPopCurrent_v2(ctypes.byref(current))
-        self.address = address.value
-
-    def __dlpack_device__(self):
-        return self.place
-
-    def __dlpack__(self, *, stream=None, **_):
-        self.streams.append(stream)
-        self.sizes = (ctypes.c_int64 * len(self.shape))(*self.shape)
-        self.managed = DLManagedTensor()
-        tensor = self.managed.tensor
-        tensor.data, (tensor.device_type, tensor.device_id) = self.address, self.place
-        tensor.ndim, tensor.code, tensor.bits, tensor.lanes = len(self.shape), 2, 32, 1
-        tensor.shape = self.sizes
-        new = ctypes.pythonapi.PyCapsule_New
-        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        return new(ctypes.addressof(self.managed), b"dltensor", None)
-
-
-def inputs(kind=Array, devices=(0, 0, 0)):
-    return [kind((1, 2, 40, 64), device) for device in devices]
 
 
 def case_runs_on_the_default_stream_and_hands_the_result_over():
@@ -162,7 +73,7 @@ def case_runs_on_the_stream_of_the_framework_with_its_memory():
 
 
 def case_refuses_arrays_on_different_devices():
-    ctypes.CDLL(str(FAKE)).fake_set(ctypes.c_int(2), ctypes.c_int(80), ctypes.c_int64(1 << 20))
+    set_gpus(2)
     q, k, v = inputs(devices=(0, 1, 0))
     with pytest.raises(
         ValueError, match="k: expected an array in the memory of cuda:0, where q lies, got one in the memory of cuda:1"
@@ -206,21 +117,61 @@ def case_refuses_what_a_device_cannot_run():
         flashc.reference(q, k, v)
 
 
+def refuses_before_anything_runs(message, *arrays, **options):
+    before = counts()
+    with pytest.raises(ValueError, match=message):
+        flashc.attention(*arrays, **options)
+    after = counts()
+    assert after.launches == before.launches
+    assert after.allocations == before.allocations, "nothing is left of a call that failed"
+
+
+def case_refuses_memory_that_is_not_the_devices():
+    import numpy as np
+
+    belong_to_a_framework()
+    q, k, v = inputs()
+    host = np.zeros((1, 2, 40, 64), np.float32)
+    k.address = host.ctypes.data
+    refuses_before_anything_runs(
+        'operand 1 "k": expected memory of cuda:0, got a pointer to the host\'s memory', q, k, v
+    )
+    set_gpus(2)
+    v = inputs(devices=(1,))[0]
+    v.place = (CUDA, 0)
+    refuses_before_anything_runs("got a pointer to another device's", q, q, v)
+
+
+def case_refuses_misaligned_and_overlapping_memory():
+    belong_to_a_framework()
+    q, k, v = inputs()
+    k = Array((1, 2, 40, 64), offset=2)
+    refuses_before_anything_runs('operand 1 "k": expected data aligned to 4 bytes, got address 0x', q, k, v)
+    refuses_before_anything_runs("out: expected memory of its own, got memory that overlaps input 0", q, v, v, out=q)
+    out = Array((1, 2, 40, 64), strides=(0, 64, 64, 1))
+    refuses_before_anything_runs("expected an output whose elements have a place each", q, v, v, out=out)
+
+
+def case_refuses_tiles_beyond_shared_memory():
+    belong_to_a_framework()
+    refuses_before_anything_runs("bytes of shared memory", *inputs(), tiles=(1024, 1024))
+
+
 def case_lists_devices():
     names = [device["name"] for device in flashc.devices()]
     assert names[:2] == ["cpu", "cuda:0"]
     assert "emulated:sm_80" in names
     report = flashc.doctor(print_report=False)
     assert "cuda:0: Fake 0 (sm_80), 10 multiprocessors" in report["gpus"]
-    assert "CUDA driver 12.8" in report["gpus"]
+    assert "CUDA driver 12.8, runs nvptx:sm_80" in report["gpus"]
+    with pytest.raises(ValueError, match="expected the name of a GPU, such as 'cuda:0', got 'cuda:'"):
+        _flashc.target_for("cuda:")
 
 
-def belong_to_a_framework():
-    """Results become arrays of a framework that takes them as they are."""
-    module = types.ModuleType("framework")
-    module.from_dlpack = lambda buffer: buffer
-    sys.modules["framework"] = module
-    Array.__module__ = "framework"
+def case_says_what_a_newer_chip_runs():
+    set_gpus(1, 100)
+    assert "cuda:0: Fake 0 (sm_100), 10 multiprocessors" in flashc.doctor(print_report=False)["gpus"]
+    assert ", runs nvptx:sm_80" in flashc.doctor(print_report=False)["gpus"]
 
 
 def save_fat_pack(folder, targets):
@@ -239,7 +190,7 @@ def case_picks_from_a_fat_pack():
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ctypes.CDLL(str(FAKE)).fake_set(ctypes.c_int(1), ctypes.c_int(90), ctypes.c_int64(1 << 20))
+        set_gpus(1, 90)
         save_fat_pack(folder, ["nvptx:sm_80", "nvptx:sm_90a"])
         kernel = flashc.load(folder)
         assert kernel.target == "nvptx:sm_90a", "the one for that very chip before the one that runs on it"
@@ -267,8 +218,7 @@ def case_says_that_the_device_is_exhausted():
     belong_to_a_framework()
     q, k, v = inputs()
     flashc.attention(q, k, v)
-    driver = ctypes.CDLL(str(FAKE))
-    driver.fake_set(ctypes.c_int(1), ctypes.c_int(80), ctypes.c_int64(counts().bytes + 100))
+    set_gpus(1, 80, counts().bytes + 100)
     before = counts()
     with pytest.raises(
         MemoryError, match=r"out of memory: expected \d+ bytes, got a device with \d+ of \d+ bytes free"
@@ -276,49 +226,31 @@ def case_says_that_the_device_is_exhausted():
         flashc.attention(q, k, v)
     assert counts().launches == before.launches
     assert counts().allocations <= before.allocations, "nothing is left of a call that failed"
-    driver.fake_set(ctypes.c_int(1), ctypes.c_int(80), ctypes.c_int64(1 << 20))
+    set_gpus()
     flashc.attention(q, k, v)
 
 
-CASES = [name for name in dir(sys.modules[__name__]) if name.startswith("case_")]
-
-
 def without_a_driver():
-    class Absent(Array):
-        def __init__(self):
-            self.shape, self.place, self.streams, self.address = (1, 1, 4, 8), (CUDA, 0), [], 4096
-
-    q = Absent()
+    q = Array((1, 1, 4, 8), address=4096)
     reason = r"no cuda device: turned off by FLASHC_CUDA_LIBRARY="
     with pytest.raises(RuntimeError, match=rf'expected a device of this machine .*got "cuda:0"; {reason}'):
         flashc.attention(q, q, q)
     assert "no cuda: turned off by FLASHC_CUDA_LIBRARY=" in flashc.doctor(print_report=False)["gpus"]
 
 
-def run_alone(case, driver):
-    environment = {**os.environ, "FLASHC_CUDA_LIBRARY": driver, "FLASHC_HIP_LIBRARY": ""}
-    done = subprocess.run(
-        [sys.executable, __file__, case], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.skipif(not FAKE.exists(), reason="the fake driver is not built")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.skipif(not FAKES["cuda"].exists(), reason="the fake driver is not built")
+@pytest.mark.parametrize("case", cases(globals()))
 def test_with_a_fake_driver(case):
-    run_alone(case, str(FAKE))
+    run_alone(__file__, case, cuda=str(FAKES["cuda"]))
 
 
 def test_without_a_driver():
-    run_alone("without_a_driver", "")
+    run_alone(__file__, "without_a_driver")
 
 
 def test_another_kind_of_device():
-    class Metal(Array):
-        def __init__(self):
-            self.shape, self.place, self.streams, self.address = (1, 1, 4, 8), (8, 0), [], 4096
-
-    x = Metal()
+    x = Array((1, 1, 4, 8), address=4096)
+    x.place = (8, 0)
     with pytest.raises(
         ValueError,
         match="q: expected an array in the memory of the CPU or of a GPU of CUDA or ROCm, got one on DLPack device 8:0",
