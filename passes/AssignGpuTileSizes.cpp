@@ -64,6 +64,16 @@ private:
     problem.operandBytes = operand.getIntOrFloatBitWidth() / 8;
     problem.sumBytes = compute.getWidth() / 8;
     problem.hasBias = static_cast<bool>(op.getBias());
+    problem.hasScore = !op.getScore().empty();
+    // What is said of an entry of the batch is one number; what is said of keys, or pairs, has more dimensions.
+    problem.readsKeys = llvm::any_of(op.getMaskOperands(), [](Value operand) {
+      auto type = dyn_cast<ShapedType>(operand.getType());
+      return type && type.getRank() > 1;
+    });
+    problem.hasWindow = llvm::any_of(op.getMaskList(), [](Attribute mask) {
+      auto window = dyn_cast<attn::WindowAttr>(mask);
+      return window && window.getLeft() >= 0;
+    });
     problem.skipsZeros = problem.hasBias || !op.getMaskList().empty() || !op.getScore().empty();
     GpuTilePlan plan = planGpuTiles(problem, {queries, keys, split});
     if (failed(check(op, problem, plan, operand)))

@@ -14,6 +14,7 @@
 #include "runtime/GpuTilePlan.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
 
@@ -232,6 +233,19 @@ void collectEnds(Value value, SetVector<Operation *> &ends, DenseSet<Value> &see
   }
 }
 
+/// Whether a role's code has loops that read memory and push nothing: through what a mask says of each key.
+bool looksThroughMemory(Region &role) {
+  auto looks = [](scf::ForOp loop) {
+    bool reads = false, pushes = false;
+    loop.walk([&](Operation *op) {
+      reads |= isa<memref::LoadOp>(op);
+      pushes |= isa<tile::PushOp>(op);
+    });
+    return reads && !pushes;
+  };
+  return role.walk([&](scf::ForOp loop) { return WalkResult(failure(looks(loop))); }).wasInterrupted();
+}
+
 class BlockRoles {
 public:
   BlockRoles(scf::ForallOp loop, int64_t sharedBytes, int64_t mostStages)
@@ -362,10 +376,8 @@ FailureOr<bool> BlockRoles::specialize() {
   for (Pipe &pipe : plan.pipes)
     pipe.pipe = b.create<tile::PipeOp>(pipe.loads.front().getLoc(), tile::PipeType::get(pipe.type), pipe.stages);
   auto threads = loop->getAttrOfType<IntegerAttr>(kThreadsAttr);
-  RoleRegisters registers = getRoleRegisters(threads.getInt() / kWarpgroupThreads);
-  auto attribute = [&](int64_t count) { return count ? b.getI64IntegerAttr(count) : IntegerAttr(); };
-  IntegerAttr producer = attribute(registers.producer), consumers = attribute(registers.consumer);
-  auto roles = b.create<tile::RolesOp>(loc, b.getI64IntegerAttr(kWarpgroupThreads), producer, threads, consumers);
+  auto roles =
+      b.create<tile::RolesOp>(loc, b.getI64IntegerAttr(kWarpgroupThreads), IntegerAttr(), threads, IntegerAttr());
   for (bool isProducer : {true, false}) {
     Region &region = isProducer ? roles.getProducer() : roles.getConsumers();
     OpBuilder rb = OpBuilder::atBlockBegin(&region.emplaceBlock());
@@ -374,6 +386,12 @@ FailureOr<bool> BlockRoles::specialize() {
   while (!code.empty())
     code.back().erase();
   (void)runRegionDCE(b, roles->getRegions());
+  RoleRegisters registers =
+      getRoleRegisters(threads.getInt() / kWarpgroupThreads, looksThroughMemory(roles.getProducer()));
+  if (registers.producer)
+    roles.setProducerRegisters(registers.producer);
+  if (registers.consumer)
+    roles.setConsumerRegisters(registers.consumer);
   loop->setAttr(kThreadsAttr, b.getI64IntegerAttr(threads.getInt() + kWarpgroupThreads));
   return true;
 }

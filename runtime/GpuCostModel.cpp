@@ -39,6 +39,7 @@ GpuTilePlan GpuCostModel::planFor(const AttentionShape &shape, const TileSizes &
   problem.operandBytes = problem.unit == MatrixUnit::None ? shape.computeBytes : shape.storedBytes;
   problem.sumBytes = shape.computeBytes;
   problem.skipsZeros = shape.skipsZeros || shape.causal || shape.window >= 0;
+  problem.hasWindow = shape.window >= 0;
   return planGpuTiles(problem, tiles);
 }
 

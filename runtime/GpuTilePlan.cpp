@@ -89,13 +89,13 @@ FragmentBlock flashc::getSubgroupBlock(ElementBlock block, int64_t subgroupSize)
   return {subgroupSize / kThreadsAcross * block.rows, kThreadsAcross * block.columns, block.rows * block.columns};
 }
 
-RoleRegisters flashc::getRoleRegisters(int64_t consumers) {
+RoleRegisters flashc::getRoleRegisters(int64_t consumers, bool looks) {
   // All 65,536 registers of a multiprocessor: what the producer does not need holds the consumers' accumulators.
   switch (consumers) {
   case 2:
-    return {56, 224};
+    return looks ? RoleRegisters{104, 200} : RoleRegisters{56, 224};
   case 3:
-    return {56, 152};
+    return looks ? RoleRegisters{80, 144} : RoleRegisters{56, 152};
   default: // one has as many as an instruction can name
     return {};
   }
@@ -226,8 +226,27 @@ constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
                                               {128, {128, 128}, {128, 128}},
                                               {192, {128, 112}, {128, 80}},
                                               {256, {128, 80}, {128, 64}}};
-/// With a bias, whose addresses take registers, too.
-constexpr Candidate kBiasedTiles = {128, 64};
+
+/// Two warpgroups have more registers than three: for scores that read or compute something of each key. Of 64 rows, a
+/// thread holds half a sum a column and, a key, half a score, a quarter of a weight and a quarter of what belongs to
+/// the key, with a bias three quarters, as that is of each row, too; the others are for addresses and rows.
+Candidate chooseBusyTiles(const GpuTileProblem &problem) {
+  constexpr int64_t rows = 2 * kWarpgroupRows, others = 36, step = 16, sumColumns = 8;
+  const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others -
+                       roundUp(problem.valueHeadDim, sumColumns) / 2;
+  const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;
+  return {rows, std::clamp<int64_t>(keys / step * step, step, most)};
+}
+
+/// Rows and keys of warpgroups' tiles.
+Candidate chooseWarpgroupTiles(const GpuTileProblem &problem, const WarpgroupTiles &sizes) {
+  if (problem.hasBias || problem.hasScore || problem.readsKeys)
+    return chooseBusyTiles(problem);
+  // Both ends of a window are numbers of each row.
+  if (problem.hasWindow && sizes.masked.rows > 2 * kWarpgroupRows)
+    return {2 * kWarpgroupRows, 128};
+  return problem.skipsZeros ? sizes.masked : sizes.whole;
+}
 
 /// For units that take columns: the largest tiles that leave room for two blocks in shared memory and a thread's
 /// registers, and whose copies wait in those, else for one block, else the smallest.
@@ -323,7 +342,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   } else {
     Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows, chooseFewKeys(widest)};
     if (isWarpgroups)
-      chosen = problem.hasBias ? kBiasedTiles : problem.skipsZeros ? warpgroups->masked : warpgroups->whole;
+      chosen = chooseWarpgroupTiles(problem, *warpgroups);
     tiles.queries = wanted.rows ? wanted.rows : chosen.rows;
     tiles.keys = tiles.keys ? tiles.keys : chosen.keys;
   }

@@ -140,6 +140,9 @@ struct GpuTileProblem {
   int64_t operandBytes = 4, sumBytes = 4;
   /// Whether a masked weight may stand beside a NaN, and whether scores have a bias, whose addresses take registers.
   bool skipsZeros = false, hasBias = false;
+  /// Whether scores go through a function, whether a mask reads what is said of each key, and whether one bounds keys
+  /// at both ends: all of them take registers beside the scores.
+  bool hasScore = false, readsKeys = false, hasWindow = false;
 };
 
 /// How a problem is done.
@@ -160,11 +163,11 @@ struct GpuTilePlan {
 GpuTilePlan planGpuTiles(const GpuTileProblem &problem, const TileSizes &wanted);
 
 /// Registers of a thread where one warpgroup copies for `consumers` that multiply; 0 = as many as an instruction can
-/// name.
+/// name. One that `looks` through what is said of each key to know which tiles are next needs more of them.
 struct RoleRegisters {
   int64_t producer = 0, consumer = 0;
 };
-RoleRegisters getRoleRegisters(int64_t consumers);
+RoleRegisters getRoleRegisters(int64_t consumers, bool looks = false);
 
 } // namespace flashc
 

@@ -35,6 +35,8 @@ MASKS = {
     "bias": ["--bias", "f32"],
     "softcap": ["--softcap", "30"],
 }
+#: Those of which registers hold most beside wide heads.
+WIDE_MASKS = ("window", "segments", "bias", "softcap")
 #: Serialised wgmma (C7510, C7511, C7515) and a setmaxnreg that is ignored (C7508).
 WARNINGS = ("C7508", "C7510", "C7511", "C7515", "wgmma.mma_async instructions are serialized")
 
@@ -47,6 +49,7 @@ def quick() -> list[Kernel]:
     kernels += [("sm_80", "f16", 128, "causal"), ("sm_80", "bf16", 192, "full")]
     kernels += [("sm_80", "bf16", 64, mask) for mask in ("full", "segments", "bias", "softcap")]
     kernels += [("sm_90a", "bf16", D, "causal") for D in (64, 80, 128, 256)]
+    kernels += [("sm_90a", "bf16", 64, mask) for mask in ("window", "segments", "bias", "softcap")]
     kernels += [("sm_90a", "f16", 128, "full"), ("sm_90a", "f32", 128, "causal"), ("sm_90a", "f64", 256, "causal")]
     for chip in AMD:
         kernels += [(chip, "bf16", D, "causal") for D in (64, 128, 256)]
@@ -58,7 +61,8 @@ def every() -> list[Kernel]:
     dims = (8, 24, 40, 59, 64, 80, 88, 96, 111, 128, 160, 192, 224, 256)
     kernels = list(itertools.product((*NVIDIA, *AMD), ("bf16", "f16", "f32", "f64"), dims, ("full", "causal")))
     masks = [mask for mask in MASKS if mask not in ("full", "causal")]
-    return kernels + list(itertools.product((*NVIDIA, *AMD), ("bf16", "f32"), (64, 128), masks))
+    kernels += itertools.product((*NVIDIA, *AMD), ("bf16", "f32"), (64, 128), masks)
+    return kernels + list(itertools.product(NVIDIA, ("bf16",), (96, 192, 256), WIDE_MASKS))
 
 
 def unfinished(kernel: Kernel) -> str:

@@ -45,6 +45,32 @@ func.func @wide_masked(%q: memref<1x1x?x256xbf16>) {
   return
 }
 
+// What is read of each key takes registers of both roles; what is known of an entry of the batch does not. A window's ends are numbers
+// of each row.
+// CHECK-LABEL: @segments
+// CHECK: tiles = #attn.tiles<queries = 128, keys = 96, granule = 96,
+func.func @segments(%q: memref<1x1x?x128xbf16>, %ids: memref<1x?xi32>) {
+  attn.sdpa ins(%q, %q, %q : memref<1x1x?x128xbf16>, memref<1x1x?x128xbf16>, memref<1x1x?x128xbf16>) outs(%q : memref<1x1x?x128xbf16>)
+            masks [#attn.segments] (%ids, %ids : memref<1x?xi32>, memref<1x?xi32>)
+  return
+}
+
+// CHECK-LABEL: @lengths
+// CHECK: tiles = #attn.tiles<queries = 192, keys = 112, granule = 112,
+func.func @lengths(%q: memref<1x1x?x64xbf16>, %lengths: memref<1xi32>) {
+  attn.sdpa ins(%q, %q, %q : memref<1x1x?x64xbf16>, memref<1x1x?x64xbf16>, memref<1x1x?x64xbf16>) outs(%q : memref<1x1x?x64xbf16>)
+            masks [#attn.key_lengths] (%lengths : memref<1xi32>)
+  return
+}
+
+// CHECK-LABEL: @windowed
+// CHECK: tiles = #attn.tiles<queries = 128, keys = 128, granule = 128,
+func.func @windowed(%q: memref<1x1x?x64xbf16>) {
+  attn.sdpa ins(%q, %q, %q : memref<1x1x?x64xbf16>, memref<1x1x?x64xbf16>, memref<1x1x?x64xbf16>) outs(%q : memref<1x1x?x64xbf16>)
+            masks [#attn.window<127, 0, top_left>]
+  return
+}
+
 // Heads beyond what one instruction adds up, and other types, are not theirs.
 // CHECK-LABEL: @widest
 // CHECK: tiles = #attn.tiles<queries = 64, keys = 32,

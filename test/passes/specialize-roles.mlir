@@ -136,3 +136,38 @@ func.func @few(%q: !tile.tile<16x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %none
   } {flashc.threads = 32 : i64}
   return
 }
+
+// -----
+
+#acc = #tile.fragment<warps = 8, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#lhs = #tile.fragment<warps = 8, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#rhs = #tile.shared<panel = 128>
+
+// A producer that looks through memory for the tiles to bring keeps more registers.
+// CHECK-LABEL: func.func @looks(
+// CHECK: tile.roles producer threads 128 registers 104 {
+// CHECK: memref.load
+// CHECK: tile.push
+// CHECK: } consumers threads 256 registers 200 {
+func.func @looks(%q: !tile.tile<128x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %flags: memref<?xi32>,
+                 %none: !tile.tile<128x64xf32, #acc>, %out: memref<128x64xf32>, %n: index, %hi: index) {
+  %z = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c64 = arith.constant 64 : index
+  %no = arith.constant 0 : i32
+  scf.forall (%i) in (%n) {
+    %end = scf.for %j = %z to %hi step %c1 iter_args(%found = %z) -> (index) {
+      %flag = memref.load %flags[%j] : memref<?xi32>
+      %is = arith.cmpi ne, %flag, %no : i32
+      %next = arith.select %is, %j, %found : index
+      scf.yield %next : index
+    }
+    %sums = scf.for %j = %z to %end step %c64 iter_args(%sum = %none) -> (!tile.tile<128x64xf32, #acc>) {
+      %k = tile.load %keys[%j, %z] : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+      %s = tile.dot %q, %k, %sum transposed : !tile.tile<128x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<128x64xf32, #acc>
+      scf.yield %s : !tile.tile<128x64xf32, #acc>
+    }
+    tile.store %sums, %out[%z, %z] : !tile.tile<128x64xf32, #acc>, memref<128x64xf32>
+  } {flashc.threads = 256 : i64}
+  return
+}

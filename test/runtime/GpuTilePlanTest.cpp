@@ -47,6 +47,18 @@ TEST(GpuTilePlan, ChoosesTilesByHeadDim) {
   GpuTileProblem biased = problemOf("sm_90a", 64, 2, /*skipsZeros=*/true);
   biased.hasBias = true;
   EXPECT_EQ(sizesOf(planGpuTiles(biased, {}).many), (TileSizes{128, 64, 0}));
+  // What belongs to each key takes registers, which two warpgroups have more of: 224 - 36 - 64 for sums are 124 keys.
+  GpuTileProblem scored = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
+  scored.hasScore = true;
+  EXPECT_EQ(sizesOf(planGpuTiles(scored, {}).many), (TileSizes{128, 112, 0}));
+  // And so does the producer, who looks through what is said of keys.
+  GpuTileProblem read = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
+  read.readsKeys = true;
+  EXPECT_EQ(sizesOf(planGpuTiles(read, {}).many), (TileSizes{128, 96, 0}));
+  EXPECT_EQ(getRoleRegisters(2, /*looks=*/true).consumer, 200);
+  GpuTileProblem windowed = problemOf("sm_90a", 64, 2, /*skipsZeros=*/true);
+  windowed.hasWindow = true;
+  EXPECT_EQ(sizesOf(planGpuTiles(windowed, {}).many), (TileSizes{128, 128, 0}));
   // Heads beyond what one instruction adds up are left to warps.
   EXPECT_EQ(planGpuTiles(problemOf("sm_90a", 512, 2), {}).many.unit, MatrixUnit::Mma);
   EXPECT_EQ(sizesOf(planGpuTiles(problemOf("sm_80", 128, 2), {}).many), (TileSizes{64, 64, 0}));
