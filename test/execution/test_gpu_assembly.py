@@ -62,12 +62,28 @@ def every() -> list[Kernel]:
     kernels = list(itertools.product((*NVIDIA, *AMD), ("bf16", "f16", "f32", "f64"), dims, ("full", "causal")))
     masks = [mask for mask in MASKS if mask not in ("full", "causal")]
     kernels += itertools.product((*NVIDIA, *AMD), ("bf16", "f32"), (64, 128), masks)
-    return kernels + list(itertools.product(NVIDIA, ("bf16",), (96, 192, 256), WIDE_MASKS))
+    kernels += itertools.product(NVIDIA, ("bf16",), (40, 96, 192, 256), WIDE_MASKS)
+    kernels += itertools.product(NVIDIA, ("f64",), (64, 128, 256), ("segments", "bias"))
+    return kernels + [(chip, "f32", 256, "segments") for chip in NVIDIA]
+
+
+#: Bytes that NVIDIA's assembler stores, of one form, where tiles' segments are looked through beside the products.
+SPILLED = {
+    ("sm_90a", "bf16", 192, "segments"): 48,
+    ("sm_90a", "bf16", 256, "segments"): 52,
+    ("sm_80", "bf16", 40, "segments"): 4,
+    ("sm_80", "f32", 256, "segments"): 448,
+    ("sm_80", "f64", 64, "segments"): 12,
+    ("sm_80", "f64", 128, "segments"): 4,
+    ("sm_80", "f64", 256, "segments"): 24,
+}
 
 
 def unfinished(kernel: Kernel) -> str:
     """Why a kernel is known to need more registers than there are; nothing where it has to be clean."""
     chip, dtype, D, _ = kernel
+    if kernel in SPILLED:
+        return f"{SPILLED[kernel]} bytes beside what is read of keys' and queries' segments"
     if chip in AMD and dtype in ("bf16", "f16") and D == 111:
         return "rows that begin anywhere are read element by element, beside wide sums"
     if kernel == ("gfx1100", "bf16", 128, "segments"):
