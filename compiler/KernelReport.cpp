@@ -211,6 +211,11 @@ double peakOf(const KernelReport &report, const FunctionReport &function) {
          report.rates->clockGhz * 1e-3;
 }
 
+/// Float32 and float64 are exact on multiply-adds alone.
+StringRef describeProducts(const FunctionReport &function) {
+  return function.code.usesMatrixUnit ? "the matrix unit" : "multiply-adds";
+}
+
 std::string describeResources(const KernelReport &report, const FunctionReport &function) {
   std::string text;
   raw_string_ostream os(text);
@@ -228,6 +233,8 @@ std::string describeResources(const KernelReport &report, const FunctionReport &
     if (!function.resources)
       os << " (registers are not known)";
   }
+  if (!function.code.loops.empty())
+    os << "; products by " << describeProducts(function);
   return text;
 }
 
@@ -286,6 +293,8 @@ json::Value KernelReport::toJson() const {
                         {"threads", int64_t(function.code.threads)},
                         {"shared_bytes", function.sharedBytes},
                         {"loops", std::move(loops)}};
+    if (!function.code.loops.empty())
+      object["products"] = describeProducts(function);
     if (function.resources) {
       object["registers"] = function.resources->registers;
       object["spilled_bytes"] = function.resources->spilledBytes;
