@@ -1,25 +1,30 @@
-"""Keeps the IR in docs/architecture.md what the tools print.
+"""Keeps the IR in the pages of docs/ what the tools print.
 
-In a page of docs/, a block after `<!-- flash-opt FLAGS -->` is what flash-opt prints for docs/example.mlir; with
-`<!-- flash-opt FLAGS; from REGEX, N lines -->` it is N lines of that, beginning at the first that matches. `--check` changes
-nothing and fails when a block is not what is printed now, but for the numbers of SSA values.
+In a page, a block after `<!-- flash-opt FLAGS -->` is what flash-opt prints for docs/example.mlir; one after
+`<!-- flash-compile FLAGS; stage NAME -->` is the kernel that flash-compile makes of FLAGS, at a stage as --explain names them.
+With `; from REGEX, N lines` behind it, it is N lines of that, beginning at the first that matches; the middle of a
+kernel's long lines is left out. `--check` changes nothing
+and fails when a block is not what is printed now, but for the numbers of SSA values, and of a kernel for any number.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs/example.mlir"
 BLOCK = re.compile(
-    r"(?P<marker><!-- flash-opt (?P<flags>[^;\n]*?)(?:; from (?P<start>.+?), (?P<lines>\d+) lines)? -->\n)"
+    r"(?P<marker><!-- (?P<tool>flash-opt|flash-compile) (?P<flags>[^;\n]*?)(?:; stage (?P<stage>[\w-]+))?"
+    r"(?:; from (?P<start>.+?), (?P<lines>\d+) lines)? -->\n)"
     r"(?:\n?```\w*\n.*?^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -33,6 +38,29 @@ def flash_opt(build: Path, flags: str) -> str:
     return done.stdout
 
 
+@functools.cache
+def stages(build: Path, flags: str) -> dict[str, str]:
+    """A kernel at each stage of the compiler."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "stages.txt"
+        command = [str(build / "bin/flash-compile"), *shlex.split(flags), "--explain", str(page)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+        text = page.read_text()
+    parts = re.split(r"^//===----- ([\w-]+): .* -----===//$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def printed(build: Path, match: re.Match[str]) -> str:
+    if match["tool"] == "flash-opt":
+        return flash_opt(build, match["flags"])
+    found = stages(build, match["flags"])
+    if match["stage"] not in found:
+        raise SystemExit(f"{match['marker'].strip()}: no such stage; expected one of {', '.join(found)}")
+    return found[match["stage"]].strip() + "\n"
+
+
 def readable(ir: str) -> list[str]:
     """The lines of printed IR without the module around it."""
     lines = ir.rstrip().splitlines()
@@ -41,25 +69,33 @@ def readable(ir: str) -> list[str]:
     return lines
 
 
+def shortened(line: str) -> str:
+    """The first and the last words of a long line: an instruction of a matrix unit names a hundred registers."""
+    first, last = 9, 4
+    words = line.split(" ")
+    return line if len(words) <= first + last + 6 else " ".join([*words[:first], "...", *words[-last:]])
+
+
 def fill(page: str, build: Path) -> str:
-    """The page with every marked block replaced by what flash-opt prints now."""
+    """The page with every marked block replaced by what its tool prints now."""
 
     def block(match: re.Match[str]) -> str:
-        lines = readable(flash_opt(build, match["flags"]))
+        lines = readable(printed(build, match))
         language = "mlir"
         if match["start"]:
             first = next((n for n, line in enumerate(lines) if re.search(match["start"], line)), None)
             if first is None:
                 raise SystemExit(f"{match['marker'].strip()}: no line matches")
             part = textwrap.dedent("\n".join(lines[first : first + int(match["lines"])])).splitlines()
-            lines, language = part, "text"
+            lines, language = [shortened(line) if match["stage"] else line for line in part], "text"
         return f"{match['marker']}```{language}\n" + "".join(f"{line}\n" for line in lines) + "```\n"
 
     return BLOCK.sub(block, page)
 
 
 def anonymous(page: str) -> str:
-    """The page with SSA values numbered in the order in which each block names them."""
+    """The page with SSA values numbered in the order in which each block names them; of a whole kernel no number matters, as
+    registers and addresses are the code generator's."""
     names: dict[str, str] = {}
 
     def number(match: re.Match[str]) -> str:
@@ -68,7 +104,11 @@ def anonymous(page: str) -> str:
             return match[0]
         return names.setdefault(match[0], f"%{len(names)}")
 
-    return re.sub(r"```|%\w+", number, page)
+    def block(match: re.Match[str]) -> str:
+        whole = match["tool"] == "flash-compile"
+        return match["marker"] + re.sub(r"\d+", "0", match[0][len(match["marker"]) :]) if whole else match[0]
+
+    return re.sub(r"```|%\w+", number, BLOCK.sub(block, page))
 
 
 def main() -> int:

@@ -1,8 +1,10 @@
-"""Runs the README and docs/tuning.md as a reader would: each section with commands in an empty folder of its own, its blocks in order.
+"""Runs the README, docs/tuning.md and docs/gpu.md as a reader would: each section with commands in an empty folder of its
+own, its blocks in order.
 
 A block that begins with a comment naming a file (`// attention.mlir`, `/* main.c */`, `# attend.py`) becomes that file;
-`sh` and `python` blocks run; a `text` block after one is what it must print, where `...` stands for anything.
-`console` blocks (the two commands of the project) are not run: one of them runs this test.
+`sh` and `python` blocks run; a `text` block after one is what it must print, where `...` stands for anything, and after a line
+that ends in "like:" each number for any. `console` blocks (the two commands of the project, what needs a GPU) are not run: one
+of them runs this test.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ BUILD = Path(os.environ.get("FLASHC_BUILD_DIR", ROOT / "build"))
 FILE = re.compile(r"^(?://|/\*|#) ([\w.-]+\.\w+)(?: \*/)?$")
 
 
-PAGES = ("README.md", "docs/tuning.md")
+PAGES = ("README.md", "docs/tuning.md", "docs/gpu.md")
 
 
 def sections() -> dict[str, list[Block]]:
@@ -34,6 +36,14 @@ def sections() -> dict[str, list[Block]]:
                 title = f"{page}: {heading}"
             found.setdefault(title, []).append(block)
     return {title: part for title, part in found.items() if {block.language for block in part} & {"sh", "python"}}
+
+
+def pattern(block: Block) -> str:
+    """What a `text` block promises, as a regular expression."""
+    wanted = [re.escape(piece.strip()) for piece in block.text.split("...")]
+    if block.lead.rstrip().endswith("like:"):
+        wanted = [re.sub(r"\d+(?:\\\.\d+)?", lambda _: r"[\d.]+", piece) for piece in wanted]
+    return r"[\s\S]*?".join(wanted)
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -61,8 +71,7 @@ def test_section_works_as_printed(title: str, tmp_path: Path) -> None:
         elif block.language == "python":
             printed = run([sys.executable, "-c", block.text], tmp_path)
         elif block.language == "text":
-            wanted = r"[\s\S]*?".join(re.escape(piece.strip()) for piece in block.text.split("..."))
-            assert re.search(wanted, printed), (
+            assert re.search(pattern(block), printed), (
                 f"{title}, line {block.line}, promises\n{block.text}\nbut it is\n{printed}"
             )
 
