@@ -136,8 +136,22 @@ def build_runtime(source: Path) -> str:
     """Builds the runtime's library with cmake, without LLVM."""
     folder = tempfile.mkdtemp(prefix="flashc-runtime-")
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DFLASHC_ENABLE_COMPILER=OFF", "-DFLASHC_ENABLE_TESTS=OFF"]
-    subprocess.run(["cmake", "-S", str(source), "-B", folder, *options], check=True)
-    subprocess.run(["cmake", "--build", folder, "--target", "flashc_runtime_shared", "-j"], check=True)
+    for command in (
+        ["cmake", "-S", str(source), "-B", folder, *options],
+        ["cmake", "--build", folder, "--target", "flashc_runtime_shared", "-j"],
+    ):
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        except OSError as error:
+            raise RuntimeFailureError(
+                f"--source: building the runtime needs cmake and a C++17 compiler: {error}; "
+                "or bring a libflashc_runtime.so from another machine and give --runtime"
+            ) from error
+        if done.returncode:
+            raise RuntimeFailureError(
+                f"--source: '{' '.join(command)}' ended with {done.returncode}; it needs cmake, a C++17 compiler, "
+                f"nlohmann_json and libmd (on Debian: apt install nlohmann-json3-dev libmd-dev):\n{done.stdout[-3000:]}"
+            )
     return str(Path(folder) / "lib" / "libflashc_runtime.so")
 
 
@@ -172,8 +186,9 @@ def verify_all(runtime: Runtime, packs: list[Path], device: ctypes.c_void_p | No
 def instruction_tests(folder: Path) -> dict:
     """What micro_tests.py makes of the emulator's instruction tests on the real chip, where both are there."""
     script = Path(__file__).resolve().with_name("micro_tests.py")
-    if not script.exists() or not (folder / "tests.json").exists():
-        return {}
+    for needed in (script, folder / "tests.json"):
+        if not needed.exists():
+            return {"status": None, "output": [f"there is no {needed}"]}
     done = subprocess.run([sys.executable, str(script), "run", str(folder)], capture_output=True, text=True)
     lines = (done.stdout + done.stderr).strip().splitlines()
     print(*lines[-3:], sep="\n", flush=True)
@@ -298,6 +313,7 @@ def bench_all(runtime: Runtime, good: list[dict], root: Path, device: object, op
             problems += [] if options.no_decode else DECODE_SIZES
             for sizes in problems:
                 row = {"kernel": result["kernel"], "pack": result["pack"], "sizes": describe(sizes), "peers": {}}
+                row["target"] = result["target"]
                 rows.append(row)
                 try:
                     seconds = pack.time(sizes, options.seconds)
@@ -349,8 +365,12 @@ def to_markdown(report: dict) -> str:
         lines += [f"- {failure}" for failure in result["failures"]]
     if skipped:
         lines += ["", "Not for this machine:", ""] + [f"- {r['pack']}: {r['skipped']}" for r in skipped]
+    if report["fallbacks"]:
+        lines += ["", "## Slower than it could be", ""] + [f"- {text}" for text in report["fallbacks"]]
     instructions = report["instructions"]
-    if instructions:
+    if instructions["status"] is None:
+        lines += ["", "The emulator's instruction tests were not run: " + instructions["output"][0] + "."]
+    else:
         verdict = {0: "all right", 1: "some wrong", 2: "none run"}.get(instructions["status"], "failed")
         lines += ["", "## The emulator's instruction tests on this chip", "", f"{verdict}:", "", "```text"]
         lines += [*instructions["output"][-40:], "```"]
@@ -373,7 +393,7 @@ def to_markdown(report: dict) -> str:
         lines += ["", "| kernel | sizes | ms | flashc | share of peak | " + "".join(f"{name} | " for name in names)]
         lines += ["|---|---|---|---|---|" + "---|" * len(names)]
         for row in report["times"]:
-            cells = [row["kernel"], row["sizes"]]
+            cells = [f"{row['kernel']} ({row['target']})", row["sizes"]]
             cells += [f"{row['ms']:.3f}", f"{row['rate']:.1f} {row['unit']}"] if "ms" in row else ["", row["error"]]
             cells.append(predicted_cell(row))
             for name in names:
@@ -406,7 +426,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    runtime = Runtime(options.runtime or build_runtime(options.source))
+    try:
+        runtime = Runtime(options.runtime or build_runtime(options.source))
+    except (RuntimeFailureError, OSError, AttributeError) as failure:  # nothing to build with, no library, another one
+        print(failure, file=sys.stderr)
+        return 2
     found = runtime.devices()
     for device in found["devices"]:
         print(f"{device['name']:12} {device['description']} {device['driver']}")
@@ -433,10 +457,13 @@ def main(arguments: list[str] | None = None) -> int:
         **found,
     }
     report = {"machine": machine, "kernels": kernels, "instructions": instructions, "times": times}
+    report["fallbacks"] = runtime.devices().get("fallbacks", [])
+    for text in report["fallbacks"]:
+        print("slower than it could be:", text)
     options.report.with_suffix(".json").write_text(json.dumps(report, indent=1))
     options.report.with_suffix(".md").write_text(to_markdown(report))
     print(f"report: {options.report.with_suffix('.md')}, {options.report.with_suffix('.json')}")
-    if any(kernel["failures"] for kernel in kernels) or instructions.get("status") == 1:
+    if any(kernel["failures"] for kernel in kernels) or instructions["status"] == 1:
         return 1
     return 2 if all(kernel["skipped"] for kernel in kernels) else 0
 

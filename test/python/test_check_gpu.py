@@ -3,6 +3,7 @@ emulated device."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,42 @@ def test_on_an_emulated_device(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["kernels"][0]["device"] == "emulated:sm_80"
     assert report["kernels"][0]["checked"] == 10
+
+
+@pytest.mark.skipif(
+    not EMULATED.exists() or not shutil.which("cmake"), reason="there is no cmake, or no emulated device"
+)
+def test_the_runtime_is_built_where_it_is_needed(tmp_path):
+    flashc.compile(head_dim=32, dtype="bf16", target="emulated:sm_80").save(tmp_path / "one")
+    command = [sys.executable, "-I", str(ROOT / "scripts" / "check_gpu.py"), str(tmp_path), "--source", str(ROOT)]
+    command += ["--report", str(tmp_path / "report"), "--no-bench"]
+    drivers = {"FLASHC_CUDA_LIBRARY": "", "FLASHC_HIP_LIBRARY": "", "FLASHC_DEVICE_LIBRARY": str(EMULATED)}
+    environment = {**os.environ, **drivers, "TMPDIR": str(tmp_path)}
+    if shutil.which("ccache"):
+        environment["CMAKE_CXX_COMPILER_LAUNCHER"] = environment["CMAKE_C_COMPILER_LAUNCHER"] = "ccache"
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (kernel,) = json.loads((tmp_path / "report.json").read_text())["kernels"]
+    assert kernel["device"] == "emulated:sm_80"
+    assert (kernel["checked"], kernel["failures"]) == (10, [])
+    assert "LLVM" not in done.stdout, "the runtime needs none"
+
+
+def test_a_runtime_that_is_not_to_be_had(tmp_path):
+    script = [sys.executable, "-I", str(ROOT / "scripts" / "check_gpu.py"), str(tmp_path)]
+    empty = {**os.environ, "PATH": str(tmp_path), "TMPDIR": str(tmp_path)}
+
+    def fails(*arguments, environment=None):
+        done = subprocess.run([*script, *arguments], capture_output=True, text=True, timeout=60, env=environment)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "building the runtime needs cmake and a C++17 compiler" in fails("--source", str(ROOT), environment=empty)
+    assert f"{tmp_path}/none.so: cannot open shared object file" in fails("--runtime", f"{tmp_path}/none.so")
+    assert "undefined symbol: flashc_" in fails("--runtime", "libc.so.6")
+    if shutil.which("cmake"):
+        assert "it needs cmake, a C++17 compiler, nlohmann_json and libmd" in fails("--source", str(tmp_path))
 
 
 def test_the_model_stands_beside_what_was_measured(tmp_path):
