@@ -2,6 +2,7 @@
 
 #include "emulator/HostModule.h"
 #include "emulator/instructions/TensorMapParameters.h"
+#include "emulator/instructions/WgmmaRegisters.h"
 #include "emulator/instructions/WgmmaResults.h"
 
 #include "llvm/IR/Constants.h"
@@ -99,6 +100,7 @@ Result<std::vector<Function *>> prepareModule(Module &module, ImageParts &parts)
   for (Function *kernel : kernels)
     kernel->setLinkage(GlobalValue::ExternalLinkage);
   runPasses(module);
+  watchWgmmaRegisters(module);
   deliverWgmmaResults(module);
   if (std::string misplaced = findMisplacedTensorMap(module); !misplaced.empty())
     return Error{FLASHC_ERROR_TARGET, misplaced};

@@ -7,6 +7,7 @@
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/ModuleSlotTracker.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Transforms/Utils/BasicBlockUtils.h"
@@ -17,9 +18,10 @@ namespace flashc::emulator {
 
 const char *toString(BugKind kind) {
   static constexpr const char *names[] = {
-      "dropped barrier", "dropped wait",       "dropped arrival",  "dropped fence",      "changed swizzle",
-      "changed index",   "changed descriptor", "changed stage",    "changed parity",     "changed bytes",
-      "changed count",   "changed registers",  "swapped fragment", "loosened predicate", "shortened predicate"};
+      "dropped barrier",  "dropped wait",     "dropped arrival",    "dropped fence",
+      "changed swizzle",  "changed index",    "changed descriptor", "changed stage",
+      "changed parity",   "changed bytes",    "changed count",      "changed registers",
+      "swapped fragment", "touched register", "loosened predicate", "shortened predicate"};
   return names[static_cast<unsigned>(kind)];
 }
 
@@ -35,6 +37,8 @@ public:
   void plant(const PlantedPlace &place, unsigned number) {
     if (place.kind == BugKind::LoosenedPredicate || place.kind == BugKind::ShortenedPredicate)
       return compare(cast<ICmpInst>(*place.instruction), place, number);
+    if (place.kind == BugKind::TouchedRegister)
+      return touch(cast<CallInst>(*place.instruction), place.argument, number);
     if (auto *call = dyn_cast<CallInst>(place.instruction))
       return change(*call, place, number);
     if (isa<FenceInst>(place.instruction)) {
@@ -98,6 +102,15 @@ private:
     choose(compare, other, number, builder.CreateXor(&compare, other), builder);
   }
 
+  /// Where the bug shows, an argument of a call is the operand of another instruction behind it.
+  void touch(CallInst &call, unsigned argument, unsigned number) {
+    Instruction *next = call.getNextNode();
+    Value *value = call.getArgOperand(argument);
+    IRBuilder<> builder(SplitBlockAndInsertIfThen(ask(*next, number), next, /*Unreachable=*/false));
+    auto *type = FunctionType::get(value->getType(), {value->getType()}, /*isVarArg=*/false);
+    builder.CreateCall(InlineAsm::get(type, "xor.b32 $0, $0, 1;", "=r,0", /*hasSideEffects=*/true), {value});
+  }
+
   /// A call that is another, or none, where the bug shows.
   void change(CallInst &call, const PlantedPlace &place, unsigned number) {
     SplitBlockAndInsertIfThenElse(ask(call, number), &call, &thenTerm, &elseTerm);
@@ -142,9 +155,10 @@ private:
   Instruction *thenTerm = nullptr, *elseTerm = nullptr;
 };
 
-std::string textOf(const PlantedPlace &place) {
+std::string textOf(const PlantedPlace &place, ModuleSlotTracker &slots) {
   std::string text;
-  raw_string_ostream(text) << *place.instruction;
+  raw_string_ostream stream(text);
+  place.instruction->print(stream, slots);
   // Of a long template of assembly the statement that is changed says more than its begin.
   const StringRef shown = place.statement.empty() ? StringRef(text).trim() : StringRef(place.statement).trim();
   return shown.substr(0, 160).str() + place.context;
@@ -164,13 +178,20 @@ Result<PlantedKernel> plantBugs(std::string_view irText, std::string_view name, 
 
   PlantedKernel result;
   std::vector<PlantedPlace> chosen;
+  ModuleSlotTracker slots(module.get());
+  slots.incorporateFunction(*kernel);
   for (const std::vector<PlantedPlace> &places : findPlaces(*kernel)) {
     const size_t count = std::min<size_t>(perKind, places.size());
-    for (size_t i = 0; i != count; ++i) {
+    for (size_t number = 0, i = 0; number != places.size(); ++number) {
+      PlantedBug bug{places[number].kind, textOf(places[number], slots), static_cast<unsigned>(number), "", ""};
       // The first, the last, and what lies evenly between.
-      const size_t number = count == 1 ? 0 : i * (places.size() - 1) / (count - 1);
+      if (i == count || number != (count == 1 ? 0 : i * (places.size() - 1) / (count - 1))) {
+        result.left.push_back(std::move(bug));
+        continue;
+      }
+      ++i;
       chosen.push_back(places[number]);
-      result.bugs.push_back({places[number].kind, textOf(places[number]), static_cast<unsigned>(number), "", ""});
+      result.bugs.push_back(std::move(bug));
     }
   }
   proveHarmless(*kernel, chosen, result.bugs);

@@ -33,6 +33,7 @@ enum class BugKind {
   ChangedCount,       ///< a named barrier counts a warp less
   ChangedRegisters,   ///< a warpgroup gives up no registers, or asks for more than there are
   SwappedFragment,    ///< two registers of a matrix instruction's operand are exchanged
+  TouchedRegister,    ///< a register that an asynchronous product reads is used before its wait
   LoosenedPredicate,  ///< a comparison holds one step longer; with a number above 16, for an eighth of it more
   ShortenedPredicate, ///< a comparison fails as much earlier
 };
@@ -54,6 +55,7 @@ struct PlantedBug {
 struct PlantedKernel {
   std::string text;             ///< the module
   std::vector<PlantedBug> bugs; ///< bug i is number first + i of plantBugs
+  std::vector<PlantedBug> left; ///< those that perKind leaves out
 };
 
 /// Plants bugs in a kernel of a module, at most `perKind` of each kind, spread over the kernel. Numbers begin at

@@ -1,6 +1,7 @@
 //===- PlantedPlaces.cpp - finds where a kernel can be broken ------------------===//
 
 #include "emulator/PlantedPlaces.h"
+#include "emulator/instructions/WgmmaRegisters.h"
 
 #include "llvm/Analysis/AssumptionCache.h"
 #include "llvm/Analysis/LoopInfo.h"
@@ -12,6 +13,7 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/ModuleSlotTracker.h"
 #include "llvm/Support/KnownBits.h"
 
 using namespace llvm;
@@ -83,12 +85,13 @@ StringRef neighbour(const Instruction &from, bool forward) {
 }
 
 /// What a comparison's first side is: " where %a = and i64 %b, 15".
-std::string definition(const Instruction &from) {
+std::string definition(const Instruction &from, ModuleSlotTracker &slots) {
   const auto *side = isa<ICmpInst>(from) ? dyn_cast<Instruction>(from.getOperand(0)) : nullptr;
   if (!side || isa<PHINode, CallInst>(side))
     return "";
   std::string text;
-  raw_string_ostream(text) << *side;
+  raw_string_ostream stream(text);
+  side->print(stream, slots);
   return " where " + StringRef(text).trim().str();
 }
 
@@ -97,13 +100,15 @@ public:
   std::vector<std::vector<PlantedPlace>> run(Function &kernel) {
     const DominatorTree dominators(kernel);
     const LoopInfo loops(dominators);
+    ModuleSlotTracker slots(kernel.getParent());
+    slots.incorporateFunction(kernel);
     collect(kernel);
     for (std::vector<PlantedPlace> &kind : places)
       for (PlantedPlace &place : kind) {
         place.context = (" in " + Twine(loops.getLoopDepth(place.instruction->getParent())) + " loops").str();
         if (isa<ICmpInst, FenceInst>(place.instruction) || place.without || place.kind <= BugKind::DroppedFence)
           place.context += (", after " + neighbour(*place.instruction, false) + ", before " +
-                            neighbour(*place.instruction, true) + definition(*place.instruction))
+                            neighbour(*place.instruction, true) + definition(*place.instruction, slots))
                                .str();
       }
     return std::move(places);
@@ -172,6 +177,8 @@ private:
         place.statement = std::move(found.statement);
         add(std::move(place));
       }
+      if (const SmallVector<unsigned> arguments = findRegistersOfA(call); !arguments.empty())
+        add({BugKind::TouchedRegister, &call, false, "", "", arguments.front()});
       return;
     }
     if (const Function *callee = call.getCalledFunction())

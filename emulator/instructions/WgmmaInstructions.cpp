@@ -8,6 +8,9 @@
 // accumulator operands of further wgmmas. In front of every other use deliverWgmmaResults (WgmmaResults.cpp) puts a
 // "flashc.wgmma.result", which hands out the number, or finds that its wait is missing.
 //
+// The registers of A belong to it as long, for reading. What touches them is known before a kernel runs
+// (WgmmaRegisters.cpp): "flashc.wgmma.touches" stands there, and asks whether such a product is under way.
+//
 // The product itself is computed when the wait is executed - shared memory is read as late as it may be - or, in random
 // order, at any time since the issue.
 
@@ -56,6 +59,7 @@ struct Product {
   std::vector<float> accumulator; ///< 64 x columns: C, then D
   uint32_t source = 0;            ///< the product under way whose D is this one's C
   bool computed = false, delivered = false, overwritten = false;
+  uint64_t site = 0; ///< of a product with A in registers, from 1: which call it is of (WgmmaRegisters.cpp)
   const Call *call = nullptr;
 };
 
@@ -67,6 +71,7 @@ struct MatrixUnit {
   std::deque<std::vector<uint32_t>> committed;
   /// No thread has read a result, or begun, since the last wgmma.fence.
   bool fenced = false;
+  uint64_t site = 0; ///< of the next products
 };
 struct MatrixUnits {
   std::map<unsigned, MatrixUnit> units; ///< by warpgroup
@@ -272,10 +277,12 @@ static void executeWgmma(Group &group) {
     if (lane.get<bool>(call.listBegin(3)) != product.accumulate)
       lane.fail(FindingKind::InvalidArgument, "the threads of the warpgroup disagree on scale-d");
   product.b = WgmmaDescriptor::decode(sameInAllLanes(group, call.listBegin(2), "the descriptor of B"));
-  if (product.registersA)
+  if (product.registersA) {
     readRegistersA(group, call.listBegin(1), product);
-  else
+    product.site = unit.site;
+  } else {
     product.a = WgmmaDescriptor::decode(sameInAllLanes(group, call.listBegin(1), "the descriptor of A"));
+  }
   if (product.accumulate)
     takeAccumulator(group, unit, product);
   else
@@ -361,12 +368,39 @@ static void executeResult(Group &group) {
   }
 }
 
+/// flashc.wgmma.site n: the call that follows has this number.
+static void executeSite(Group &group) { unitOf(*group.threads()[0]).site = group[0].get<uint64_t>(0) + 1; }
+
+/// flashc.wgmma.touches word, mask: registers of A of the sites 64 * word + the mask's bits are read or written here.
+static void executeTouches(Group &group) {
+  const Lane lane = group[0];
+  const MatrixUnit &unit = unitOf(lane.thread());
+  const uint64_t word = lane.get<uint64_t>(0), mask = lane.get<uint64_t>(1);
+  const auto check = [&](uint32_t number) {
+    const auto found = unit.products.find(number);
+    if (found == unit.products.end())
+      return;
+    const Product &product = found->second;
+    const uint64_t site = product.site - 1;
+    if (product.site && site / 64 == word && mask >> site % 64 & 1)
+      lane.fail(FindingKind::PendingResult,
+                "a register of A is read or written before a wgmma.wait_group that covers " + product.call->text);
+  };
+  for (const std::vector<uint32_t> &committed : unit.committed)
+    for (const uint32_t number : committed)
+      check(number);
+  for (const uint32_t number : unit.open)
+    check(number);
+}
+
 void addWgmma(InstructionSet &set) {
   set.add({"wgmma.mma_async", Scope::Warpgroup, executeWgmma, 1});
   set.add({"wgmma.fence", Scope::Warpgroup, executeFence, 0});
   set.add({"wgmma.commit_group", Scope::Warpgroup, executeCommit, 0});
   set.add({"wgmma.wait_group", Scope::Warpgroup, executeWait, 0});
   set.add({"flashc.wgmma.result", Scope::Lane, executeResult, 1});
+  set.add({"flashc.wgmma.site", Scope::Lane, executeSite, 0});
+  set.add({"flashc.wgmma.touches", Scope::Lane, executeTouches, 0});
 }
 
 } // namespace flashc::emulator

@@ -71,6 +71,14 @@ Canonical canonical(unsigned swizzle, bool depthMajor, unsigned outer) {
   return {{{{T, 1}, {units, T}, {0, lbo}}}, {{{8, row}, {0, sbo}}}, bits, lbo * elementBytes, sbo * elementBytes};
 }
 
+/// What else has to do with the registers of A, in a loop of two turns with a product each.
+enum class Touch {
+  None,         ///< there is no loop
+  AfterWait,    ///< the next turn's elements are loaded when this turn's product is complete
+  WrittenEarly, ///< they are loaded before its wait
+  ReadEarly,    ///< this turn's are stored before its wait
+};
+
 struct Case {
   std::string name;
   unsigned columns;
@@ -83,6 +91,7 @@ struct Case {
   unsigned products = 1;  ///< how many times the same product is added
   unsigned stepBytes = 0; ///< where in the swizzled rows the depth begins: the second, third ... step of 16
   bool tied = false;      ///< the accumulators pass through the wait and through an empty statement
+  Touch touch = Touch::None;
   // What is left out, and the finding that follows.
   bool allWarps = true;
   bool fence = true, proxyFence = true, barrier = true, wait = true;
@@ -97,6 +106,25 @@ std::string tiedStatement(const std::string &text, const std::string &out, const
   for (unsigned i = 0; i < count; ++i)
     ir += "  %" + out + "." + number(i) + " = extractvalue " + type + " %" + out + ", " + number(i) + "\n";
   return ir;
+}
+
+/// Two turns with a product each: the elements of A are %a0 to %a3 and, in the second turn, loaded again. Code goes on
+/// in block `after`; the results are those of `p0`.
+std::string turns(const Case &c, unsigned registers, const WgmmaForm &form) {
+  std::string ir = "  br label %turn\nturn:\n  %t = phi i32 [ 0, %filled ], [ 1, %turn ]\n", loads;
+  for (unsigned i = 0; i < 4; ++i) {
+    ir += "  %r" + number(i) + " = phi i32 [ %a" + number(i) + ", %filled ], [ %s" + number(i) + ", %turn ]\n";
+    loads += "  %s" + number(i) + " = load i32, ptr addrspace(1) %pa" + number(i) + ", align 4\n";
+  }
+  for (unsigned i = 0; i < registers; ++i)
+    ir += "  %q" + number(i) + " = phi float [ %c" + number(i) + ", %filled ], [ %p0." + number(i) + ", %turn ]\n";
+  ir += statement("wgmma.fence.sync.aligned;") + wgmmaStatement(form, "p0", "q", "r", "db") +
+        statement("wgmma.commit_group.sync.aligned;");
+  if (c.touch == Touch::ReadEarly)
+    ir += "  store i32 %r0, ptr addrspace(1) %pd, align 4\n";
+  const std::string wait = statement("wgmma.wait_group.sync.aligned 0;");
+  ir += c.touch == Touch::WrittenEarly ? loads + wait : wait + loads;
+  return ir + "  %again = icmp eq i32 %t, 0\n  br i1 %again, label %turn, label %after\nafter:\n";
 }
 
 MicroTest make(const Case &c, unsigned seed) {
@@ -175,21 +203,25 @@ MicroTest make(const Case &c, unsigned seed) {
   if (!c.allWarps)
     ir += "  %early = icmp ult i32 %tid, 96\n  br i1 %early, label %multiply, label %leave\nleave:\n  ret "
           "void\nmultiply:\n";
-  if (c.fence)
+  const WgmmaForm form{c.columns, c.dtype == FLASHC_F16, c.registersA,  c.accumulate, c.scaleA,
+                       c.scaleB,  !c.depthMajorA,        !c.depthMajorB};
+  ir += "  %pd = getelementptr i8, ptr addrspace(1) %out, i32 %atc\n";
+  const bool once = c.touch == Touch::None;
+  if (once && c.fence)
     ir += statement("wgmma.fence.sync.aligned;");
-  for (unsigned i = 0; i < c.products; ++i)
-    ir += wgmmaStatement({c.columns, c.dtype == FLASHC_F16, c.registersA, c.accumulate, c.scaleA, c.scaleB,
-                          !c.depthMajorA, !c.depthMajorB},
-                         "p" + number(i), i ? "p" + number(i - 1) + "." : "c", c.registersA ? "a" : "da", "db");
-  ir += statement("wgmma.commit_group.sync.aligned;");
-  std::string result = "p" + number(c.products - 1) + ".";
-  if (c.tied) {
+  for (unsigned i = 0; once && i < c.products; ++i)
+    ir += wgmmaStatement(form, "p" + number(i), i ? "p" + number(i - 1) + "." : "c", c.registersA ? "a" : "da", "db");
+  std::string result = "p" + number(once ? c.products - 1 : 0) + ".";
+  if (once)
+    ir += statement("wgmma.commit_group.sync.aligned;");
+  if (!once) {
+    ir += turns(c, n, form);
+  } else if (c.tied) {
     ir += tiedStatement("wgmma.wait_group.sync.aligned 0;", "w", result, n) + tiedStatement("", "e", "w.", n);
     result = "e.";
   } else {
     ir += statement("wgmma.wait_group.sync.aligned " + number(c.wait ? 0 : 1) + ";");
   }
-  ir += "  %pd = getelementptr i8, ptr addrspace(1) %out, i32 %atc\n";
   for (unsigned i = 0; i < n; ++i)
     ir += "  %pd" + number(i) + " = getelementptr float, ptr addrspace(1) %pd, i32 " + number(i) + "\n  store float %" +
           result + number(i) + ", ptr addrspace(1) %pd" + number(i) + ", align 4\n";
@@ -231,6 +263,12 @@ std::vector<MicroTest> wgmmaTests() {
   add("without_fence", [](Case &c) { c.fence = false, c.finding = "wgmma.fence has to stand"; });
   add("without_proxy_fence", [](Case &c) { c.proxyFence = false, c.finding = "fence"; });
   add("without_barrier", [](Case &c) { c.barrier = false, c.finding = "race"; });
+  const auto touched = [&](const std::string &name, Touch touch, const std::string &finding) {
+    add(name, [&](Case &c) { c.registersA = true, c.products = 2, c.touch = touch, c.finding = finding; });
+  };
+  touched("registers_written_after_the_wait", Touch::AfterWait, "");
+  touched("registers_written_early", Touch::WrittenEarly, "a register of A is read or written before");
+  touched("registers_read_early", Touch::ReadEarly, "a register of A is read or written before");
   add("without_wait", [](Case &c) { c.wait = false, c.finding = "is read before a wgmma.wait_group"; });
   std::vector<MicroTest> tests;
   for (const Case &c : cases)
