@@ -1,25 +1,29 @@
-// flashc-plant-bugs PACK [--per-kind N] [--harmless FILE] [PROBLEM...]: for the functions that a pack of an emulated
-// target launches on the problems (Trial.h), and the bugs that can be planted in them, whether each is caught: by a
+// flashc-plant-bugs PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...]: for the functions that packs of
+// emulated targets launch on the problems (Trial.h; they begin with a digit), of those that differ in one size alone
+// only every Nth, and the bugs that can be planted in them, N of a kind and function, whether each is caught: by a
 // finding, or by wrong results. A bug is tried where it changes something, asynchronous work completing as late as it
 // may, then in two random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem
 // is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught,
-// with UNREACHED for those among them that change nothing on any problem. Ends with 1 if the kernel as it is fails, or
-// if a bug is not caught of which neither a proof nor a line says that it changes nothing.
+// with UNREACHED for those among them that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a
+// bug is not caught of which neither a proof nor a line says that it changes nothing, or, with FLASHC_DEEP=1, if a line
+// fits no bug that can be planted; otherwise such a line is only named.
 
 #include "emulator/PlantedBugs.h"
 #include "emulator/Planting.h"
+#include "test/planted/Excuses.h"
 #include "test/planted/Trial.h"
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <map>
-#include <regex>
+#include <numeric>
 
 using namespace flashc;
 using namespace flashc::emulator;
+using flashc::test::Excuses;
 using flashc::test::Trial;
 
 namespace {
@@ -28,14 +32,21 @@ struct Order {
   uint64_t seed;
 };
 
+struct Request {
+  std::vector<std::string> packs, problems;
+  unsigned perKind = 8, every = 1;
+};
+
 /// What came of the bugs of one kind.
 struct Count {
   unsigned caught = 0, harmless = 0, excused = 0, untouched = 0, stayed = 0;
 };
+using Counts = std::map<BugKind, Count>;
 
+/// The bugs of one pack.
 class Suite {
 public:
-  explicit Suite(const Chip &chip) : device(chip), planting(mostBugs) {
+  Suite(const Chip &chip, Excuses &excuses) : device(chip), planting(mostBugs), excuses(excuses) {
     device.setPlanting(&planting);
     device.setWorkers(1);
     // AMD's kernels have no asynchronous work.
@@ -45,14 +56,17 @@ public:
   }
 
   /// Empty, or what went wrong before the first bug.
-  std::string load(const std::string &path, const std::vector<std::string> &problems, unsigned perKind) {
-    device.setRewrite([this, perKind](std::string_view text, std::string_view function) {
+  std::string load(const std::string &path, const Request &request) {
+    device.setRewrite([this, perKind = request.perKind](std::string_view text, std::string_view function) {
       Result<PlantedKernel> planted = plantBugs(text, function, static_cast<unsigned>(bugs.size()) + 1, perKind);
       if (!planted || bugs.size() + planted->bugs.size() > mostBugs) {
         refused = planted ? "expected at most " + std::to_string(mostBugs) + " bugs" : planted.error().message;
         return std::string(text);
       }
+      for (const PlantedBug &bug : planted->left)
+        excuses.note(describe(bug, std::string(function)));
       for (PlantedBug &bug : planted->bugs) {
+        excuses.note(describe(bug, std::string(function)));
         bugs.push_back(std::move(bug));
         functions.push_back(std::string(function));
       }
@@ -62,8 +76,8 @@ public:
     if (!loaded)
       return loaded.error().message;
     pack = std::move(*loaded);
-    for (const std::string &problem : problems) {
-      const std::vector<std::string> all = expand(problem);
+    for (const std::string &problem : request.problems) {
+      const std::vector<std::string> all = expand(problem, static_cast<int>(request.every));
       for (const std::string &one : all) {
         Result<std::unique_ptr<Trial>> trial = Trial::create(pack, one);
         if (!trial)
@@ -73,62 +87,29 @@ public:
         Tried &last = trials.back();
         if (const std::string wrong = run(last, 0); !wrong.empty())
           return one + ": the kernel as it is: " + wrong;
-        for (unsigned i = 1; i <= mostBugs; ++i)
+        for (size_t i = 1; i <= bugs.size(); ++i)
           last.touched[i] = planting.touched[i].exchange(false);
       }
     }
     return bugs.empty() && refused.empty() ? "expected a kernel in which a bug can be planted" : refused;
   }
 
-  /// Reads which bugs change nothing, and why; false for a file that cannot be read or has a line without a reason.
-  bool readHarmless(const std::string &path) {
-    std::ifstream file(path);
-    const std::string because = " BECAUSE ";
-    bool good = file.good();
-    for (std::string line; std::getline(file, line);)
-      for (const bool unreached : {false, true}) {
-        const std::string mark = unreached ? "UNREACHED: " : "HARMLESS: ";
-        const size_t reason = line.find(because);
-        if (line.compare(0, mark.size(), mark) != 0)
-          continue;
-        good &= reason != std::string::npos;
-        if (good)
-          equivalents.push_back({std::regex(line.substr(mark.size(), reason - mark.size())), unreached,
-                                 line.substr(reason + because.size())});
-      }
-    return good;
-  }
-
-  bool runAll() {
+  void run(Counts &counts) {
     for (unsigned i = 0; i != bugs.size(); ++i)
-      judge(i);
-    unsigned stayed = 0;
-    for (const auto &[kind, count] : counts) {
-      std::printf("%s: %u caught of %u", toString(kind), count.caught,
-                  count.caught + count.harmless + count.excused + count.untouched + count.stayed);
-      for (const auto &[number, what] : {std::pair(count.harmless, "proved harmless"),
-                                         {count.excused, "equivalent"},
-                                         {count.untouched, "changed nothing"},
-                                         {count.stayed, "stayed"}})
-        if (number)
-          std::printf(", %u %s", number, what);
-      std::printf("\n");
-      stayed += count.stayed + count.untouched;
-    }
-    return stayed == 0;
+      judge(i, counts[bugs[i].kind]);
   }
 
 private:
   /// "1,1,1,40,64:each": with 64 keys and fewer, so that they end at every column of a tile; ":rows" and ":heads" are
   /// the same of query rows and of the query heads of one key head. Other words stay.
-  static std::vector<std::string> expand(const std::string &problem) {
+  static std::vector<std::string> expand(const std::string &problem, int every) {
     std::array<int, 5> sizes{};
     int end = 0;
     std::sscanf(problem.c_str(), "%d,%d,%d,%d,%d%n", &sizes[0], &sizes[1], &sizes[2], &sizes[3], &sizes[4], &end);
     for (const auto &[word, size] : {std::pair(std::string(":each"), 4), {":rows", 3}, {":heads", 1}})
       if (problem.compare(static_cast<size_t>(end), word.size(), word) == 0) {
         std::vector<std::string> result;
-        for (int &counted = sizes[static_cast<size_t>(size)]; counted > 0; --counted) {
+        for (int &counted = sizes[static_cast<size_t>(size)]; counted > 0; counted -= every) {
           std::string one;
           for (const int each : sizes)
             one += (one.empty() ? "" : ",") + std::to_string(each);
@@ -139,14 +120,14 @@ private:
     return {problem};
   }
 
-  /// Bugs that nobody can see, and why; some of them only where no problem comes to where they matter.
-  struct Equivalent {
-    std::regex bugs;
-    bool unreached;
-    std::string reason;
-  };
-
   static constexpr unsigned mostBugs = 8192;
+  /// On how many of the problems on which it changes something a bug is tried for which there is an excuse.
+  static constexpr size_t triesOfExcused = 32;
+
+  /// The line of a bug.
+  static std::string describe(const PlantedBug &bug, const std::string &function) {
+    return std::string(toString(bug.kind)) + " of " + function + ": " + bug.instruction;
+  }
 
   /// A problem, which bugs would change something there, and in how many of the orders it is run.
   struct Tried {
@@ -165,22 +146,39 @@ private:
     return wrong;
   }
 
-  void judge(unsigned i) {
-    const PlantedBug &bug = bugs[i];
-    Count &count = counts[bug.kind];
-    std::string found, where, all;
+  /// The problems on which a bug changes something, in an order in which neighbours, which are alike, lie far apart.
+  std::vector<Tried *> findTouched(unsigned bug) {
+    std::vector<Tried *> touched;
     for (Tried &tried : trials)
-      if (found.empty() && tried.touched[i + 1]) {
-        where = tried.trial->name();
+      if (tried.touched[bug])
+        touched.push_back(&tried);
+    const size_t count = touched.size();
+    size_t stride = std::max<size_t>(count * 5 / 8, 1);
+    while (count && std::gcd(stride, count) != 1)
+      ++stride;
+    std::vector<Tried *> result;
+    for (size_t i = 0; i != count; ++i)
+      result.push_back(touched[i * stride % count]);
+    return result;
+  }
+
+  void judge(unsigned i, Count &count) {
+    const PlantedBug &bug = bugs[i];
+    std::vector<Tried *> touched = findTouched(i + 1);
+    const bool matters = !touched.empty();
+    const std::string *known = excuses.find(describe(bug, functions[i]), matters);
+    if (!known && matters && !bug.excuse.empty())
+      known = &bug.excuse;
+    if (known && touched.size() > triesOfExcused)
+      touched.resize(triesOfExcused);
+    std::string found, where, all;
+    for (Tried *tried : touched)
+      if (found.empty()) {
+        where = tried->trial->name();
         all += (all.empty() ? "" : " ") + where;
-        found = run(tried, i + 1);
+        found = run(*tried, i + 1);
       }
-    const bool matters = !all.empty();
     const char *what = "stayed";
-    const std::string line = std::string(toString(bug.kind)) + " of " + functions[i] + ": " + bug.instruction;
-    const auto known = std::find_if(equivalents.begin(), equivalents.end(), [&](const Equivalent &entry) {
-      return (!matters || !entry.unreached) && std::regex_search(line, entry.bugs);
-    });
     if (!found.empty()) {
       ++count.caught;
       what = "caught";
@@ -188,14 +186,10 @@ private:
       ++count.harmless;
       what = "harmless";
       found = bug.harmless;
-    } else if (known != equivalents.end()) {
+    } else if (known) {
       ++count.excused;
       what = "equivalent";
-      found = known->reason;
-    } else if (matters && !bug.excuse.empty()) {
-      ++count.excused;
-      what = "equivalent";
-      found = bug.excuse;
+      found = *known;
     } else if (!matters) {
       ++count.untouched;
       what = "changed nothing:";
@@ -215,8 +209,7 @@ private:
   std::vector<PlantedBug> bugs;
   std::vector<std::string> functions; ///< of each bug
   std::vector<Tried> trials;
-  std::map<BugKind, Count> counts;
-  std::vector<Equivalent> equivalents;
+  Excuses &excuses;
   std::string refused; ///< why a kernel has no bugs
 };
 
@@ -268,37 +261,75 @@ int fail(const std::string &why) {
   std::fprintf(stderr, "flashc-plant-bugs: %s\n", why.c_str());
   return 1;
 }
+
+/// What came of all bugs, kind by kind; how many are neither caught nor harmless.
+unsigned report(const Counts &counts) {
+  unsigned stayed = 0;
+  for (const auto &[kind, count] : counts) {
+    std::printf("%s: %u caught of %u", toString(kind), count.caught,
+                count.caught + count.harmless + count.excused + count.untouched + count.stayed);
+    for (const auto &[number, what] : {std::pair(count.harmless, "proved harmless"),
+                                       {count.excused, "equivalent"},
+                                       {count.untouched, "changed nothing"},
+                                       {count.stayed, "stayed"}})
+      if (number)
+        std::printf(", %u %s", number, what);
+    std::printf("\n");
+    stayed += count.stayed + count.untouched;
+  }
+  return stayed;
+}
+
+/// Empty, or what went wrong before the first bug of a pack.
+std::string plant(const std::string &path, const Request &request, Excuses &excuses, Counts &counts) {
+  Result<LoadedPack> pack = loadPack(path);
+  if (!pack)
+    return pack.error().message;
+  const Chip *chip = findChip(pack->device->describe().architecture);
+  if (!chip)
+    return "expected a pack for an emulated device, got one for " + pack->device->describe().name;
+  Suite suite(*chip, excuses);
+  std::string wrong = suite.load(path, request);
+  if (wrong.empty())
+    suite.run(counts);
+  return wrong;
+}
 } // namespace
 
 int main(int argc, char **argv) {
-  unsigned perKind = 8;
-  std::string harmless;
-  std::vector<std::string> problems;
-  for (int i = 2; i < argc; ++i)
-    if (std::string(argv[i]) == "--per-kind" && i + 1 < argc)
-      perKind = static_cast<unsigned>(std::atoi(argv[++i]));
-    else if (std::string(argv[i]) == "--harmless" && i + 1 < argc)
-      harmless = argv[++i];
-    else
-      problems.push_back(argv[i]);
+  Request request;
+  Excuses excuses;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--per-kind" && i + 1 < argc) {
+      request.perKind = static_cast<unsigned>(std::atoi(argv[++i]));
+    } else if (word == "--every" && i + 1 < argc) {
+      request.every = static_cast<unsigned>(std::max(std::atoi(argv[++i]), 1));
+    } else if (word == "--harmless" && i + 1 < argc) {
+      if (const std::string wrong = excuses.read(argv[++i]); !wrong.empty())
+        return fail(wrong);
+    } else {
+      (std::isdigit(static_cast<unsigned char>(word[0])) ? request.problems : request.packs).push_back(word);
+    }
+  }
   // More of them than a test takes.
-  if (const char *profile = std::getenv("FLASHC_DEEP"); profile && *profile == '1')
-    perKind = 1000;
-  if (argc < 2)
-    return fail("expected PACK [--per-kind N] [--harmless FILE] [PROBLEM...]");
-  if (problems.empty())
-    problems.assign(std::begin(allProblems), std::end(allProblems));
+  const char *profile = std::getenv("FLASHC_DEEP");
+  const bool deep = profile && *profile == '1';
+  if (deep) {
+    request.perKind = 1000;
+    request.every = 1;
+  }
+  if (request.packs.empty())
+    return fail("expected PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...]");
+  if (request.problems.empty())
+    request.problems.assign(std::begin(allProblems), std::end(allProblems));
   registerEmulatedDevices();
-  Result<LoadedPack> pack = loadPack(argv[1]);
-  if (!pack)
-    return fail(pack.error().message);
-  const Chip *chip = findChip(pack->device->describe().architecture);
-  if (!chip)
-    return fail("expected a pack for an emulated device, got one for " + pack->device->describe().name);
-  Suite suite(*chip);
-  if (!harmless.empty() && !suite.readHarmless(harmless))
-    return fail("expected a file with lines 'HARMLESS: EXPRESSION BECAUSE REASON', got " + harmless);
-  if (const std::string wrong = suite.load(argv[1], problems, perKind); !wrong.empty())
-    return fail(wrong);
-  return suite.runAll() ? 0 : 1;
+  Counts counts;
+  for (const std::string &pack : request.packs)
+    if (const std::string wrong = plant(pack, request, excuses, counts); !wrong.empty())
+      return fail(wrong);
+  const std::vector<std::string> stale = excuses.findStale();
+  for (const std::string &line : stale)
+    std::printf("this excuse is for nothing: %s\n", line.c_str());
+  return report(counts) == 0 && !(deep && !stale.empty()) ? 0 : 1;
 }
