@@ -37,6 +37,9 @@ struct ThreadTile {
   /// `parts`, and not yet there.
   mlir::Value memory;
   bool staged = false;
+  /// Of what is staged: the columns that exist, where pieces at the end of a row begin before their place and end with
+  /// the row (`settle`); 0 where all pieces are in place.
+  int64_t unsettled = 0;
 };
 
 /// A coordinate that is the sum of a thread's share and a constant which have no bit in common.
@@ -97,7 +100,7 @@ struct PieceSource {
   /// The tile's first element, and a step along each dimension, in elements.
   mlir::Value offset;
   llvm::SmallVector<mlir::Value> strides;
-  /// Whether rows begin at pieces and their elements are neighbours (i1).
+  /// Whether rows begin where pieces may and their elements are neighbours (i1).
   mlir::Value whole;
 };
 
@@ -220,6 +223,14 @@ private:
   void waitUntilEmpty(const Stage &stage);
 
   PieceSource findPieces(const SharedCopy &copy, int64_t pieceBytes = kPieceBytes);
+  /// Accesses to neighbours in global memory, one-dimensional, where rows are `whole`.
+  mlir::Value readNeighbours(mlir::VectorType type, mlir::Value memory, mlir::Value at);
+  void writeNeighbours(mlir::Value value, mlir::Value memory, mlir::Value at);
+  /// Where to read `run` neighbours of a row of `columns` that begin at `column`, such that all of them are the row's:
+  /// at its end before their place.
+  mlir::Value readableColumn(mlir::Value column, int64_t columns, int64_t run);
+  /// What was read there, moved to its place; zeros follow.
+  mlir::Value settle(mlir::Value piece, mlir::Value column, int64_t columns);
   /// All of a source's memory, one-dimensional.
   mlir::Value flatten(const SharedCopy &copy, const PieceSource &source);
   /// Where row `row` begins in it.
@@ -259,7 +270,8 @@ private:
   /// Reads `count` of the thread's units from `first` on: vectors of sixteen bytes.
   llvm::SmallVector<mlir::Value> stage(const SharedCopy &copy, mlir::Value first, int64_t count);
   llvm::SmallVector<mlir::Value> stageElements(const SharedCopy &copy, mlir::Value first, int64_t count);
-  void unstage(tile::TileType type, mlir::Value memory, mlir::Value first, mlir::ValueRange pieces);
+  /// Writes them, settled where `unsettled` says how many columns there are.
+  void unstage(tile::TileType type, mlir::Value memory, mlir::Value first, mlir::ValueRange pieces, int64_t unsettled);
   /// Reads and writes all of the thread's units, some at a time.
   void copyStaged(const SharedCopy &copy, mlir::Value memory);
 
@@ -315,9 +327,16 @@ bool allExist(mlir::Value columns, int64_t most);
 /// Neighbouring elements of a row that a thread holds side by side in a block of `layout`, at most `most`.
 int64_t getRun(tile::FragmentLayoutAttr layout, int64_t most);
 
+/// The columns of rows that are known not to consist of whole runs of `run`, and to have one; 0 where they may.
+int64_t getUneven(mlir::Value columns, int64_t run);
+
 /// Emits `body(row, column)` for each of `rows` x `columns`, divided among the threads.
 void forEachOfThread(mlir::OpBuilder &b, mlir::Location loc, const ThreadBlock &block, int64_t rows, int64_t columns,
                      llvm::function_ref<void(mlir::OpBuilder &, mlir::Value, mlir::Value)> body);
+
+/// Whether an access to several neighbours in global memory may begin at any of them: AMD's may, as ROCm's drivers set
+/// SH_MEM_CONFIG.alignment_mode, which LLVM takes for granted on amdhsa.
+bool accessesAnywhere(const GpuCapabilities &gpu);
 
 /// Whether a product is done by the target's matrix unit.
 bool usesUnit(tile::DotOp op, const GpuCapabilities &gpu);

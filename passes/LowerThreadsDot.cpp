@@ -446,8 +446,7 @@ ThreadTile ThreadBuilder::dotInPlace(tile::DotOp op, Value rhs, const ThreadTile
     }
     auto readRow = [&](ThreadBuilder &inner, size_t row, Value step) -> Value {
       if (source && run > 1) {
-        Value all = inner.b.create<tile::VectorLoadOp>(loc, VectorType::get({run}, stored), flat,
-                                                       inner.index.add(starts[row], step));
+        Value all = inner.readNeighbours(VectorType::get({run}, stored), flat, inner.index.add(starts[row], step));
         return convertFloat(inner.b, loc, all, element);
       }
       auto readOne = [&](int64_t s) {

@@ -32,13 +32,14 @@ int64_t threads::getRun(tile::FragmentLayoutAttr layout, int64_t most) {
 
 /// Elements of `element` that are read or written at once where a thread holds neighbours of a row of `columns`; 1
 /// where it is not worth a branch.
-static int64_t getAccessRun(tile::FragmentLayoutAttr layout, Type element, Value columns) {
+static int64_t getAccessRun(const GpuCapabilities &gpu, tile::FragmentLayoutAttr layout, Type element, Value columns) {
   std::optional<int64_t> known = columns ? getConstantIntValue(columns) : std::nullopt;
   // A warpgroup has no registers to spare for a second way.
   if (!known || layout.isWarpgroup())
     return 1;
   int64_t run = getRun(layout, kPieceBytes / bytesOf(element));
-  return *known % run == 0 && run * bytesOf(element) >= 4 ? run : 1;
+  bool suits = *known % run == 0 || (accessesAnywhere(gpu) && getUneven(columns, run));
+  return suits && run * bytesOf(element) >= 4 ? run : 1;
 }
 
 /// Whether a thread's blocks of `layout` are those of NVIDIA's instructions, with pairs of neighbours.
@@ -57,9 +58,10 @@ static bool holdsPairs(const GpuCapabilities &gpu, tile::FragmentLayoutAttr layo
 /// What a thread holds of a tile in fragments, row by row.
 struct ThreadBuilder::HeldRows {
   /// Elements side by side: their number in the part that holds them, and their first one's column, counted from the
-  /// thread's first.
+  /// thread's first; whether they are known to exist for every thread.
   struct Element {
     int64_t part, element, column;
+    bool exists;
   };
   struct Row {
     int64_t row; ///< counted from `first`
@@ -68,9 +70,10 @@ struct ThreadBuilder::HeldRows {
 
   /// Of a matrix; else a row is one element.
   bool isMatrix = false;
-  /// The rows and columns that exist, and whether all columns are known to.
+  /// The rows and columns that exist.
   Value rows, columns;
-  bool allColumns = false;
+  /// How many columns there are where those are no multiple of a run; else 0.
+  int64_t uneven = 0;
   Value first;
   /// All of the memory; null where elements are accessed singly.
   Value flat;
@@ -103,7 +106,7 @@ ThreadBuilder::HeldRows ThreadBuilder::findRows(const SharedCopy &copy, const Pi
   HeldRows held;
   held.isMatrix = shape.size() == 2;
   std::tie(held.rows, held.columns) = extents(b, loc, copy.valid, shape);
-  held.allColumns = !held.isMatrix || allExist(held.columns, across * layout.getBlock()[1]);
+  held.uneven = held.isMatrix ? getUneven(held.columns, run) : 0;
   held.first = firstRow(layout, shape[0]);
   if (memory)
     held.flat = flatten(copy, *memory);
@@ -112,12 +115,13 @@ ThreadBuilder::HeldRows ThreadBuilder::findRows(const SharedCopy &copy, const Pi
   for (int64_t number = 0, count = rows.size(); number < count; ++number) {
     HeldRows::Row row{rows[number], {}};
     if (!held.isMatrix)
-      row.elements.push_back({number, 0, 0});
+      row.elements.push_back({number, 0, 0, /*exists=*/true});
     int64_t m = number / rowsOfBlock;
     for (int64_t n = 0; held.isMatrix && n < across; ++n)
       for (int64_t e = 0; e < layout.getBlockElements(); e += run)
         if (rowIndex(layout, m, e) == number)
-          row.elements.push_back({m * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second});
+          row.elements.push_back({m * across + n, e, n * layout.getBlock()[1] + layout.getOffset(e).second,
+                                  allExist(held.columns, (n + 1) * layout.getBlock()[1])});
     held.each.push_back(std::move(row));
   }
   return held;
@@ -157,7 +161,8 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
     if (layout)
       copy.type = inPassing(type, type.getElementType());
     if (op.getAsync() && canStage(copy.type))
-      return {stage(copy, block.thread, unitsOfThread(type)), memory, /*staged=*/true};
+      return {stage(copy, block.thread, unitsOfThread(type)), memory, /*staged=*/true,
+              getUneven(extents(b, loc, copy.valid, type.getShape()).second, unitsOf(type).columns)};
     if (!op.getAsync())
       barrier();
     if (block.gpu.asyncCopy)
@@ -179,7 +184,7 @@ ThreadTile ThreadBuilder::load(tile::LoadOp op, Value memory) {
   }
   Value columns = extents(b, loc, op.getValid(), type.getShape()).second;
   Type element = cast<MemRefType>(op.getSource().getType()).getElementType();
-  int64_t run = getAccessRun(layout, element, columns);
+  int64_t run = getAccessRun(block.gpu, layout, element, columns);
   if (run == 1)
     return {loadRows(copy, nullptr, 1), {}};
   PieceSource rows = findPieces(copy, run * bytesOf(element));
@@ -215,13 +220,17 @@ SmallVector<Value> ThreadBuilder::loadRows(const SharedCopy &copy, const PieceSo
       Value column = held.isMatrix ? inner.index.add(firstColumn(layout), one.column) : Value();
       auto readAt = [&](OpBuilder &rb) {
         Value value;
-        if (source)
-          value = rb.create<tile::VectorLoadOp>(loc, runOf(stored), held.flat, place.at(rb, loc, column).front());
-        else
+        if (!source) {
           value = rb.create<memref::LoadOp>(loc, copy.source, place.at(rb, loc, column));
-        return convertFloat(rb, loc, value, element);
+          return convertFloat(rb, loc, value, element);
+        }
+        ThreadBuilder at(rb, loc, block);
+        bool ends = held.uneven && !one.exists;
+        Value from = ends ? at.readableColumn(column, held.uneven, run) : column;
+        value = at.readNeighbours(cast<VectorType>(runOf(stored)), held.flat, place.at(rb, loc, from).front());
+        return convertFloat(rb, loc, ends ? at.settle(value, column, held.uneven) : value, element);
       };
-      if (held.allColumns) {
+      if (one.exists) {
         values.push_back(readAt(ib));
         continue;
       }
@@ -278,7 +287,8 @@ void ThreadBuilder::store(tile::StoreOp op, const ThreadTile &value, Value stagi
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
   SharedCopy copy{type, op.getDestination(), op.getOffsets(), op.getValid(), op.getGrouped()};
-  int64_t run = getAccessRun(layout, element, extents(b, loc, op.getValid(), type.getShape()).second);
+  Value columns = extents(b, loc, op.getValid(), type.getShape()).second;
+  int64_t run = getAccessRun(block.gpu, layout, element, columns);
   if (run == 1 && !staging)
     return storeRows(copy, value, nullptr, 1);
   PieceSource rows = findPieces(copy, staging ? kPieceBytes : run * bytesOf(element));
@@ -346,18 +356,37 @@ void ThreadBuilder::storeRows(const SharedCopy &copy, const ThreadTile &value, c
           part = wb.create<vector::ExtractOp>(loc, part, one.element);
         part = convertFloat(wb, loc, part, element);
         if (destination)
-          wb.create<tile::VectorStoreOp>(loc, part, held.flat, place.at(wb, loc, column).front());
+          ThreadBuilder(wb, loc, block).writeNeighbours(part, held.flat, place.at(wb, loc, column).front());
         else
           wb.create<memref::StoreOp>(loc, part, copy.source, place.at(wb, loc, column));
       };
-      if (held.allColumns) {
+      if (one.exists) {
         write(ib);
         continue;
       }
-      Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, held.columns);
-      auto columnBranch = ib.create<scf::IfOp>(loc, there, /*withElseRegion=*/false);
-      OpBuilder tb = columnBranch.getThenBodyBuilder();
-      write(tb);
+      auto writeBefore = [&](Value end, bool orElse) {
+        Value there = ib.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, column, end);
+        auto columnBranch = ib.create<scf::IfOp>(loc, there, orElse);
+        OpBuilder tb = columnBranch.getThenBodyBuilder();
+        write(tb);
+        return columnBranch;
+      };
+      if (!held.uneven || !destination) {
+        writeBefore(held.columns, /*orElse=*/false);
+        continue;
+      }
+      // What is left of a row that ends within the run goes one by one.
+      int64_t rest = held.uneven % run;
+      OpBuilder eb = writeBefore(inner.constant(held.uneven - run + 1), /*orElse=*/true).getElseBodyBuilder();
+      Value begin = IndexMath(eb, loc).constant(held.uneven - rest);
+      Value begins = eb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, column, begin);
+      auto endBranch = eb.create<scf::IfOp>(loc, begins, /*withElseRegion=*/false);
+      OpBuilder tb = endBranch.getThenBodyBuilder();
+      Value at = place.at(tb, loc, column).front();
+      for (int64_t e = 0; e < rest; ++e) {
+        Value part = tb.create<vector::ExtractOp>(loc, value.parts[one.part], one.element + e);
+        tb.create<memref::StoreOp>(loc, convertFloat(tb, loc, part, element), held.flat, IndexMath(tb, loc).add(at, e));
+      }
     }
   }
 }

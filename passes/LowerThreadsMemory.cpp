@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/ConvertFloat.h"
+#include "passes/GpuUnits.h"
 #include "passes/LowerThreads.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -217,9 +218,45 @@ std::pair<Value, Value> threads::extents(OpBuilder &b, Location loc, ValueRange 
   return {rows, columns};
 }
 
+bool threads::accessesAnywhere(const GpuCapabilities &gpu) { return takesColumns(gpu.matrixUnit); }
+
 bool threads::allExist(Value columns, int64_t most) {
   std::optional<int64_t> known = getConstantIntValue(columns);
   return known && *known >= most;
+}
+
+int64_t threads::getUneven(Value columns, int64_t run) {
+  int64_t known = getConstantIntValue(columns).value_or(0);
+  return known >= run && known % run != 0 ? known : 0;
+}
+
+Value ThreadBuilder::readNeighbours(VectorType type, Value memory, Value at) {
+  if (accessesAnywhere(block.gpu))
+    return b.create<vector::LoadOp>(loc, type, memory, at);
+  return b.create<tile::VectorLoadOp>(loc, type, memory, at);
+}
+
+void ThreadBuilder::writeNeighbours(Value value, Value memory, Value at) {
+  if (accessesAnywhere(block.gpu))
+    b.create<vector::StoreOp>(loc, value, memory, at);
+  else
+    b.create<tile::VectorStoreOp>(loc, value, memory, at);
+}
+
+Value ThreadBuilder::readableColumn(Value column, int64_t columns, int64_t run) {
+  return columns % run == 0 ? column : index.min(column, constant(columns - run));
+}
+
+Value ThreadBuilder::settle(Value piece, Value column, int64_t columns) {
+  auto type = cast<VectorType>(piece.getType());
+  int64_t run = type.getNumElements(), rest = columns % run;
+  if (rest == 0)
+    return piece;
+  Value none = b.create<arith::ConstantOp>(loc, b.getZeroAttr(type));
+  Value end = b.create<vector::ExtractStridedSliceOp>(loc, piece, run - rest, rest, 1);
+  Value moved = b.create<vector::InsertStridedSliceOp>(loc, end, none, 0, 1);
+  Value ends = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::sgt, column, constant(columns - run));
+  return b.create<arith::SelectOp>(loc, ends, moved, piece);
 }
 
 void ThreadBuilder::awaitLoads() {
@@ -234,7 +271,7 @@ void ThreadBuilder::awaitLoads() {
 ThreadTile ThreadBuilder::await(tile::AwaitOp op, const ThreadTile &started) {
   // What nobody reads need not arrive.
   if (started.staged && !op->use_empty())
-    unstage(typeOf(op.getInput()), started.memory, block.thread, started.parts);
+    unstage(typeOf(op.getInput()), started.memory, block.thread, started.parts, started.unsettled);
   awaitLoads();
   return {{}, started.memory};
 }
@@ -249,14 +286,16 @@ PieceSource ThreadBuilder::findPieces(const SharedCopy &copy, int64_t pieceBytes
     source.strides.push_back(getValueOrCreateConstantIndexOp(b, loc, stride));
     source.offset = index.add(source.offset, index.mul(first, source.strides.back()));
   }
+  source.whole = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, source.strides.back(), constant(1));
+  if (accessesAnywhere(block.gpu))
+    return source;
   Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, source.base);
   address = index.add(address, index.mul(source.offset, constant(bytes)));
   for (Value stride : ArrayRef(source.strides).drop_back().take_back(copy.grouped ? 2 : 1))
     address = b.create<arith::OrIOp>(loc, address, index.mul(stride, constant(bytes)));
   Value low = b.create<arith::AndIOp>(loc, address, constant(pieceBytes - 1));
   Value aligned = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, low, constant(0));
-  Value dense = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, source.strides.back(), constant(1));
-  source.whole = b.create<arith::AndIOp>(loc, aligned, dense);
+  source.whole = b.create<arith::AndIOp>(loc, aligned, source.whole);
   return source;
 }
 

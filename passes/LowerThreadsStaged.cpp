@@ -82,6 +82,10 @@ SmallVector<Value> ThreadBuilder::stageElements(const SharedCopy &copy, Value fi
   auto vector = VectorType::get({units.columns}, element);
   Value rows, columns;
   std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
+  int64_t uneven = getUneven(columns, units.columns);
+  // Then none of a piece is beyond the row's end.
+  std::optional<int64_t> known = getConstantIntValue(columns);
+  bool whole = uneven || (known && *known % units.columns == 0);
   SmallVector<Value> pieces;
   first = keepHere(first); // a way that is rarely taken
   for (int64_t unit = 0; unit < count; ++unit) {
@@ -97,12 +101,16 @@ SmallVector<Value> ThreadBuilder::stageElements(const SharedCopy &copy, Value fi
       Value base = indices.back(), last = inner.index.add(columns, -1);
       Value none = tb.create<arith::ConstantOp>(loc, tb.getZeroAttr(element));
       Value piece = tb.create<arith::ConstantOp>(loc, tb.getZeroAttr(vector));
+      if (uneven)
+        column = inner.readableColumn(column, uneven, units.columns);
       for (int64_t e = 0; e < units.columns; ++e) {
         Value c = inner.index.add(column, e);
-        indices.back() = inner.index.add(base, inner.index.min(c, last));
+        indices.back() = inner.index.add(base, whole ? c : inner.index.min(c, last));
         Value x = convertFloat(tb, loc, tb.create<memref::LoadOp>(loc, copy.source, indices), element);
-        Value inside = tb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, c, columns);
-        piece = tb.create<vector::InsertOp>(loc, tb.create<arith::SelectOp>(loc, inside, x, none), piece, e);
+        if (!whole)
+          x = tb.create<arith::SelectOp>(loc, tb.create<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, c, columns), x,
+                                         none);
+        piece = tb.create<vector::InsertOp>(loc, x, piece, e);
       }
       tb.create<scf::YieldOp>(loc, piece);
       eb.create<scf::YieldOp>(loc, eb.create<arith::ConstantOp>(loc, eb.getZeroAttr(vector)).getResult());
@@ -120,8 +128,9 @@ SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int
   Value rows, columns;
   std::tie(rows, columns) = extents(b, loc, copy.valid, type.getShape());
   std::optional<int64_t> known = getConstantIntValue(columns);
+  int64_t uneven = getUneven(columns, units.columns);
   if (cast<MemRefType>(copy.source.getType()).getElementType() != element || !known ||
-      *known * bytes % kPieceBytes != 0)
+      (*known % units.columns != 0 && !(uneven && accessesAnywhere(block.gpu))))
     return stageElements(copy, first, count);
   PieceSource source = findPieces(copy);
   // A tile's pieces lie within the 2 GiB that an offset reaches. A stride that is negative counts as large.
@@ -140,7 +149,7 @@ SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int
     for (int64_t r = 0; r < units.rows; ++r) {
       Value at = wide.index.add(place.row, place.below + r);
       Value there = wide.exists(type, place, r, rows, columns, allExist(columns, units.across * units.columns));
-      Value offset = place.column;
+      Value offset = uneven ? wide.readableColumn(place.column, uneven, units.columns) : place.column;
       size_t along = source.strides.size() - 2;
       if (copy.grouped) {
         Value size = wide.index.max(wide.index.dim(copy.source, along), wide.constant(1));
@@ -157,7 +166,7 @@ SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int
   return SmallVector<Value>(branch.getResults());
 }
 
-void ThreadBuilder::unstage(tile::TileType type, Value memory, Value first, ValueRange pieces) {
+void ThreadBuilder::unstage(tile::TileType type, Value memory, Value first, ValueRange pieces, int64_t unsettled) {
   Units units = unitsOf(type);
   bool transposed = cast<tile::SharedLayoutAttr>(type.getLayout()).getTransposed();
   for (int64_t unit = 0, count = pieces.size() / units.rows; unit < count; ++unit) {
@@ -165,16 +174,19 @@ void ThreadBuilder::unstage(tile::TileType type, Value memory, Value first, Valu
     auto write = [&](OpBuilder &wb) {
       ThreadBuilder inner(wb, loc, block);
       Value row = inner.index.add(place.row, place.below), column = place.column;
+      SmallVector<Value> settled(pieces.slice(unit * units.rows, units.rows));
+      if (unsettled)
+        for (Value &piece : settled)
+          piece = inner.settle(piece, column, unsettled);
       if (!transposed) {
-        wb.create<tile::VectorStoreOp>(loc, pieces[unit], memory, inner.sharedIndex(type, row, column));
+        wb.create<tile::VectorStoreOp>(loc, settled[0], memory, inner.sharedIndex(type, row, column));
         return;
       }
       auto neighbours = VectorType::get({units.rows}, type.getElementType());
       for (int64_t c = 0; c < units.columns; ++c) {
         Value together = wb.create<arith::ConstantOp>(loc, wb.getZeroAttr(neighbours));
         for (int64_t r = 0; r < units.rows; ++r)
-          together = wb.create<vector::InsertOp>(
-              loc, wb.create<vector::ExtractOp>(loc, pieces[unit * units.rows + r], c), together, r);
+          together = wb.create<vector::InsertOp>(loc, wb.create<vector::ExtractOp>(loc, settled[r], c), together, r);
         Value at = inner.sharedIndex(type, row, inner.index.add(column, c));
         wb.create<tile::VectorStoreOp>(loc, together, memory, at);
       }
@@ -192,13 +204,14 @@ void ThreadBuilder::unstage(tile::TileType type, Value memory, Value first, Valu
 void ThreadBuilder::copyStaged(const SharedCopy &copy, Value memory) {
   tile::TileType type = copy.type;
   int64_t count = unitsOfThread(type), once = std::max<int64_t>(1, kMostAtOnce / unitsOf(type).rows);
+  int64_t unsettled = getUneven(extents(b, loc, copy.valid, type.getShape()).second, unitsOf(type).columns);
   while (count % once != 0)
     --once;
   if (once == count)
-    return unstage(type, memory, block.thread, stage(copy, block.thread, count));
+    return unstage(type, memory, block.thread, stage(copy, block.thread, count), unsettled);
   Value end = index.add(block.thread, count * block.threads);
   auto loop = b.create<scf::ForOp>(loc, block.thread, end, constant(once * block.threads));
   OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
   ThreadBuilder inner(lb, loc, block);
-  inner.unstage(type, memory, loop.getInductionVar(), inner.stage(copy, loop.getInductionVar(), once));
+  inner.unstage(type, memory, loop.getInductionVar(), inner.stage(copy, loop.getInductionVar(), once), unsettled);
 }

@@ -124,6 +124,7 @@ void BlockLowering::distribute(ValueRange old, ValueRange values, ValueRange fro
     ThreadTile &tile = tiles[value];
     tile.memory = held.memory;
     tile.staged = held.staged;
+    tile.unsettled = held.unsettled;
     tile.parts.assign(values.begin(), values.begin() + count);
     values = values.drop_front(count);
   }

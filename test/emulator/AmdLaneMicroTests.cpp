@@ -204,6 +204,15 @@ std::vector<LaneTest> scalarTests() {
   };
 }
 
+/// Words of global memory that begin at odd halves.
+std::vector<LaneTest> unalignedTests() {
+  return {{"global_load_unaligned", all,
+           "  %q = urem i32 %lane, 24\n  %n = shl i32 %q, 1\n  %odd = add i32 %n, 1\n"
+           "  %po = getelementptr i16, ptr addrspace(1) %in, i32 %odd\n"
+           "  %r = load i32, ptr addrspace(1) %po, align 2\n",
+           "", [](unsigned lane, unsigned) { return inputOf(lane % 24) >> 16 | inputOf(lane % 24 + 1) << 16; }}};
+}
+
 /// A buffer of 100 bytes: lane i reads a dword at 4 * i, beyond 96 there is zero. `flags` is the chip's fourth word.
 std::vector<LaneTest> bufferTests() {
   std::vector<LaneTest> tests;
@@ -234,6 +243,13 @@ std::vector<LaneTest> bufferTests() {
              sum += i < 25 ? inputOf(i) : 0;
            return sum;
          }});
+    // The drivers let words begin at any byte.
+    tests.push_back(
+        {"buffer_load_unaligned", chips,
+         make + "  %q = urem i32 %at, 96\n  %odd = add i32 %q, 2\n  %r = call i32 "
+                "@llvm.amdgcn.raw.ptr.buffer.load.i32(ptr addrspace(8) %d, i32 %odd, i32 0, i32 0)\n",
+         declarations + "declare i32 @llvm.amdgcn.raw.ptr.buffer.load.i32(ptr addrspace(8), i32, i32, i32 immarg)\n",
+         [](unsigned lane, unsigned) { return inputOf(lane % 24) >> 16 | inputOf(lane % 24 + 1) << 16; }});
     // Negative offsets are large ones.
     tests.push_back(
         {"buffer_load_before", chips,
@@ -248,7 +264,7 @@ std::vector<LaneTest> bufferTests() {
 
 std::vector<MicroTest> amdLaneTests() {
   std::vector<MicroTest> tests;
-  for (auto &group : {dppTests(), permuteTests(), scalarTests(), bufferTests()})
+  for (auto &group : {dppTests(), permuteTests(), scalarTests(), unalignedTests(), bufferTests()})
     for (const LaneTest &test : group)
       for (const char *chip : test.chips)
         tests.push_back(make(test, chip));
