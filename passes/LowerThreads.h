@@ -352,6 +352,11 @@ int64_t countWords(mlir::TypeRange types);
 /// which overlap. Null where that is not known.
 mlir::Value findWholeMemory(mlir::Value memory);
 
+/// Moves divisions that are the same in all turns before the loop, with what they are computed from. LLVM leaves them
+/// where they are, as it does not see that nothing is divided by zero, and of 64 bits they are a branch: amid products
+/// it parts those from the operands that they have read, which all wait in registers then.
+void hoistDivisions(mlir::scf::ForOp loop);
+
 /// Removes the barriers of a block's code that order nothing: each tile operation stands between those that it may
 /// need. A barrier stays where memory that was accessed since the barriers before it is accessed until those behind it,
 /// and one of the two accesses writes. Parts of shared memory are told apart by their views; an asynchronous copy

@@ -7,7 +7,9 @@
 
 #include "passes/LowerThreads.h"
 
+#include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace flashc;
@@ -83,6 +85,14 @@ static Value evaluateVectors(OpBuilder &b, tile::MapOp map, ValueRange arguments
   return vectorOf(cast<tile::YieldOp>(body.getTerminator()).getValue());
 }
 
+/// Elements whose reads of memory, of a mask's operand for example, may be under way at once: each takes an index and
+/// an address of two registers.
+static constexpr int64_t kReadsAtOnce = 8;
+
+static bool readsMemory(tile::MapOp map) {
+  return map.walk([](memref::LoadOp) { return WalkResult::interrupt(); }).wasInterrupted();
+}
+
 /// Whether `map` does nothing but round one tile's elements.
 static bool isRounding(tile::MapOp map) {
   Block &body = map.getBody().front();
@@ -134,10 +144,14 @@ ThreadTile ThreadBuilder::map(tile::MapOp op, ArrayRef<ThreadTile> inputs) {
       }
     return result;
   }
+  int64_t elements = 0;
+  bool reads = readsMemory(op);
   for (int64_t m = 0; m < down; ++m)
     for (int64_t n = 0; n < across; ++n) {
       Value part = b.create<arith::ConstantOp>(loc, b.getZeroAttr(types[m * across + n]));
       for (int64_t e = 0; e < layout.getBlockElements(); ++e) {
+        if (reads && elements++ % kReadsAtOnce == 0)
+          fence();
         auto [row, column] = layout.getOffset(e);
         SmallVector<Value> arguments;
         for (auto [value, input] : llvm::zip_equal(op.getInputs(), inputs))
@@ -182,6 +196,39 @@ void ThreadBuilder::forgetThread(scf::ForOp loop) {
   block.firstRows = std::move(rows);
   block.firstColumns.clear();
   block.laneRows.clear();
+}
+
+/// Whether a number is known to be at least one.
+static bool isPositive(Value number) {
+  auto maximum = number.getDefiningOp<arith::MaxSIOp>();
+  APInt least;
+  return maximum && matchPattern(maximum.getRhs(), m_ConstantInt(&least)) && least.isStrictlyPositive();
+}
+
+void threads::hoistDivisions(scf::ForOp loop) {
+  SmallVector<arith::DivUIOp> divisions;
+  loop.walk([&](arith::DivUIOp op) {
+    if (isPositive(op.getRhs()))
+      divisions.push_back(op);
+  });
+  auto isInside = [&](Operation *op) { return loop->isProperAncestor(op); };
+  for (arith::DivUIOp division : divisions) {
+    SetVector<Operation *> slice;
+    BackwardSliceOptions options;
+    options.inclusive = true;
+    options.filter = isInside;
+    getBackwardSlice(division.getOperation(), &slice, options);
+    bool isSame = llvm::all_of(slice, [&](Operation *op) {
+      return op->getNumRegions() == 0 && isMemoryEffectFree(op) && llvm::none_of(op->getOperands(), [&](Value operand) {
+               auto argument = dyn_cast<BlockArgument>(operand);
+               return argument && loop->isAncestor(argument.getOwner()->getParentOp());
+             });
+    });
+    if (isSame)
+      for (Operation *op : slice)
+        if (isInside(op))
+          op->moveBefore(loop);
+  }
 }
 
 void ThreadBuilder::fence() {

@@ -169,6 +169,7 @@ LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   if (failed(lowerScope(*body)))
     return failure();
   if (forgets) {
+    hoistDivisions(loop);
     int64_t most = block.most;
     block = outer;
     block.most = most;
