@@ -231,7 +231,8 @@ constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
 /// thread holds half a sum a column and, a key, half a score, a quarter of a weight and a quarter of what belongs to
 /// the key, with a bias three quarters, as that is of each row, too; the others are for addresses and rows.
 Candidate chooseBusyTiles(const GpuTileProblem &problem) {
-  constexpr int64_t rows = 2 * kWarpgroupRows, others = 36, step = 16, sumColumns = 8;
+  constexpr int64_t rows = 2 * kWarpgroupRows, step = 16, sumColumns = 8;
+  const int64_t others = problem.hasScore ? 44 : 36;
   const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others -
                        roundUp(problem.valueHeadDim, sumColumns) / 2;
   const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;

@@ -65,14 +65,16 @@ def every() -> list[Kernel]:
     kernels += itertools.product(NVIDIA, ("bf16",), (40, 96, 192, 256), WIDE_MASKS)
     kernels += itertools.product(NVIDIA, ("f64",), (64, 128, 256), ("segments", "bias"))
     kernels += itertools.product(AMD, ("bf16",), (96, 160, 192, 256), ("segments", "bias"))
-    return kernels + [(chip, "f32", 256, "segments") for chip in NVIDIA]
+    return kernels + [(chip, "f32", D, "segments") for chip in NVIDIA for D in (192, 256)]
 
 
 #: Bytes that NVIDIA's assembler stores, of one form, where tiles' segments are looked through beside the products.
 SPILLED = {
     ("sm_90a", "bf16", 192, "segments"): 48,
     ("sm_90a", "bf16", 256, "segments"): 52,
+    ("sm_90a", "f64", 64, "segments"): 12,
     ("sm_80", "bf16", 40, "segments"): 4,
+    ("sm_80", "f32", 192, "segments"): 64,
     ("sm_80", "f32", 256, "segments"): 448,
     ("sm_80", "f64", 64, "segments"): 12,
     ("sm_80", "f64", 128, "segments"): 4,

@@ -47,7 +47,7 @@ TEST(GpuTilePlan, ChoosesTilesByHeadDim) {
   GpuTileProblem biased = problemOf("sm_90a", 64, 2, /*skipsZeros=*/true);
   biased.hasBias = true;
   EXPECT_EQ(sizesOf(planGpuTiles(biased, {}).many), (TileSizes{128, 64, 0}));
-  // What belongs to each key takes registers, which two warpgroups have more of: 224 - 36 - 64 for sums are 124 keys.
+  // What belongs to each key takes registers, which two warpgroups have more of: 224 - 44 - 64 for sums are 116 keys.
   GpuTileProblem scored = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
   scored.hasScore = true;
   EXPECT_EQ(sizesOf(planGpuTiles(scored, {}).many), (TileSizes{128, 112, 0}));
