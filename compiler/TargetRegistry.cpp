@@ -36,7 +36,18 @@ Expected<std::shared_ptr<const Target>> parseTarget(StringRef text) {
   for (const Family &family : kFamilies)
     if (family.name == name)
       return family.parse(detail);
+  // A chip without its vendor is the likeliest mistake.
+  std::string meant;
+  for (const Family &family : kFamilies) {
+    if (family.name == "host" || detail.size() || name.empty())
+      continue;
+    Expected<std::shared_ptr<const Target>> target = family.parse(name);
+    if (target)
+      meant += (meant.empty() ? "; did you mean " : " or ") + family.name.str() + ":" + name.str();
+    else
+      consumeError(target.takeError());
+  }
   return createStringError("unknown target '" + text + "': expected one of " + join(getTargetFamilies(), ", ") +
-                           ", for example cpu, cpu:x86-64-v3, host, nvptx:sm_80 or amdgpu:gfx942");
+                           ", for example cpu, cpu:x86-64-v3, host, nvptx:sm_80 or amdgpu:gfx942" + meant);
 }
 } // namespace flashc

@@ -61,7 +61,8 @@ public:
       return createStringError(
           "cannot link the code object for " + chip +
           ": looked for ld.lld-19 and ld.lld in FLASHC_LLD, on the PATH and in /opt/rocm/llvm/bin, found none (on "
-          "Debian: apt install lld-19)");
+          "Debian: apt install lld-19)" +
+          describeMissingTool("FLASHC_LLD"));
     auto arguments = [](StringRef input, StringRef output) -> SmallVector<std::string> {
       return {"-shared", "--no-undefined", "-o", output.str(), input.str()};
     };

@@ -79,6 +79,13 @@ std::string findTool(StringRef variable, ArrayRef<StringRef> names, ArrayRef<std
   return "";
 }
 
+std::string describeMissingTool(StringRef variable) {
+  auto given = sys::Process::GetEnv(variable);
+  if (!given || given->empty())
+    return "";
+  return ("; " + variable + " names '" + *given + "', which cannot be run, so nothing else was looked for").str();
+}
+
 Expected<std::string>
 runTool(StringRef program, StringRef input, StringRef suffix,
         function_ref<SmallVector<std::string>(StringRef inputPath, StringRef outputPath)> arguments,

@@ -27,6 +27,10 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createGpuMachine(llvm::Stri
 std::string findTool(llvm::StringRef variable, llvm::ArrayRef<llvm::StringRef> names,
                      llvm::ArrayRef<std::string> folders);
 
+/// What to add to an error of a tool that was not found: that the environment's `variable` names what cannot be run; ""
+/// where it is not set.
+std::string describeMissingTool(llvm::StringRef variable);
+
 /// Runs `program`, which reads a file of `input` and writes another, without a shell; gives the written file's bytes.
 /// `arguments` get both paths. `suffix` is the input file's. An error holds what the program said; `log` gets it where
 /// it succeeds.

@@ -80,7 +80,8 @@ public:
           "cannot make a binary for " + chip +
           ": looked for ptxas in FLASHC_PTXAS, on the PATH, in CUDA_HOME/bin, CUDA_PATH/bin, /usr/local/cuda/bin "
           "and the environment's package nvidia-cuda-nvcc, found none; without --emit binary and "
-          "--device-binary a kernel holds PTX, which the driver assembles");
+          "--device-binary a kernel holds PTX, which the driver assembles" +
+          describeMissingTool("FLASHC_PTXAS"));
     auto arguments = [&](StringRef input, StringRef output) -> SmallVector<std::string> {
       return {"-arch=" + chip, "-O" + utostr(optLevel), "-o", output.str(), input.str()};
     };
