@@ -206,6 +206,9 @@ static bool isPositive(Value number) {
 }
 
 void threads::hoistDivisions(scf::ForOp loop) {
+  // Products of single elements are loops, which no branch comes into, and their threads have many rows to divide.
+  if (!loop.walk([](tile::MmaOp) { return WalkResult::interrupt(); }).wasInterrupted())
+    return;
   SmallVector<arith::DivUIOp> divisions;
   loop.walk([&](arith::DivUIOp op) {
     if (isPositive(op.getRhs()))
