@@ -139,7 +139,8 @@ Expected<KernelReport> reportKernel(const Target &target, StringRef metadata, St
   report.name = root->getString("name").value_or("").str();
   report.target = target.getName().str();
   report.chip = device->getChip().str();
-  report.rates = findGpuChip(report.chip);
+  report.tf32 = root->getBoolean("tf32").value_or(false);
+  report.rates = findGpuChip(report.chip, report.tf32);
   const StringRef dtype = root->getString("dtype").value_or("");
   report.wide = dtype == "f64";
   TileWork work;
@@ -312,6 +313,7 @@ json::Value KernelReport::toJson() const {
                       {"target", target},
                       {"chip", chip},
                       {"tiles", tiles},
+                      {"tf32", tf32},
                       {"resources", resourcesSource},
                       {"functions", std::move(list)}};
   if (rates)
@@ -336,6 +338,8 @@ std::string KernelReport::toText() const {
   os << name << " for " << target;
   if (!tiles.empty())
     os << ", tiles " << tiles;
+  if (tf32)
+    os << ", products in tf32";
   os << "\n";
   if (rates)
     os << formatv("rates: {0}, {1} multiprocessors at {2:f2} GHz\n", rates->product, int64_t(rates->units),

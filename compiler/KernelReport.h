@@ -58,6 +58,7 @@ struct KernelReport {
   const GpuChip *rates = nullptr;
   std::string tiles; ///< "128x64", "" where there are none
   bool wide = false; ///< float64
+  bool tf32 = false; ///< whether products round float32 to tf32
   std::string resourcesSource;
   std::vector<FunctionReport> functions;
   /// The function and the loop that most of a long sequence is spent in; nothing where no loop was found.

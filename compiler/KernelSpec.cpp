@@ -203,6 +203,7 @@ FailureOr<OwningOpRef<ModuleOp>> SpecBuilder::build() {
   auto sdpa =
       b.create<attn::SdpaOp>(loc, value(0), value(1), value(2), value(out), spec.lse ? value(out + 1) : Value(), *masks,
                              maskOperands, spec.biasDType ? value(maskEnd) : Value(), spec.scale, spec.softcap);
+  sdpa.setTf32(spec.tf32);
   b.create<func::ReturnOp>(loc);
   if (!spec.score.empty() && failed(addScore(sdpa)))
     return failure();
@@ -236,6 +237,8 @@ llvm::json::Object describeSpec(MLIRContext &context, const KernelSpec &spec) {
     object["scale"] = *spec.scale;
   if (spec.softcap)
     object["softcap"] = *spec.softcap;
+  if (spec.tf32)
+    object["tf32"] = true;
   return object;
 }
 } // namespace flashc

@@ -39,6 +39,8 @@ struct KernelSpec {
   std::string score;
   /// Whether the kernel also writes lse [B, Hq, Sq], f32 (f64 for f64 inputs).
   bool lse = false;
+  /// Whether products round f32 operands to tf32. Targets that cannot refuse.
+  bool tf32 = false;
 };
 
 /// The element type called `name` ("f32"), or nothing.
@@ -50,7 +52,7 @@ mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildKernelModule(mlir::MLIRC
                                                                      const KernelSpec &spec);
 
 /// The members of kernel.json that only the specification knows: dtype, head dims, the mask with every alignment,
-/// scale, softcap, and whether there is a score function. `spec` is one that buildKernelModule accepted.
+/// scale, softcap, tf32, and whether there is a score function. `spec` is one that buildKernelModule accepted.
 llvm::json::Object describeSpec(mlir::MLIRContext &context, const KernelSpec &spec);
 
 } // namespace flashc

@@ -115,8 +115,12 @@ LogicalResult BlockLayouts::chooseUnit() {
     if (!dot)
       return WalkResult::advance();
     Type element = tileType(dot.getLhs()).getElementType();
+    if (dot.getTf32() && !takesTf32(available)) {
+      dot.emitOpError("rounds to tf32; expected mma or wgmma for matrix-unit, got ") << toString(available);
+      return WalkResult::interrupt();
+    }
     bool narrow = element.getIntOrFloatBitWidth() == 16 && tileType(dot.getResult()).getElementType().isF32();
-    MatrixUnit needed = narrow ? available : MatrixUnit::None;
+    MatrixUnit needed = narrow ? available : dot.getTf32() ? MatrixUnit::Mma : MatrixUnit::None;
     if (any && needed != unit) {
       dot.emitOpError("takes elements of ")
           << element << ", another product of the same loop others; expected one type";
@@ -182,7 +186,8 @@ void BlockLayouts::assignOperands(tile::DotOp dot) {
     return getSharedLayout(context, type.getShape(), type.getElementType().getIntOrFloatBitWidth() / 8, unit,
                            transposed);
   };
-  Attribute lhs = getLhsLayout(unit, accumulators);
+  int64_t bytes = tileType(dot.getLhs()).getElementTypeBitWidth() / 8;
+  Attribute lhs = getLhsLayout(unit, accumulators, bytes, dot.getTransposed());
   bool isLoaded = static_cast<bool>(dot.getLhs().getDefiningOp<tile::LoadOp>());
   bool areQueries = isLoaded && dot.getTransposed();
   if (!lhs || (unit == MatrixUnit::Wgmma && isLoaded) || (areQueries && queries == QueryPlace::Shared))

@@ -53,9 +53,13 @@ private:
     Type element = query.getElementType();
     bool narrow = element.getIntOrFloatBitWidth() == 16 && available != MatrixUnit::None &&
                   key.getElementType() == element && value.getElementType() == element;
+    if (op.getTf32() && !takesTf32(available))
+      return op.emitOpError("asks for products in tf32, which need a matrix unit mma or wgmma, and the target's is ")
+             << toString(available)
+             << "; expected a target of NVIDIA's (nvptx:CHIP, emulated:sm_80), or exact float32, without 'tf32'";
     Type operand = narrow ? element : Type(compute);
     GpuTileProblem problem;
-    problem.unit = narrow ? available : MatrixUnit::None;
+    problem.unit = narrow ? available : op.getTf32() ? MatrixUnit::Mma : MatrixUnit::None;
     problem.subgroupSize = subgroupSize;
     problem.sharedBytes = sharedBytes;
     problem.registers = registers;
@@ -79,10 +83,11 @@ private:
     if (failed(check(op, problem, plan, operand)))
       return failure();
 
+    Type product = narrow ? element : op.getTf32() ? FloatType::getTF32(&getContext()) : Type();
     auto error = [&] { return op.emitOpError("cannot have these tiles: "); };
     auto tilesOf = [&](const BlockTiles &tiles, int64_t part, Attribute few) {
       return attn::TilesAttr::getChecked(error, &getContext(), tiles.queries, tiles.keys, tiles.keys, Type(compute),
-                                         narrow ? element : Type(), part, few);
+                                         product, part, few);
     };
     auto few = tilesOf(plan.few, plan.split, Attribute());
     if (!few)

@@ -28,6 +28,9 @@ struct AssignTileSizes : public flashc::impl::AssignTileSizesBase<AssignTileSize
 
   void runOnOperation() override {
     WalkResult result = getOperation().walk([&](attn::SdpaOp op) {
+      if (op.getTf32())
+        return WalkResult(op.emitOpError("asks for products in tf32, which no CPU has; expected a target of NVIDIA's "
+                                         "(nvptx:CHIP, emulated:sm_80), or exact float32, without 'tf32'"));
       if (!op.getTiles() && failed(assign(op)))
         return WalkResult::interrupt();
       return WalkResult(checkSizes(op));

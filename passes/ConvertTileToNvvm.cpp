@@ -35,24 +35,48 @@ static SmallVector<Value> fields(OpBuilder &b, Location loc, Value result) {
 
 static LogicalResult lowerMma(tile::MmaOp op) {
   auto lhs = cast<VectorType>(op.getLhs().getType()), sums = cast<VectorType>(op.getResult().getType());
-  if (op.getShape() != ArrayRef<int64_t>{16, 8, 16} || lhs.getElementTypeBitWidth() != 16 ||
+  bool tf32 = lhs.getElementType().isF32();
+  if (op.getShape() != ArrayRef<int64_t>{16, 8, tf32 ? 8 : 16} || (lhs.getElementTypeBitWidth() != 16 && !tf32) ||
       !sums.getElementType().isF32())
-    return op.emitOpError("expected 16x8x16 products of 16-bit elements into f32");
+    return op.emitOpError("expected 16x8x16 products of 16-bit elements, or 16x8x8 products of f32, into f32");
   OpBuilder b(op);
   Location loc = op.getLoc();
-  // PTX ISA, mma.m16n8k16: registers of two elements.
+  // PTX ISA, mma.m16n8k16: registers of two elements; mma.m16n8k8, .tf32: of one.
   bool bf16 = lhs.getElementType().isBF16();
-  Type pair = bf16 ? Type(b.getI32Type()) : Type(VectorType::get({2}, lhs.getElementType()));
-  SmallVector<Value> operands = takeApart(b, loc, op.getLhs(), pair);
-  llvm::append_range(operands, takeApart(b, loc, op.getRhs(), pair));
+  Type word = bf16 || tf32 ? Type(b.getI32Type()) : Type(VectorType::get({2}, lhs.getElementType()));
+  SmallVector<Value> operands = takeApart(b, loc, op.getLhs(), word);
+  llvm::append_range(operands, takeApart(b, loc, op.getRhs(), word));
   llvm::append_range(operands, takeApart(b, loc, op.getAccumulator(), sums.getElementType()));
   Type f32 = b.getF32Type();
   auto result = LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
-  StringRef name = bf16 ? "llvm.nvvm.mma.m16n8k16.row.col.bf16" : "llvm.nvvm.mma.m16n8k16.row.col.f32.f32";
+  StringRef name = bf16   ? "llvm.nvvm.mma.m16n8k16.row.col.bf16"
+                   : tf32 ? "llvm.nvvm.mma.m16n8k8.row.col.tf32"
+                          : "llvm.nvvm.mma.m16n8k16.row.col.f32.f32";
   auto call = b.create<LLVM::CallIntrinsicOp>(loc, result, b.getStringAttr(name), operands);
   op.replaceAllUsesWith(putTogether(b, loc, fields(b, loc, call.getResult(0)), sums));
   op.erase();
   return success();
+}
+
+static void lowerRoundTf32(tile::RoundTf32Op op) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto round = [&](Value x) -> Value {
+    auto name = b.getStringAttr("llvm.nvvm.f2tf32.rna");
+    Value bits = b.create<LLVM::CallIntrinsicOp>(loc, b.getI32Type(), name, x).getResult(0);
+    return b.create<LLVM::BitcastOp>(loc, x.getType(), bits);
+  };
+  Value result;
+  if (auto type = dyn_cast<VectorType>(op.getType())) {
+    SmallVector<Value> elements = takeApart(b, loc, op.getInput(), type.getElementType());
+    for (Value &element : elements)
+      element = round(element);
+    result = putTogether(b, loc, elements, type);
+  } else {
+    result = round(op.getInput());
+  }
+  op.replaceAllUsesWith(result);
+  op.erase();
 }
 
 static void lowerLoadMatrix(tile::LoadMatrixOp op) {
@@ -124,6 +148,7 @@ struct ConvertTileToNvvm : flashc::impl::ConvertTileToNvvmBase<ConvertTileToNvvm
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
               .Case<tile::MmaOp>([](auto op) { return lowerMma(op); })
               .Case<tile::VectorLoadOp, tile::VectorStoreOp>([](auto op) { return lowerVectorAccess(op), success(); })
+              .Case<tile::RoundTf32Op>([](auto op) { return lowerRoundTf32(op), success(); })
               .Case<tile::LoadMatrixOp>([](auto op) { return lowerLoadMatrix(op), success(); })
               .Case<tile::CopyAsyncOp>([](auto op) { return lowerCopyAsync(op), success(); })
               .Case<tile::CopyCommitOp>([&](auto op) {

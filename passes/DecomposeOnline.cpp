@@ -50,15 +50,19 @@ struct Step {
   attn::OnlineOp op;
   OpBuilder &b;
   Location loc;
-  /// What is computed in, and what the products take.
-  FloatType type, operand;
+  /// What is computed in.
+  FloatType type;
+  /// Whether the products round what they take to tf32, and what that is in memory.
+  bool tf32;
+  FloatType operand;
   TileType scoresType, rowsType, accType, queryType;
   /// Whether the sums become a logarithm that somebody sees.
   bool exactSum;
 
   Step(attn::OnlineOp op, OpBuilder &b, bool exactSum)
       : op(op), b(b), loc(op.getLoc()), type(cast<FloatType>(op.getTiles().getCompute())),
-        operand(cast<FloatType>(op.getTiles().getOperandType())),
+        tf32(op.getTiles().getOperandType().isTF32()),
+        operand(tf32 ? type : cast<FloatType>(op.getTiles().getOperandType())),
         scoresType(TileType::get({op.getTiles().getQueries(), op.getTiles().getKeys()}, type)),
         rowsType(cast<TileType>(op.getMax().getType())), accType(cast<TileType>(op.getAcc().getType())),
         queryType(TileType::get(
@@ -216,7 +220,9 @@ struct Step {
     Value zero = outer.constant(0.0);
     Value key = loadKeys(op.getKey());
     Value none = b.create<tile::SplatOp>(loc, scoresType, zero);
-    Value scores = b.create<tile::DotOp>(loc, scoresType, query, key, none, /*transposed=*/true);
+    auto product = b.create<tile::DotOp>(loc, scoresType, query, key, none, /*transposed=*/true);
+    product.setTf32(tf32);
+    Value scores = product;
 
     auto masked = [&](Scalars &s, ValueRange in) {
       Place at = place(s, in[1], in[2]);
@@ -265,16 +271,17 @@ struct Step {
       weights = map(TileType::get(scoresType.getShape(), operand), p, [&](Scalars &s, ValueRange in) -> Value {
         return s.b.create<arith::TruncFOp>(loc, operand, in[0]);
       });
-    auto product = [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); };
-    Value oldSum = map(rowsType, {op.getSum(), alpha}, product);
+    auto scaled = [](Scalars &s, ValueRange in) { return s.mul(in[0], in[1]); };
+    Value oldSum = map(rowsType, {op.getSum(), alpha}, scaled);
     Value sum = b.create<tile::ReduceOp>(loc, rowsType, tile::ReductionKind::sum, p, oldSum);
-    Value oldAcc = map(accType, {op.getAcc(), alpha}, product);
+    Value oldAcc = map(accType, {op.getAcc(), alpha}, scaled);
     Value value = loadKeys(op.getValue());
     auto acc = b.create<tile::DotOp>(loc, accType, weights, value, oldAcc, /*transposed=*/false);
     // Where a score can be dropped, the value it would have weighed must not matter, even if it is NaN. Beyond the last
     // key there is none: values are loaded as zeros.
     bool drops = llvm::any_of(op.getMaskList(), [](Attribute mask) { return !isa<attn::BoundsAttr>(mask); });
     acc.setSkipZeros(drops || !op.getScore().empty() || op.getBias());
+    acc.setTf32(tf32);
     op.replaceAllUsesWith(ValueRange{acc, max, sum});
     op.erase();
   }

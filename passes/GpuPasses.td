@@ -20,7 +20,8 @@ def AssignGpuTileSizes : Pass<"assign-gpu-tile-sizes", "mlir::func::FuncOp"> {
     Rows and keys are as many as a block's shared memory and its threads' registers hold: four subgroups of the matrix unit's
     rows, and 64 keys, or fewer for wide heads and for products without a matrix unit; of `wgmma` 128 or 192 rows and 80 to 176 keys by
     head dim. Without a matrix unit a thread has fewer rows where heads are wide, and query rows that do not fit are read in
-    place. 16-bit operands stay as they are where a matrix unit takes them. Each operation also gets a form for few query rows, of
+    place. 16-bit operands stay as they are where a matrix unit takes them; float32 ones that are asked to be multiplied in tf32 are
+    `mma`'s, and units without it refuse. Each operation also gets a form for few query rows, of
     one subgroup. What does not fit even in the smallest tiles is refused.
 
     Before:

@@ -70,12 +70,20 @@ tile::FragmentLayoutAttr flashc::getAccumulatorLayout(MLIRContext *context, Matr
   return getElementLayout(context, {4, 4}, subgroupSize, warps);
 }
 
-tile::FragmentLayoutAttr flashc::getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
-  FragmentBlock block = getUnitLeft(unit, accumulators.getBlock()[0]);
+// What a register of tf32 stands for, PTX ISA, "Matrix fragments for mma.m16n8k8", .tf32: a lane's two steps of the
+// contraction are 4 apart. That is what ldmatrix gives of rows of float32. Of scores a lane holds neighbours, columns
+// 2t and 2t + 1, so for weights the unit's step t is key 2t, and step t + 4 is key 2t + 1: sums do not care for the
+// order.
+tile::FragmentLayoutAttr flashc::getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators,
+                                              int64_t elementBytes, bool transposed) {
+  FragmentBlock block = getUnitLeft(unit, accumulators.getBlock()[0], elementBytes);
   auto layout = [&](ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
     return tile::FragmentLayoutAttr::get(accumulators.getContext(), accumulators.getWarps(),
                                          {block.rows, block.columns}, lanes, registers);
   };
+  if (takesTf32(unit) && elementBytes == 4)
+    return transposed ? layout({0, 1, 0, 2, 1, 0, 2, 0, 4, 0}, {8, 0, 0, 4})
+                      : layout({0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {8, 0, 0, 1});
   switch (unit) {
   case MatrixUnit::Mma:
     return layout({0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1, 8, 0, 0, 8});
@@ -93,10 +101,13 @@ tile::FragmentLayoutAttr flashc::getLhsLayout(MatrixUnit unit, tile::FragmentLay
   return {};
 }
 
-tile::FragmentLayoutAttr flashc::getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
+tile::FragmentLayoutAttr flashc::getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators,
+                                              int64_t elementBytes, bool transposed) {
   auto layout = [&](ArrayRef<int64_t> block, ArrayRef<int64_t> lanes, ArrayRef<int64_t> registers) {
     return tile::FragmentLayoutAttr::get(accumulators.getContext(), /*warps=*/1, block, lanes, registers);
   };
+  if (takesTf32(unit) && elementBytes == 4 && !transposed)
+    return layout({8, kTf32Steps}, {0, 2, 0, 4, 1, 0, 2, 0, 4, 0}, {0, 1});
   // Lane i passes row i of the matrix core, which is the column that the accumulators have there.
   switch (unit) {
   case MatrixUnit::Mfma:
@@ -146,11 +157,12 @@ tile::FragmentLayoutAttr flashc::getRowLayout(MLIRContext *context, int64_t colu
   return tile::FragmentLayoutAttr::get(context, warps, {1, subgroupSize * piece}, lanes, registers);
 }
 
-SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators) {
+SmallVector<int64_t, 3> flashc::getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators,
+                                                    int64_t elementBytes) {
   switch (unit) {
   case MatrixUnit::Mma:
   case MatrixUnit::Wgmma: // of a warp; a warpgroup's instruction is as wide as the tile
-    return {16, 8, 16};
+    return {16, 8, elementBytes == 4 ? kTf32Steps : 16};
   case MatrixUnit::Mfma:
     if (accumulators.getBlock()[0] == 16)
       return {16, 32, 32};

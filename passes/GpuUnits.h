@@ -32,16 +32,20 @@ mlir::FailureOr<MatrixUnit> readMatrixUnit(mlir::Operation *op, llvm::StringRef 
 tile::FragmentLayoutAttr getAccumulatorLayout(mlir::MLIRContext *context, MatrixUnit unit, unsigned subgroupSize,
                                               int64_t warps, int64_t rows);
 
-/// The left-hand side of a product that has `accumulators`; null for MatrixUnit::None, which reads it from shared
-/// memory.
-tile::FragmentLayoutAttr getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
+/// The left-hand side of a product that has `accumulators`, of elements of `elementBytes`; null for MatrixUnit::None,
+/// which reads it from shared memory. `transposed` is whether the right-hand side is: both sides then come from memory
+/// along the contraction, while weights are what a thread holds of the scores. Of NVIDIA's tf32 these are not the same.
+tile::FragmentLayoutAttr getLhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators, int64_t elementBytes,
+                                      bool transposed);
 
 /// The right-hand side of an instruction, whose rows are the product's columns and whose columns are the steps of its
-/// contraction; null for units that load it as matrices.
-tile::FragmentLayoutAttr getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
+/// contraction; null for what units load as matrices.
+tile::FragmentLayoutAttr getRhsLayout(MatrixUnit unit, tile::FragmentLayoutAttr accumulators, int64_t elementBytes,
+                                      bool transposed);
 
 /// Rows, columns and contraction of one `tile.mma`; empty for MatrixUnit::None.
-llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators);
+llvm::SmallVector<int64_t, 3> getInstructionShape(MatrixUnit unit, tile::FragmentLayoutAttr accumulators,
+                                                  int64_t elementBytes);
 
 /// The accumulators of products by single multiply-adds: eight threads side by side, the others of a subgroup below
 /// each other, and each with a block of its own.

@@ -92,6 +92,8 @@ struct ThreadBlock {
   llvm::DenseMap<mlir::Attribute, mlir::Value> firstColumns;
   /// What its lane adds to a thread's row.
   llvm::DenseMap<mlir::Attribute, mlir::Value> laneRows;
+  /// Fragments as products take them, by what they are made of.
+  llvm::DenseMap<mlir::Value, mlir::Value> rounded;
 };
 
 /// Memory that a tile is read from in pieces of sixteen bytes, without its dimensions.
@@ -298,8 +300,8 @@ private:
   mlir::Value subgroup(tile::FragmentLayoutAttr layout) { return layout.isWarpgroup() ? block.warpgroup : block.warp; }
   /// The left-hand side's elements of row `m` of blocks and contraction block `k`.
   mlir::Value lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, int64_t k);
-  /// A unit's operand from shared memory, in runs of sixteen bytes: `layout`'s rows are the tile's or, of a right-hand
-  /// side that is not transposed, its columns.
+  /// A unit's operand from shared memory, in runs of sixteen bytes where its steps lie side by side: `layout`'s rows
+  /// are the tile's or, of a right-hand side that is not transposed, its columns.
   mlir::Value readFragment(tile::TileType type, mlir::Value memory, tile::FragmentLayoutAttr layout, mlir::Value first,
                            int64_t firstBits, int64_t row, int64_t step, bool swapped);
   /// Infinities and NaN that the accumulator gets from elements of the right-hand side that are none, and zeros in
@@ -308,7 +310,10 @@ private:
   /// The right-hand side's elements of columns from block `n` on and contraction block `k`: one vector a block, as many
   /// as the unit reads at once.
   llvm::SmallVector<mlir::Value> loadRhs(tile::DotOp op, mlir::Value rhs, int64_t n, int64_t k);
-  mlir::Value hasNonFinite(tile::TileType type, mlir::Value memory, mlir::Value flag);
+  mlir::Value hasNonFinite(tile::DotOp op, mlir::Value memory, mlir::Value flag);
+  /// A fragment of an operand as the product takes it. What it rounds it rounds once, where the fragment is made:
+  /// before a loop in which it is multiplied.
+  mlir::Value roundOperand(tile::DotOp op, mlir::Value elements);
   llvm::SmallVector<mlir::Value> rowIndices(mlir::Value memory, mlir::ValueRange offsets, mlir::Value row, bool grouped,
                                             bool matrix);
 

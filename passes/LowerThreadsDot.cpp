@@ -20,6 +20,8 @@ using namespace flashc::threads;
 //===----------------------------------------------------------------------===//
 
 bool threads::usesUnit(tile::DotOp op, const GpuCapabilities &gpu) {
+  if (op.getTf32())
+    return takesTf32(gpu.matrixUnit);
   return gpu.matrixUnit != MatrixUnit::None && typeOf(op.getRhs()).getElementType().getIntOrFloatBitWidth() == 16 &&
          typeOf(op.getResult()).getElementType().isF32();
 }
@@ -40,8 +42,8 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
   tile::TileType type = typeOf(op.getRhs());
   Type element = type.getElementType();
   auto sums = cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout());
-  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums);
-  int64_t column = n * shape[1], depth = k * shape[2];
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums, bytesOf(element));
+  int64_t column = n * shape[1], depth = k * shape[2], piece = kPieceBytes / bytesOf(element);
   // An element of the product's column c at step k of its contraction.
   auto indexOf = [&](Position c, Position step) {
     return op.getTransposed() ? sharedIndex(type, c, step) : sharedIndex(type, step, c);
@@ -51,33 +53,49 @@ SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, 
     Value x = shift ? b.create<arith::ShRUIOp>(loc, block.lane, constant(shift)).getResult() : block.lane;
     return index.mul(b.create<arith::AndIOp>(loc, x, constant(mask)), constant(weight));
   };
-  if (block.gpu.matrixUnit == MatrixUnit::Mma || block.gpu.matrixUnit == MatrixUnit::Wgmma) {
-    // Two blocks of columns at once: matrices (columns, steps) 0-7 x 0-7, 0-7 x 8-15, 8-15 x 0-7, 8-15 x 8-15.
-    Value inner = bits(0, 7, 1), second = bits(3, 1, 8), third = bits(4, 1, 8);
+  tile::FragmentLayoutAttr layout = getRhsLayout(block.gpu.matrixUnit, sums, bytesOf(element), op.getTransposed());
+  if (!layout) {
+    // Two blocks of columns at once: matrices (columns, steps) 0-7 x 0-7, 0-7 x 8-15, 8-15 x 0-7, 8-15 x 8-15; of tf32
+    // four steps each, a piece.
+    Value inner = bits(0, 7, 1), second = bits(3, 1, piece), third = bits(4, 1, 8);
     Position c, step;
     if (op.getTransposed()) { // rows in memory are columns
       c = {index.add(inner, third), 15, column};
-      step = {second, 8, depth};
+      step = {second, piece, depth};
     } else {
       c = {third, 8, column};
       step = {index.add(inner, second), 15, depth};
     }
-    auto eight = VectorType::get({8}, element);
-    Value all = b.create<tile::LoadMatrixOp>(loc, eight, rhs, indexOf(c, step), !op.getTransposed());
+    Value all = b.create<tile::LoadMatrixOp>(loc, VectorType::get({piece}, element), rhs, indexOf(c, step),
+                                             !op.getTransposed());
     SmallVector<Value> halves;
-    for (int64_t half : {0, 4})
-      halves.push_back(b.create<vector::ExtractStridedSliceOp>(loc, all, half, 4, 1));
+    for (int64_t half : {int64_t(0), piece / 2})
+      halves.push_back(roundOperand(op, b.create<vector::ExtractStridedSliceOp>(loc, all, half, piece / 2, 1)));
     return halves;
   }
-  // AMD's units: a lane has neighbouring steps of one column.
-  tile::FragmentLayoutAttr layout = getRhsLayout(block.gpu.matrixUnit, sums);
-  return {readFragment(type, rhs, layout, laneRow(layout), shape[1] - 1, column, depth, !op.getTransposed())};
+  // No matrices: on AMD's units a lane has neighbouring steps of one column, and nothing transposes 32 bits.
+  Value fragment = readFragment(type, rhs, layout, laneRow(layout), shape[1] - 1, column, depth, !op.getTransposed());
+  return {roundOperand(op, fragment)};
+}
+
+Value ThreadBuilder::roundOperand(tile::DotOp op, Value elements) {
+  if (!op.getTf32())
+    return elements;
+  Value &rounded = block.rounded[elements];
+  if (!rounded) {
+    OpBuilder at(b.getContext());
+    at.setInsertionPointAfterValue(elements);
+    rounded = at.create<tile::RoundTf32Op>(loc, elements.getType(), elements);
+  }
+  return rounded;
 }
 
 Value ThreadBuilder::readFragment(tile::TileType type, Value memory, tile::FragmentLayoutAttr layout, Value first,
                                   int64_t firstBits, int64_t row, int64_t step, bool swapped) {
   Type element = type.getElementType();
-  int64_t held = layout.getBlockElements(), run = kPieceBytes / bytesOf(element), stepBits = 0;
+  // What a lane holds are neighbours along the contraction.
+  bool areNeighbours = swapped == cast<tile::SharedLayoutAttr>(type.getLayout()).getTransposed();
+  int64_t held = layout.getBlockElements(), run = areNeighbours ? kPieceBytes / bytesOf(element) : 1, stepBits = 0;
   for (size_t bit = 0; bit < layout.getLanes().size() / 2; ++bit)
     stepBits |= layout.getLanes()[2 * bit + 1];
   auto whole = VectorType::get({held}, element), piece = VectorType::get({run}, element);
@@ -86,6 +104,10 @@ Value ThreadBuilder::readFragment(tile::TileType type, Value memory, tile::Fragm
     auto [r, c] = layout.getOffset(e);
     Position across{first, firstBits, row + r}, along{firstColumn(layout), stepBits, step + c};
     Value at = swapped ? sharedIndex(type, along, across) : sharedIndex(type, across, along);
+    if (run == 1) {
+      result = b.create<vector::InsertOp>(loc, b.create<memref::LoadOp>(loc, memory, at), result, e);
+      continue;
+    }
     Value part = b.create<tile::VectorLoadOp>(loc, piece, memory, at);
     if (run == held)
       return part;
@@ -100,36 +122,39 @@ static tile::FragmentLayoutAttr getLeftLayout(tile::DotOp op, const GpuCapabilit
     return fragments;
   // What a warpgroup does not multiply, NVIDIA's warps do.
   MatrixUnit unit = gpu.matrixUnit == MatrixUnit::Wgmma ? MatrixUnit::Mma : gpu.matrixUnit;
-  return getLhsLayout(unit, cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()));
+  return getLhsLayout(unit, cast<tile::FragmentLayoutAttr>(typeOf(op.getResult()).getLayout()),
+                      bytesOf(typeOf(op.getLhs()).getElementType()), op.getTransposed());
 }
 
 Value ThreadBuilder::loadLhs(tile::TileType type, Value memory, tile::FragmentLayoutAttr layout, int64_t m, int64_t k) {
-  // Matrices (rows, steps) 0-7 x 0-7, 8-15 x 0-7, 0-7 x 8-15, 8-15 x 8-15: lane l names a piece of row l % 16.
+  // Matrices (rows, steps) 0-7 x 0-7, 8-15 x 0-7, 0-7 x 8-15, 8-15 x 8-15: lane l names a piece of row l % 16. Of tf32
+  // a piece is four steps.
+  int64_t piece = kPieceBytes / bytesOf(type.getElementType());
   int64_t warpRows = layout.getWarpRows(type.getShape()[0]), height = layout.getBlock()[0];
   Value row = b.create<arith::AndIOp>(loc, block.lane, constant(15));
   row = index.add(row, index.mul(block.warp, constant(warpRows)));
-  Value step = index.mul(b.create<arith::ShRUIOp>(loc, block.lane, constant(4)), constant(8));
+  Value step = index.mul(b.create<arith::ShRUIOp>(loc, block.lane, constant(4)), constant(piece));
   Value at;
   if (warpRows * layout.getWarps() > type.getShape()[0]) { // blocks at the edge: the last row again
     row = index.min(index.add(row, m * height), constant(type.getShape()[0] - 1));
     at = sharedIndex(type, row, index.add(step, k * layout.getBlock()[1]));
   } else if (llvm::isPowerOf2_64(warpRows)) {
     int64_t bits = 15 | (llvm::PowerOf2Ceil(layout.getWarps()) * warpRows - warpRows);
-    at = sharedIndex(type, Position{row, bits, m * height}, Position{step, 8, k * layout.getBlock()[1]});
+    at = sharedIndex(type, Position{row, bits, m * height}, Position{step, piece, k * layout.getBlock()[1]});
   } else {
     at = sharedIndex(type, index.add(row, m * height), index.add(step, k * layout.getBlock()[1]));
   }
-  auto eight = VectorType::get({8}, type.getElementType());
-  return b.create<tile::LoadMatrixOp>(loc, eight, memory, at, /*transposed=*/false);
+  auto words = VectorType::get({piece}, type.getElementType());
+  return b.create<tile::LoadMatrixOp>(loc, words, memory, at, /*transposed=*/false);
 }
 
 Value ThreadBuilder::lhsPart(tile::DotOp op, const ThreadTile &lhs, int64_t m, int64_t k) {
   tile::TileType type = typeOf(op.getLhs());
   tile::FragmentLayoutAttr layout = getLeftLayout(op, block.gpu);
   if (!lhs.memory)
-    return lhs.parts[m * layout.getBlocks(type.getShape()).second + k];
+    return roundOperand(op, lhs.parts[m * layout.getBlocks(type.getShape()).second + k]);
   if (!takesColumns(block.gpu.matrixUnit))
-    return loadLhs(type, lhs.memory, layout, m, k);
+    return roundOperand(op, loadLhs(type, lhs.memory, layout, m, k));
   int64_t rows = type.getShape()[0], warpRows = llvm::PowerOf2Ceil(layout.getWarpRows(rows));
   // The subgroup's rows begin at multiples of a power of two, and the lane's bits are below.
   int64_t bits = layout.getBlock()[0] - 1 + (llvm::PowerOf2Ceil(layout.getWarps()) - 1) * warpRows;
@@ -144,7 +169,7 @@ ThreadTile ThreadBuilder::dotFragments(tile::DotOp op, const ThreadTile &lhs, co
   auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
   if (sums.isWarpgroup())
     return awaitProduct(startProduct(op, lhs, rhs, accumulator), /*pending=*/0);
-  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums);
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums, bytesOf(lhsType.getElementType()));
   int64_t down, across;
   std::tie(down, across) = sums.getBlocks(type.getShape());
   int64_t steps = getLeftLayout(op, block.gpu).getBlocks(lhsType.getShape()).second;
@@ -183,9 +208,13 @@ namespace {
 /// Elements as bits, in words of 32 that hold one or two: what is said of each is its sign's bit, others are zero.
 class WordBits {
 public:
-  WordBits(OpBuilder &b, Location loc, FloatType element)
+  WordBits(OpBuilder &b, Location loc, FloatType element, bool tf32 = false)
       : b(b), loc(loc), width(element.getWidth()),
-        infinity(APFloat::getInf(element.getFloatSemantics()).bitcastToAPInt()) {}
+        infinity(APFloat::getInf(element.getFloatSemantics()).bitcastToAPInt()) {
+    // What rounds to infinity: half a unit of the 13 bits that are dropped is a carry.
+    if (tf32)
+      infinity -= 1 << 12;
+  }
 
   Value from(Value vector) {
     words = VectorType::get({countWords(vector.getType())}, b.getI32Type());
@@ -229,7 +258,7 @@ ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs
                                            const ThreadTile &accumulator) {
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs()), rhsType = typeOf(op.getRhs());
   auto sums = cast<tile::FragmentLayoutAttr>(type.getLayout());
-  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums);
+  SmallVector<int64_t, 3> shape = getInstructionShape(block.gpu.matrixUnit, sums, bytesOf(lhsType.getElementType()));
   int64_t down, across;
   std::tie(down, across) = sums.getBlocks(type.getShape());
   int64_t steps = getLeftLayout(op, block.gpu).getBlocks(lhsType.getShape()).second;
@@ -332,6 +361,9 @@ ThreadTile ThreadBuilder::multiplyElements(tile::DotOp op, int64_t run, ReadRow 
     SmallVector<Value> values;
     for (int64_t i = 0; i < count; ++i) {
       Value x = count == 1 ? all : lb.create<vector::ExtractOp>(loc, all, i).getResult();
+      // As the unit would that does this product elsewhere.
+      if (op.getTf32())
+        x = lb.create<tile::RoundTf32Op>(loc, x.getType(), x);
       values.push_back(convertFloat(lb, loc, x, sumType));
     }
     return values;
@@ -476,9 +508,10 @@ ThreadTile ThreadBuilder::dotInPlace(tile::DotOp op, Value rhs, const ThreadTile
   return {SmallVector<Value>(exists.getResults()), {}};
 }
 
-/// Whether any element of a tile in shared memory is NaN or infinite: the same for all threads of the block.
-Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag) {
-  auto element = cast<FloatType>(type.getElementType());
+/// Whether any element of the right-hand side, in shared memory, is NaN or infinite as the unit sees it: the same for
+/// all threads of the block.
+Value ThreadBuilder::hasNonFinite(tile::DotOp op, Value memory, Value flag) {
+  auto element = cast<FloatType>(typeOf(op.getRhs()).getElementType());
   int64_t run = 16 / bytesOf(element), count = cast<MemRefType>(memory.getType()).getDimSize(0);
   Value none = b.create<arith::ConstantIntOp>(loc, 0, 32), one = b.create<arith::ConstantIntOp>(loc, 1, 32);
   Value origin = constant(0);
@@ -491,7 +524,7 @@ Value ThreadBuilder::hasNonFinite(tile::TileType type, Value memory, Value flag)
   Value start = index.mul(block.thread, constant(run));
   b.create<scf::ForOp>(loc, start, constant(count), constant(run * block.threads), ValueRange{},
                        [&](OpBuilder &lb, Location, Value at, ValueRange) {
-                         WordBits bits(lb, loc, element);
+                         WordBits bits(lb, loc, element, op.getTf32());
                          Value x = bits.from(lb.create<tile::VectorLoadOp>(loc, vector, memory, at));
                          Value all =
                              lb.create<vector::ReductionOp>(loc, vector::CombiningKind::OR, bits.findNonFinite(x));
@@ -513,7 +546,7 @@ ThreadTile ThreadBuilder::skipZeros(tile::DotOp op, const ThreadTile &lhs, const
   SmallVector<Type> types;
   for (Value part : accumulator.parts)
     types.push_back(part.getType());
-  auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(typeOf(op.getRhs()), rhs.memory, flag), true);
+  auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(op, rhs.memory, flag), true);
   OpBuilder tb = branch.getThenBodyBuilder(), eb = branch.getElseBodyBuilder();
   tb.create<scf::YieldOp>(loc, ThreadBuilder(tb, loc, block).takeOutNonFinite(op, lhs, rhs.memory, accumulator).parts);
   eb.create<scf::YieldOp>(loc, accumulator.parts);
@@ -538,7 +571,7 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
   SmallVector<Type> types;
   for (Value part : accumulator.parts)
     types.push_back(part.getType());
-  auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(typeOf(op.getRhs()), rhs.memory, flag), true);
+  auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(op, rhs.memory, flag), true);
   {
     OpBuilder ib = branch.getThenBodyBuilder();
     ThreadBuilder inner(ib, loc, block);

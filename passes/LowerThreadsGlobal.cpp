@@ -42,13 +42,14 @@ static int64_t getAccessRun(const GpuCapabilities &gpu, tile::FragmentLayoutAttr
   return suits && run * bytesOf(element) >= 4 ? run : 1;
 }
 
-/// Whether a thread's blocks of `layout` are those of NVIDIA's instructions, with pairs of neighbours.
-static bool holdsPairs(const GpuCapabilities &gpu, tile::FragmentLayoutAttr layout, bool isOperand) {
+/// Whether a thread's blocks of `layout` are those of NVIDIA's instructions on elements of `bytes`: accumulators, or
+/// what is loaded of a left-hand side.
+static bool isOfMma(const GpuCapabilities &gpu, tile::FragmentLayoutAttr layout, int64_t bytes, bool isOperand) {
   if (gpu.matrixUnit != MatrixUnit::Mma && gpu.matrixUnit != MatrixUnit::Wgmma)
     return false;
   int64_t warps = layout.getWarps();
   auto sums = getAccumulatorLayout(layout.getContext(), MatrixUnit::Mma, gpu.subgroupSize, warps, /*rows=*/0);
-  return layout == (isOperand ? getLhsLayout(MatrixUnit::Mma, sums) : sums);
+  return layout == (isOperand ? getLhsLayout(MatrixUnit::Mma, sums, bytes, /*transposed=*/true) : sums);
 }
 
 //===----------------------------------------------------------------------===//
@@ -141,9 +142,10 @@ ThreadBuilder::RowPlace ThreadBuilder::placeRow(const SharedCopy &copy, const Pi
 bool ThreadBuilder::passesShared(tile::LoadOp op) const {
   tile::TileType type = typeOf(op.getResult());
   auto layout = dyn_cast<tile::FragmentLayoutAttr>(type.getLayout());
-  return layout && type.getShape().size() == 2 && bytesOf(type.getElementType()) == 2 &&
+  int64_t bytes = bytesOf(type.getElementType());
+  return layout && type.getShape().size() == 2 && (bytes == 2 || bytes == 4) &&
          layout.getWarpRows(type.getShape()[0]) * layout.getWarps() == type.getShape()[0] &&
-         holdsPairs(block.gpu, layout, /*isOperand=*/true);
+         isOfMma(block.gpu, layout, bytes, /*isOperand=*/true);
 }
 
 /// A tile in shared memory that passes through on its way.
@@ -276,7 +278,7 @@ bool ThreadBuilder::passesShared(tile::StoreOp op) const {
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   Type element = cast<MemRefType>(op.getDestination().getType()).getElementType();
   ArrayRef<int64_t> shape = type.getShape();
-  if (shape.size() != 2 || bytesOf(element) != 2 || !holdsPairs(block.gpu, layout, /*isOperand=*/false))
+  if (shape.size() != 2 || bytesOf(element) != 2 || !isOfMma(block.gpu, layout, /*bytes=*/2, /*isOperand=*/false))
     return false;
   std::optional<int64_t> columns = op.getValid().empty() ? shape[1] : getConstantIntValue(op.getValid()[1]);
   return columns && *columns == shape[1] && shape[1] * bytesOf(element) % kPieceBytes == 0;

@@ -305,6 +305,8 @@ private:
     bool fits = layout && (inPlace || (panels && (isTileProduct(layout, panels) ||
                                                   (panels.getDepth() == 0 && layout.getHeight() == 1 &&
                                                    panels.getWidth() == layout.getVectors() * layout.getLanes()))));
+    if (dot.getTf32())
+      return dot.emitOpError("rounds to tf32, which no CPU does; expected products of exact float32");
     if (!fits)
       return dot.emitOpError() << "expected an accumulator with a register layout as wide as the panels of the "
                                   "right-hand side (assign-tile-layouts gives both), got "

@@ -64,7 +64,7 @@ void emitAttention(OpBuilder &b, attn::SdpaOp op, Value query, Value key, Value 
                    ValueRange position, attn::TilesAttr tiles) {
   auto part = b.create<attn::SdpaOp>(op.getLoc(), TypeRange(), query, key, value, op.getMaskOperands(), op.getBias(),
                                      position, out, lse, op.getMasks(), b.getF64FloatAttr(op.getEffectiveScale()),
-                                     op.getSoftcapAttr(), tiles);
+                                     op.getSoftcapAttr(), tiles, op.getTf32Attr());
   IRMapping map;
   op.getScore().cloneInto(&part.getScore(), map);
 }

@@ -210,6 +210,7 @@ enum Argument {
   Score,
   LayoutName,
   ReturnLse,
+  Tf32,
   TargetName,
   Tiles,
   Out,
@@ -277,7 +278,7 @@ public:
   }
 
 private:
-  static constexpr int remembered[] = {MaskText, Scale, Softcap, Score, LayoutName, ReturnLse, TargetName, Tiles};
+  static constexpr int remembered[] = {MaskText, Scale, Softcap, Score, LayoutName, ReturnLse, Tf32, TargetName, Tiles};
 
   static bool isSame(const Site &site, PyObject *const *a) {
     for (int i : remembered)
@@ -310,6 +311,7 @@ void readOptions(PyObject *const *a, KernelRequest &request) {
     throw py::value_error("softcap: expected a number above 0, got " + std::string(py::str(a[Softcap])));
   request.score = toString(a[Score], "score");
   request.returnLse = PyObject_IsTrue(a[ReturnLse]) == 1;
+  request.tf32 = PyObject_IsTrue(a[Tf32]) == 1;
   request.target = toString(a[TargetName], "target");
   readTiles(a[Tiles], request);
 }
@@ -408,7 +410,7 @@ int32_t parseDTypeName(const std::string &name, const char *argument) {
 std::shared_ptr<Kernel> compile(int64_t headDim, int64_t valueHeadDim, const std::string &dtype,
                                 const std::string &mask, const std::vector<std::string> &maskDTypes,
                                 const py::object &scale, const py::object &softcap, const py::object &bias,
-                                const std::string &score, const std::string &layoutName, bool returnLse,
+                                const std::string &score, const std::string &layoutName, bool returnLse, bool tf32,
                                 const std::string &target, const py::object &tiles, const std::string &name) {
   KernelRequest request;
   for (const auto &[value, what] :
@@ -434,6 +436,7 @@ std::shared_ptr<Kernel> compile(int64_t headDim, int64_t valueHeadDim, const std
   }
   request.score = score;
   request.returnLse = returnLse;
+  request.tf32 = tf32;
   request.target = target;
   request.name = name;
   readTiles(tiles, request);
@@ -473,8 +476,8 @@ void bindAttention(py::module_ &module) {
   module.add_object("attend", attendObject);
   module.def("compile", &compile, py::kw_only(), py::arg("head_dim"), py::arg("value_head_dim"), py::arg("dtype"),
              py::arg("mask"), py::arg("mask_dtypes"), py::arg("scale"), py::arg("softcap"), py::arg("bias"),
-             py::arg("score"), py::arg("layout"), py::arg("return_lse"), py::arg("target"), py::arg("tiles"),
-             py::arg("name"));
+             py::arg("score"), py::arg("layout"), py::arg("return_lse"), py::arg("tf32"), py::arg("target"),
+             py::arg("tiles"), py::arg("name"));
   module.def("compile_module", &compileModuleText, py::arg("text"), py::arg("entry"), py::arg("target"));
   module.def("stages", &listStages);
   module.def("compile_counts", [] {

@@ -211,6 +211,7 @@ KernelSpec toSpec(const KernelRequest &request) {
   spec.softcap = request.softcap;
   spec.score = request.score;
   spec.lse = request.returnLse;
+  spec.tf32 = request.tf32;
   return spec;
 }
 

@@ -31,6 +31,7 @@ struct KernelRequest {
   std::optional<double> softcap;
   std::string score; ///< the body of the score function as flashc.trace writes it, "" for none
   bool returnLse = false;
+  bool tf32 = false; ///< f32 operands of products are rounded to tf32
   std::string target = "host";
   int64_t tileQueries = 0; ///< 0: the compiler's choice
   int64_t tileKeys = 0;

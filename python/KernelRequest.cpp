@@ -50,6 +50,7 @@ std::string KernelRequest::key() const {
   writer.optional(softcap);
   writer.string(score);
   writer.number(returnLse);
+  writer.number(tf32);
   writer.string(target);
   writer.number(tileQueries);
   writer.number(tileKeys);

@@ -25,6 +25,7 @@ struct AttentionShape {
   bool causal = false;     ///< rows attend up to a diagonal
   int64_t window = -1;     ///< keys that a row attends at most; below 0 = all
   bool skipsZeros = false; ///< whether weights may be zero by anything else: another mask, a bias, a score function
+  bool tf32 = false;       ///< whether products round float32 to tf32
   std::string target;      ///< what the kernel is compiled for where that is less than the device: "nvptx:sm_80"
 
   /// The same with every size known: else one batch entry, `heads` heads, as many of keys, `length` queries, and as

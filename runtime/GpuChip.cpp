@@ -70,6 +70,12 @@ GpuChip makeH100() {
   return chip;
 }
 
+/// The same where products are in tf32.
+GpuChip withTf32(GpuChip chip, const char *source) {
+  chip.matrixFlops = {chip.matrixFlops * GpuChip::tf32Share, source};
+  return chip;
+}
+
 /// 4 SIMDs of 16 lanes, waves of 64.
 GpuChip makeCdna() {
   GpuChip chip;
@@ -145,10 +151,17 @@ double GpuChip::peakFlops(bool matrixUnit, bool wide) const {
   return matrixUnit ? matrixFlops : 2 * (wide ? fma64Lanes : fmaLanes);
 }
 
-const GpuChip *flashc::findGpuChip(std::string_view name) {
+const GpuChip *flashc::findGpuChip(std::string_view name, bool tf32) {
   static const GpuChip chips[] = {makeA100(), makeH100(), makeMi250x(), makeMi300x(), makeRx7900()};
+  static const GpuChip tf32Chips[] = {withTf32(makeA100(), a100Paper), withTf32(makeH100(), h100Paper)};
   if (name == "sm_90")
     name = "sm_90a";
+  if (tf32) {
+    for (const GpuChip &chip : tf32Chips)
+      if (name == chip.name)
+        return &chip;
+    return nullptr;
+  }
   for (const GpuChip &chip : chips)
     if (name == chip.name)
       return &chip;

@@ -33,11 +33,13 @@ struct GpuChip {
   Sourced units;       ///< multiprocessors of a device
   Sourced clockGhz;    ///< the highest that the peak is quoted for
   Sourced memoryGbps;  ///< device memory
-  Sourced matrixFlops; ///< 16-bit products into float32
-  Sourced mmaShare;    ///< the share of it that mma.sync reaches, where another instruction reaches all
-  Sourced fmaLanes;    ///< float32 multiply-adds
-  Sourced fma64Lanes;  ///< float64 ones
-  Sourced aluLanes;    ///< 32-bit integers, comparisons, minima
+  Sourced matrixFlops; ///< 16-bit products into float32, or, where it is asked for, products in tf32
+  /// Of 16-bit products' rate: that of products in tf32, where there are any.
+  static constexpr double tf32Share = 0.5;
+  Sourced mmaShare;   ///< the share of it that mma.sync reaches, where another instruction reaches all
+  Sourced fmaLanes;   ///< float32 multiply-adds
+  Sourced fma64Lanes; ///< float64 ones
+  Sourced aluLanes;   ///< 32-bit integers, comparisons, minima
   Sourced specialLanes;
   Sourced convertLanes;
   Sourced sharedBytes; ///< bytes that shared memory delivers
@@ -59,8 +61,8 @@ struct GpuChip {
 };
 
 /// The chip that code for `name` is modelled on: "sm_80", "sm_90" and "sm_90a", "gfx90a", "gfx942", "gfx1100"; null for
-/// one whose rates are not known.
-const GpuChip *findGpuChip(std::string_view name);
+/// one whose rates are not known. With `tf32` its matrix unit's rate is that of products in tf32.
+const GpuChip *findGpuChip(std::string_view name, bool tf32 = false);
 
 /// The same for a target: "nvptx:sm_90a", "emulated:gfx942".
 const GpuChip *gpuChipOfTarget(std::string_view target);

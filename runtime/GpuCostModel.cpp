@@ -30,7 +30,7 @@ GpuCostModel::Code GpuCostModel::codeFor(const AttentionShape &shape) const {
 GpuTilePlan GpuCostModel::planFor(const AttentionShape &shape, const TileSizes &tiles) const {
   const GpuCapabilities gpu = codeFor(shape).gpu;
   GpuTileProblem problem;
-  problem.unit = shape.storedBytes == 2 ? gpu.matrixUnit : MatrixUnit::None;
+  problem.unit = shape.storedBytes == 2 ? gpu.matrixUnit : shape.tf32 ? MatrixUnit::Mma : MatrixUnit::None;
   problem.subgroupSize = gpu.subgroupSize;
   problem.sharedBytes = gpu.sharedBytes;
   problem.registers = gpu.registers;
@@ -126,8 +126,8 @@ double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
   const auto rows = static_cast<double>(block.countRows()), keys = static_cast<double>(block.keys);
   const auto threads = static_cast<double>(block.countThreads());
   const double subgroups = std::max(1.0, threads / chip.subgroupSize);
-  // Products contract 16 elements, and make whole blocks of columns.
-  const auto d = static_cast<double>(roundUp(s.headDim, matrixUnit ? 16 : 1)),
+  // Products contract 32 bytes of elements, and make whole blocks of columns.
+  const auto d = static_cast<double>(roundUp(s.headDim, matrixUnit ? 32 / block.operandBytes : 1)),
              dv = static_cast<double>(roundUp(s.valueHeadDim, block.getSums().columns));
   const bool wide = s.computeBytes == 8;
   const double scores = rows * keys, element = static_cast<double>(block.operandBytes);
@@ -135,8 +135,8 @@ double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
   // Clocks of a multiprocessor for one tile of one block.
   const double share = wideProducts ? 1.0 : static_cast<double>(chip.mmaShare);
   const double fmaLanes = wide ? chip.fma64Lanes : chip.fmaLanes;
-  const double products =
-      matrixUnit ? 2 * scores * (d + dv) / (chip.matrixFlops * share) : scores * (d + dv) / fmaLanes;
+  const double matrixFlops = chip.matrixFlops * share * (s.tf32 ? GpuChip::tf32Share : 1);
+  const double products = matrixUnit ? 2 * scores * (d + dv) / matrixFlops : scores * (d + dv) / fmaLanes;
   // A score is scaled, compared, summed and half of a conversion; the sums so far are scaled; a tile has its overhead.
   // Of float64 an exponential is a polynomial.
   const double perThread = (wide ? 18.0 : 4.5) * scores / threads + rows * dv / threads + 80;

@@ -52,9 +52,11 @@ FragmentBlock flashc::getUnitSums(MatrixUnit unit, int64_t rows) {
   return {};
 }
 
-FragmentBlock flashc::getUnitLeft(MatrixUnit unit, int64_t height) {
+FragmentBlock flashc::getUnitLeft(MatrixUnit unit, int64_t height, int64_t elementBytes) {
   switch (unit) {
   case MatrixUnit::Mma:
+    if (elementBytes == 4)
+      return {16, kTf32Steps, 4};
     return {16, 16, 8};
   case MatrixUnit::Wgmma:
     return {kWarpgroupRows, kWarpgroupSteps, 8};
@@ -136,8 +138,8 @@ QueryPlace BlockTiles::placeQueries(int64_t sharedBytes, int64_t registers) cons
     return countSharedBytes(QueryPlace::Shared) <= sharedBytes ? QueryPlace::Shared : QueryPlace::Global;
   case MatrixUnit::Mma: {
     // Of sixteen rows a thread holds two words a piece of sixteen bytes of queries, and half a one a column of
-    // accumulators.
-    constexpr int64_t most = 160;
+    // accumulators. Where both are words, operands on their way take twice as many, too.
+    const int64_t most = operandBytes == 4 ? 120 : 160;
     return headDim * operandBytes / 8 + valueHeadDim / 2 > most ? QueryPlace::Shared : QueryPlace::Registers;
   }
   case MatrixUnit::Wgmma:
@@ -168,7 +170,7 @@ int64_t BlockTiles::countRegisters(QueryPlace place) const {
   constexpr int64_t ofAssembler = 32, ofElements = 16;
   if (unit == MatrixUnit::None)
     return countAccumulators() + ofElements + ofAssembler;
-  const FragmentBlock left = getUnitLeft(unit, getSums().rows);
+  const FragmentBlock left = getUnitLeft(unit, getSums().rows, operandBytes);
   int64_t count = countAccumulators() + countHeld(left, keys, operandBytes);
   if (place == QueryPlace::Registers)
     count += countHeld(left, headDim, operandBytes);
@@ -187,8 +189,9 @@ int64_t BlockTiles::countSharedBytes(QueryPlace place) const {
   case MatrixUnit::None:
     return key + value + weights + word + inShared;
   case MatrixUnit::Mma: {
-    // Results, and queries that go to registers, pass through.
-    const int64_t products = std::max(key + value + weights + word, key + tile(queries, valueHeadDim));
+    // Results of 16 bits, and queries that go to registers, pass through.
+    const int64_t results = operandBytes == 2 ? key + tile(queries, valueHeadDim) : 0;
+    const int64_t products = std::max(key + value + weights + word, results);
     return std::max(products + inShared, query);
   }
   case MatrixUnit::Wgmma:
@@ -299,9 +302,9 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
       return;
 }
 
-/// Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide heads
-/// tiles are half as wide.
-int64_t chooseFewKeys(int64_t widest) { return widest > 128 ? 32 : 64; }
+/// Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide heads,
+/// of rows of so many bytes, tiles are half as wide.
+int64_t chooseFewKeys(int64_t rowBytes) { return rowBytes > 256 ? 32 : 64; }
 
 /// A smaller size in whole `unit`s, the next one or half of it; false where there is none.
 bool reduce(int64_t &size, int64_t unit, bool byUnits) {
@@ -341,7 +344,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   } else if (takesColumns(tiles.unit)) {
     chooseUnitTiles(tiles, problem);
   } else {
-    Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows, chooseFewKeys(widest)};
+    Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows, chooseFewKeys(widest * problem.operandBytes)};
     if (isWarpgroups)
       chosen = chooseWarpgroupTiles(problem, *warpgroups);
     tiles.queries = wanted.rows ? wanted.rows : chosen.rows;
@@ -367,7 +370,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   plan.few.unit = getUnitForRows(tiles.unit, 0);
   plan.few.queries = isElements ? plan.rowUnit : getUnitSums(plan.few.unit, 1).rows;
   if (isWarpgroups && !wanted.keys && (widest <= 192 || problem.skipsZeros))
-    plan.few.keys = chooseFewKeys(widest);
+    plan.few.keys = chooseFewKeys(widest * problem.operandBytes);
   // One subgroup's threads may need what more of them do not: a word of their own.
   while (plan.few.countSharedBytes(plan.few.placeQueries(problem.sharedBytes, problem.registers)) >
              problem.sharedBytes &&

@@ -37,6 +37,11 @@ inline constexpr int64_t kMostAtOnce = 8;
 /// for such units is allocated by a code generator that has to be given few enough values.
 constexpr bool takesColumns(MatrixUnit unit) { return unit == MatrixUnit::Mfma || unit == MatrixUnit::Wmma; }
 
+/// Whether float32 can be multiplied in tf32 where `unit` is the best one there is: by its warps.
+constexpr bool takesTf32(MatrixUnit unit) { return unit == MatrixUnit::Mma || unit == MatrixUnit::Wgmma; }
+/// Steps of the contraction of an instruction on tf32.
+inline constexpr int64_t kTf32Steps = 8;
+
 /// The unit for a tile of `rows` rows, where `available` is the best one there is: fewer rows than a warpgroup's are
 /// left to its warps.
 MatrixUnit getUnitForRows(MatrixUnit available, int64_t rows);
@@ -54,8 +59,8 @@ struct FragmentBlock {
 /// A block of a unit's sums. `rows` are the tile's, where a unit has instructions of several heights: fewer than four
 /// subgroups of the higher ones take the lower ones. Nothing for MatrixUnit::None.
 FragmentBlock getUnitSums(MatrixUnit unit, int64_t rows);
-/// A block of a unit's left-hand side beside sums whose blocks have `height` rows.
-FragmentBlock getUnitLeft(MatrixUnit unit, int64_t height);
+/// A block of a unit's left-hand side, of elements of `elementBytes`, beside sums whose blocks have `height` rows.
+FragmentBlock getUnitLeft(MatrixUnit unit, int64_t height, int64_t elementBytes);
 
 /// Rows and columns that a thread holds of each block of a product by single multiply-adds: powers of two.
 struct ElementBlock {

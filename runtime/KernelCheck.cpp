@@ -43,6 +43,34 @@ double standardError(const AttentionProblem &problem, const std::vector<RowIndex
   return largest;
 }
 
+/// The largest errors of out and lse, {out, lse}, of exact arithmetic on operands that are rounded to tf32.
+std::pair<double, double> tf32Errors(const AttentionProblem &problem, const std::vector<RowIndex> &rows,
+                                     const AttentionResult &exact, const flashc_host *host) {
+  AttentionProblem rounded = problem;
+  std::vector<float> values[3];
+  flashc_tensor *tensors[] = {&rounded.q, &rounded.k, &rounded.v};
+  for (size_t n = 0; n < std::size(tensors); ++n) {
+    flashc_tensor &tensor = *tensors[n];
+    const int64_t count = tensor.size[0] * tensor.size[1] * tensor.size[2] * tensor.size[3];
+    const auto bytes = static_cast<int64_t>(flashc_dtype_size(tensor.dtype));
+    for (int64_t i = 0; i < count; ++i)
+      values[n].push_back(roundToTf32(readAsDouble(static_cast<const char *>(tensor.data) + i * bytes, tensor.dtype)));
+    tensor.data = values[n].data();
+    tensor.dtype = FLASHC_F32;
+  }
+  Result<AttentionResult> result = referenceRows(rounded, rows, host);
+  if (!result)
+    return {0, 0};
+  auto largest = [](const std::vector<double> &actual, const std::vector<double> &expected) {
+    double error = 0;
+    for (size_t i = 0; i < expected.size(); ++i)
+      if (std::isfinite(expected[i]))
+        error = std::max(error, std::fabs(actual[i] - expected[i]));
+    return error;
+  };
+  return {largest(result->out, exact.out), largest(result->lse, exact.lse)};
+}
+
 /// The largest magnitude of each row of out. A row of a few values may cancel to nothing and says little of its scale,
 /// so the sum of p |v| stands in for it: an error of the products is relative to that.
 std::vector<double> rowMagnitudes(const AttentionProblem &problem, const std::vector<RowIndex> &rows,
@@ -130,6 +158,11 @@ Result<KernelCheck> KernelCheck::create(const KernelProblem &problem, int64_t mo
   const bool low = out->dtype == FLASHC_F16 || out->dtype == FLASHC_BF16;
   check.relative = low ? 0 : out->dtype == FLASHC_F64 ? 1e-12 : 1e-5;
   check.absolute = low ? 2 * standardError(reference, check.rows, check.expected, host) : 0;
+  if (problem.usesTf32()) {
+    const auto [outError, lseError] = tf32Errors(reference, check.rows, check.expected, host);
+    check.absolute = 2 * outError;
+    check.lseAbsolute = 2 * lseError;
+  }
   check.magnitudes = rowMagnitudes(reference, check.rows, check.expected, std::max<int64_t>(out->size[3], 1), host);
   return check;
 }
@@ -146,7 +179,7 @@ Verdict KernelCheck::judge(const KernelProblem &problem) const {
     std::vector<double> sizes;
     for (double value : expected.lse)
       sizes.push_back(std::isfinite(value) ? std::fabs(value) : 0);
-    verdict.lse = compare(*lse, rows, expected.lse, sizes, 1, tolerance, tolerance);
+    verdict.lse = compare(*lse, rows, expected.lse, sizes, 1, tolerance, std::max(tolerance, lseAbsolute));
   }
   return verdict;
 }

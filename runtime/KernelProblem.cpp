@@ -133,6 +133,7 @@ std::optional<Error> KernelProblem::build(const flashc_kernel_info &info, const 
     return metadata.contains(name) && metadata[name].is_string() ? metadata[name].get<std::string>() : std::string();
   };
   verifiable = !(metadata.contains("score") && metadata["score"] == true);
+  tf32 = metadata.contains("tf32") && metadata["tf32"] == true;
   return readMasks(text("mask"));
 }
 

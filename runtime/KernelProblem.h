@@ -40,6 +40,8 @@ public:
   bool isOutput(size_t index) const { return outputs[index]; }
   /// Whether the kernel computes what the reference can: a score function is known to the compiler alone.
   bool isVerifiable() const { return verifiable; }
+  /// Whether the kernel's products round their float32 operands to tf32.
+  bool usesTf32() const { return tf32; }
   /// Floating-point operations of the two products, masks not counted.
   double getFlops() const;
   const ProblemSizes &getSizes() const { return sizes; }
@@ -55,7 +57,7 @@ private:
   std::vector<bool> outputs;
   flashc_args args{};
   AttentionProblem reference;
-  bool verifiable = true;
+  bool verifiable = true, tf32 = false;
 };
 
 } // namespace flashc

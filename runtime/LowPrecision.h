@@ -38,6 +38,14 @@ inline double roundToDType(double value, int32_t dtype) {
   }
 }
 
+/// The nearest tf32, a float32 with 11 bits of significand; ties away from zero, as matrix units' operands are rounded.
+inline float roundToTf32(double value) {
+  if (value == 0 || !std::isfinite(value))
+    return static_cast<float>(value);
+  const double unit = std::ldexp(1.0, std::max(std::ilogb(value), -126) - 10);
+  return static_cast<float>(std::round(value / unit) * unit);
+}
+
 /// Writes one element; the value is rounded.
 inline void writeElement(void *address, int32_t dtype, double value) {
   auto put = [&](auto element) { std::memcpy(address, &element, sizeof(element)); };

@@ -67,6 +67,7 @@ std::optional<TunedKernel> TunedKernel::parse(const std::string &metadata) {
   }
   kernel.score = root.contains("score") && root["score"] == true;
   kernel.softcap = root.contains("softcap");
+  kernel.tf32 = root.contains("tf32") && root["tf32"] == true;
   if (root.contains("operands") && root["operands"].is_array())
     for (const json &operand : root["operands"])
       kernel.bias |= operand.is_object() && operand.contains("name") && operand["name"] == "bias";
@@ -81,7 +82,8 @@ std::string TunedKernel::key() const {
     text += "/" + std::to_string(valueHeadDim);
   if (!maskClass.empty())
     text += " " + maskClass;
-  for (auto [has, name] : {std::pair(bias, "bias"), std::pair(score, "score"), std::pair(softcap, "softcap")})
+  for (auto [has, name] :
+       {std::pair(tf32, "tf32"), std::pair(bias, "bias"), std::pair(score, "score"), std::pair(softcap, "softcap")})
     if (has)
       text += std::string(" +") + name;
   if (!target.empty())
@@ -105,6 +107,7 @@ AttentionShape TunedKernel::shape(const ProblemSizes &sizes) const {
   shape.keys = sizes.keys;
   shape.causal = causal;
   shape.window = window;
+  shape.tf32 = tf32;
   shape.skipsZeros = !maskClass.empty() || bias || score;
   shape.target = target;
   return shape;

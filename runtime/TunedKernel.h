@@ -19,6 +19,7 @@ struct TunedKernel {
   int64_t headDim = 0, valueHeadDim = 0;
   std::string maskClass; ///< "causal(bottom_right) & window(128,0)", the window's sizes as powers of two
   bool bias = false, score = false, softcap = false;
+  bool tf32 = false; ///< whether products round f32 to tf32
   /// What it is compiled for when that is less than the machine it runs on: "cpu:x86-64-v3"; "" for the machine itself.
   std::string target;
   bool causal = false;

@@ -160,7 +160,7 @@ def Attention_TilesAttr : Attention_Attr<"Tiles", "tiles"> {
     `queries` rows and `keys` keys a tile. Loops over keys start and end at multiples of `granule` keys, which divides
     `keys`; it is what a mask's ranges are rounded to. Scores are accumulated in `compute`. The two products take
     queries, keys, values and probabilities in the type `operand`, no wider than `compute`, and `compute` itself where
-    it is absent.
+    it is absent. `tf32` is float32 in memory that the products round.
 
     `few` are the sizes of the form for few query rows (decoding): where the rows of all query heads that share a key head
     are no more than `few.queries`, they are one tile, and the keys are divided among tasks, `split` of them each, whose

@@ -236,9 +236,9 @@ SdpaOp recreate(PatternRewriter &rewriter, SdpaOp op, ArrayRef<Value> inputs, Va
   SmallVector<Type> types = {out.getType()};
   if (lse)
     types.push_back(lse.getType());
-  auto other =
-      rewriter.create<SdpaOp>(op.getLoc(), types, inputs[0], inputs[1], inputs[2], maskOperands, bias, op.getPosition(),
-                              out, lse, op.getMasksAttr(), op.getScaleAttr(), op.getSoftcapAttr(), op.getTilesAttr());
+  auto other = rewriter.create<SdpaOp>(op.getLoc(), types, inputs[0], inputs[1], inputs[2], maskOperands, bias,
+                                       op.getPosition(), out, lse, op.getMasksAttr(), op.getScaleAttr(),
+                                       op.getSoftcapAttr(), op.getTilesAttr(), op.getTf32Attr());
   other->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   rewriter.inlineRegionBefore(op.getScore(), other.getScore(), other.getScore().end());
   return other;

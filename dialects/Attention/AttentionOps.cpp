@@ -162,7 +162,7 @@ void SdpaOp::build(OpBuilder &builder, OperationState &state, Value query, Value
   build(builder, state, results, query, key, value, maskOperands, bias, /*position=*/ValueRange(), out, lse,
         masks.empty() ? ArrayAttr() : builder.getArrayAttr(masks),
         scale ? builder.getF64FloatAttr(*scale) : FloatAttr(),
-        softcap ? builder.getF64FloatAttr(*softcap) : FloatAttr(), /*tiles=*/TilesAttr());
+        softcap ? builder.getF64FloatAttr(*softcap) : FloatAttr(), /*tiles=*/TilesAttr(), /*tf32=*/UnitAttr());
 }
 
 ParseResult SdpaOp::parse(OpAsmParser &parser, OperationState &result) {

@@ -33,6 +33,9 @@ def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, Destinati
 
     A row with nothing to attend to gives out = 0 and lse = -inf.
 
+    With `tf32` both products of float32 operands round these - queries, keys, values and probabilities - to tf32, 11 bits of
+    significand, and accumulate in float32; a target that cannot refuses. Without it float32 is exact.
+
     On tensors the results are the updated `out` (and `lse`); on memrefs there are none and `out` (and `lse`) are
     written. `position` is given to an operation that computes a part of a larger attention: batch entry, query head, first
     query, first key, and the whole's query and key lengths; bias and mask operands are then the whole's.
@@ -68,7 +71,7 @@ def Attention_SdpaOp : Attention_Op<"sdpa", [AttrSizedOperandSegments, Destinati
                        Variadic<Index>:$position, Attention_Operand:$out, Optional<Attention_Operand>:$lse,
                        DefaultValuedOptionalAttr<Attention_MaskArrayAttr, "{}">:$masks,
                        OptionalAttr<F64Attr>:$scale, OptionalAttr<F64Attr>:$softcap,
-                       OptionalAttr<Attention_TilesAttr>:$tiles);
+                       OptionalAttr<Attention_TilesAttr>:$tiles, UnitAttr:$tf32);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region MaxSizedRegion<1>:$score);
   let hasCustomAssemblyFormat = 1;

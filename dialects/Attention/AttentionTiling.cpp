@@ -153,7 +153,7 @@ struct SdpaTiling : TilingInterface::ExternalModel<SdpaTiling, SdpaOp> {
       types.push_back(lse.getType());
     auto part = b.create<SdpaOp>(loc, types, query, key, value, op.getMaskOperands(), op.getBias(),
                                  getValueOrCreateConstantIndexOp(b, loc, position), out, lse, op.getMasksAttr(),
-                                 op.getScaleAttr(), op.getSoftcapAttr(), op.getTilesAttr());
+                                 op.getScaleAttr(), op.getSoftcapAttr(), op.getTilesAttr(), op.getTf32Attr());
     if (!op.getScore().empty())
       b.cloneRegionBefore(op.getScore(), part.getScore(), part.getScore().end());
     return TilingResult{{part}, SmallVector<Value>(part.getResults())};

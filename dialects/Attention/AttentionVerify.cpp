@@ -178,9 +178,24 @@ static LogicalResult verifyTiles(Operation *op, TilesAttr tiles, Type compute, T
     return success();
   if (tiles.getCompute() != compute)
     return op->emitOpError() << "expected tiles that accumulate in " << compute << ", got " << tiles.getCompute();
-  if (Type operand = tiles.getOperandType(); operand != compute && operand != element)
+  Type operand = tiles.getOperandType();
+  if (operand != compute && operand != element && !(operand.isTF32() && element.isF32()))
     return op->emitOpError() << "expected products of " << compute << " operands or of the queries' " << element
                              << ", got " << operand;
+  return success();
+}
+
+/// What is asked for and what tiles were chosen for.
+static LogicalResult verifyTf32(SdpaOp op, ArrayRef<Named> operands) {
+  if (op.getTf32())
+    for (const Named &operand : operands)
+      if (!operand.element().isF32())
+        return op.emitOpError() << "expected f32 elements of the " << operand.name << " for products in tf32, got "
+                                << operand.element() << "; without 'tf32' they are multiplied as they are";
+  TilesAttr tiles = op.getTilesAttr();
+  if (tiles && tiles.getOperandType().isTF32() != op.getTf32())
+    return op.emitOpError() << "expected tiles whose operand is tf32 if and only if the operation has 'tf32', got "
+                            << tiles.getOperandType();
   return success();
 }
 
@@ -255,8 +270,10 @@ LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError, in
     return emitError() << "expected a granule that divides the " << keys << " keys, got " << granule;
   if (!compute.isF32() && !compute.isF64())
     return emitError() << "expected to compute in f32 or f64, got " << compute;
-  if (operand && (!operand.isBF16() && !operand.isF16() && operand != compute))
-    return emitError() << "expected products of bf16, f16 or " << compute << " operands, got " << operand;
+  bool rounded = operand && operand.isTF32() && compute.isF32();
+  if (operand && !operand.isBF16() && !operand.isF16() && operand != compute && !rounded)
+    return emitError() << "expected products of bf16, f16" << (compute.isF32() ? ", tf32" : "") << " or " << compute
+                       << " operands, got " << operand;
   if (split < 0 || split % keys != 0)
     return emitError() << "expected a split that is a multiple of the " << keys << " keys of a tile, got " << split;
   if (!few)
@@ -353,7 +370,8 @@ LogicalResult SdpaOp::verify() {
     return failure();
   if (failed(verifyMasks(op, getMaskList(), getMaskOperands(), shape)) ||
       failed(verifyScalars(op, getScale(), getSoftcap())) ||
-      failed(verifyTiles(op, getTilesAttr(), compute, query.element())))
+      failed(verifyTiles(op, getTilesAttr(), compute, query.element())) ||
+      failed(verifyTf32(*this, {query, key, value})))
     return failure();
   return verifyResults(op, outs);
 }

@@ -266,6 +266,9 @@ LogicalResult DotOp::verify() {
   if (lhsType.getElementType() != rhsType.getElementType())
     return emitOpError() << "expected both sides of one element type, got " << lhsType.getElementType() << " and "
                          << rhsType.getElementType();
+  if (getTf32() && (!lhsType.getElementType().isF32() || !accType.getElementType().isF32()))
+    return emitOpError() << "expected operands and an accumulator of 'f32' to round to tf32, got "
+                         << lhsType.getElementType() << " and " << accType.getElementType();
   if (accType.getElementType().getIntOrFloatBitWidth() < lhsType.getElementType().getIntOrFloatBitWidth())
     return emitOpError() << "expected an accumulator at least as wide as the operands' " << lhsType.getElementType()
                          << ", got " << accType.getElementType();

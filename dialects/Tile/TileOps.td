@@ -103,6 +103,8 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["accumulator", "result"]>]
     contributes nothing, whatever the right-hand side holds there: a masked probability keeps a NaN value out.
     `async` starts the product: nobody touches the sum, nor what the operands lie in, before a `tile.await` of it. As zeros are
     skipped by looking at the right-hand side first, a product that is started skips none.
+    With `tf32` both sides are float32 and are rounded to tf32, the nearest value with 11 bits of significand, ties away from
+    zero; one that rounds beyond the largest number is infinite.
 
     ```mlir
     %s = tile.dot %q, %k, %zero transposed
@@ -110,10 +112,11 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["accumulator", "result"]>]
     ```
   }];
   let arguments = (ins Tile_Matrix:$lhs, Tile_Matrix:$rhs, Tile_Matrix:$accumulator, UnitAttr:$transposed,
-                       UnitAttr:$skip_zeros, UnitAttr:$async);
+                       UnitAttr:$skip_zeros, UnitAttr:$async, UnitAttr:$tf32);
   let results = (outs Tile_Matrix:$result);
   let assemblyFormat = [{
-    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? (`skip_zeros` $skip_zeros^)? (`async` $async^)? attr-dict
+    $lhs `,` $rhs `,` $accumulator (`transposed` $transposed^)? (`skip_zeros` $skip_zeros^)? (`async` $async^)?
+    (`tf32` $tf32^)? attr-dict
     `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let hasVerifier = 1;

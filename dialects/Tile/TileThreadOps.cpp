@@ -45,8 +45,13 @@ LogicalResult LoadOrZeroOp::verify() {
 }
 
 LogicalResult LoadMatrixOp::verify() {
-  if (cast<VectorType>(getResult().getType()).getNumElements() != 8)
-    return emitOpError() << "expected eight elements, two of each of four matrices, got " << getResult().getType();
+  auto vector = cast<VectorType>(getResult().getType());
+  bool words = vector.getElementType().isF32();
+  if (vector.getNumElements() != (words ? 4 : 8))
+    return emitOpError() << "expected " << (words ? "four elements, one" : "eight elements, two")
+                         << " of each of four matrices, got " << vector;
+  if (words && getTransposed())
+    return emitOpError() << "expected matrices of 16-bit elements to transpose, got " << vector;
   return verifyVectorAccess(*this, getResult().getType(), getMemory().getType());
 }
 

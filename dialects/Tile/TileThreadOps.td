@@ -36,7 +36,7 @@ def Tile_MmaOp : Tile_ThreadOp<"mma", [Pure, AllTypesMatch<["accumulator", "resu
   let description = [{
     The threads of a subgroup multiply a `shape[0]` x `shape[2]` block by a `shape[2]` x `shape[1]` one and add an accumulator;
     each thread passes its own elements of the three, in the order of the unit's fragments. All threads of the subgroup
-    come here together.
+    come here together. Of f32 elements the unit reads what `tile.round_tf32` leaves.
 
     ```mlir
     %d = tile.mma %a, %b, %c shape [16, 8, 16] : vector<8xbf16>, vector<4xbf16>, vector<4xf32>
@@ -49,6 +49,20 @@ def Tile_MmaOp : Tile_ThreadOp<"mma", [Pure, AllTypesMatch<["accumulator", "resu
     $lhs `,` $rhs `,` $accumulator `shape` $shape attr-dict `:` type($lhs) `,` type($rhs) `,` type($result)
   }];
   let hasVerifier = 1;
+}
+
+def Tile_RoundTf32Op : Tile_ThreadOp<"round_tf32", [Pure, AllTypesMatch<["input", "result"]>]> {
+  let summary = "Elements rounded to tf32, in the place of f32 ones";
+  let description = [{
+    To the nearest number with 11 bits of significand, ties away from zero; the other 13 bits are zero. (`cvt.rna.tf32.f32` of PTX.)
+
+    ```mlir
+    %r = tile.round_tf32 %x : vector<4xf32>
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[F32, VectorOfRankAndType<[1], [F32]>]>:$input);
+  let results = (outs AnyTypeOf<[F32, VectorOfRankAndType<[1], [F32]>]>:$result);
+  let assemblyFormat = "$input attr-dict `:` type($result)";
 }
 
 def Tile_VectorLoadOp : Tile_ThreadOp<"vector_load"> {
@@ -97,17 +111,19 @@ def Tile_VectorStoreOp : Tile_ThreadOp<"vector_store"> {
 }
 
 def Tile_LoadMatrixOp : Tile_ThreadOp<"load_matrix"> {
-  let summary = "Four 8x8 matrices of 16-bit elements from shared memory, as a warp's fragments";
+  let summary = "Four matrices of eight rows of sixteen bytes from shared memory, as a warp's fragments";
   let description = [{
     Thread l names by `index`, in elements, the eight elements of row `l % 8` of matrix `l / 8`; the result's elements 2m and 2m + 1
     are the thread's of matrix m, those of row `l / 4` at columns `2 (l % 4)` and one beyond; with `transposed` rows and
-    columns of each matrix change places. (`ldmatrix.x4` of PTX.)
+    columns of each matrix change places. A row of f32 has four elements, and the result's element m is the thread's of matrix m, that
+    of row `l / 4` at column `l % 4`; such matrices cannot be transposed. (`ldmatrix.x4` of PTX.)
 
     ```mlir
     %x = tile.load_matrix %m[%i] transposed : memref<?xbf16, #gpu.address_space<workgroup>> -> vector<8xbf16>
     ```
   }];
-  let arguments = (ins Arg<MemRefRankOf<[F16, BF16], [1]>, "", [MemRead]>:$memory, Index:$index, UnitAttr:$transposed);
+  let arguments = (ins Arg<MemRefRankOf<[F32, F16, BF16], [1]>, "", [MemRead]>:$memory, Index:$index,
+                       UnitAttr:$transposed);
   let results = (outs Tile_FragmentVector:$result);
   let assemblyFormat = "$memory `[` $index `]` (`transposed` $transposed^)? attr-dict `:` type($memory) `->` type($result)";
   let hasVerifier = 1;

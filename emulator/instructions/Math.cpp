@@ -99,11 +99,12 @@ template <float (*widen)(uint16_t)> void widenTo(Group &group) {
 }
 uint16_t bf16TowardsZero(float value) { return static_cast<uint16_t>(bitsOfFloat(value) >> 16); }
 
-/// cvt.rna.tf32: to nearest, ties away from zero.
+/// cvt.rna.tf32: to nearest, ties away from zero. A NaN stays one, whichever bits of it are read.
 void convertTf32(Group &group) {
-  const uint32_t bits = group[0].get<uint32_t>(1);
-  const bool finite = (bits & 0x7f800000) != 0x7f800000;
-  group[0].set<uint32_t>(0, finite ? (bits + 0x1000) & 0xffffe000 : bits);
+  const uint32_t bits = group[0].get<uint32_t>(1), magnitude = bits & 0x7fffffff;
+  group[0].set<uint32_t>(0, magnitude > 0x7f800000    ? 0x7fffffff
+                            : magnitude == 0x7f800000 ? bits
+                                                      : (bits + 0x1000) & 0xffffe000);
 }
 void doubleToFloat(Group &group) { group[0].set<float>(0, static_cast<float>(group[0].get<double>(1))); }
 void floatToDouble(Group &group) { group[0].set<double>(0, group[0].get<float>(1)); }

@@ -27,6 +27,7 @@ def attention(
     mask_mod: Mod | None = None,
     layout: str = "bhsd",
     return_lse: bool = False,
+    tf32: bool = False,
     target: str = "host",
     tiles: tuple[int, ...] | None = None,
     out: Any = None,
@@ -47,12 +48,15 @@ def attention(
     (queries, keys) of a tile, or (queries, keys, split) with the keys of a task with few rows; by default they are what was
     tuned for such sizes (see `flashc.tuning`), else what the compiler chooses.
 
+    float32 is exact unless `tf32` asks for both products on a matrix unit that rounds their operands to tf32, 11 bits of significand,
+    and accumulates in float32. NVIDIA's GPUs have one; elements of other types, and other targets, are refused.
+
     Arrays in a GPU's memory are read there, on the caller's current stream and without waiting, and `target` is by default the best
     one for that GPU. With target="emulated:sm_80" arrays of the CPU run on an emulated one, exactly and slowly.
     `stream` - a handle as an integer, or a stream of PyTorch, CuPy or anything with ``__cuda_stream__`` - is used instead of
     the current one: the kernel waits for the streams that its arrays are of, and nobody waits for the kernel.
 
-    Kernels are compiled when a new head dim, element type, mask text, scale, score function or target is met, never for a new
+    Kernels are compiled when a new head dim, element type, mask text, scale, score function, tf32 or target is met, never for a new
     batch, length, number of heads or stride; sizes that were tuned have a version of their own.
 
     >>> import numpy as np, flashc
@@ -71,7 +75,7 @@ def attention(
     if score_mod is not None or mask_mod is not None:
         score = trace(score_mod, mask_mod, _flashc.inspect(q, "q")[0])
     return _flashc.attend(
-        q, k, v, mask_text, arrays, scale, softcap, bias, score, layout, return_lse, target, tiles, out, stream
+        q, k, v, mask_text, arrays, scale, softcap, bias, score, layout, return_lse, tf32, target, tiles, out, stream
     )
 
 
@@ -88,6 +92,7 @@ def compile(
     mask_mod: Mod | None = None,
     layout: str = "bhsd",
     return_lse: bool = False,
+    tf32: bool = False,
     target: str = "host",
     tiles: tuple[int, ...] | None = None,
     name: str = "attention",
@@ -95,7 +100,8 @@ def compile(
     """A kernel for everything static of an attention; batch, lengths, heads and strides stay free.
 
     `bias` is the element type of the additive bias, if there is one. Masks that read arrays are given without them,
-    ``flashc.key_lengths()``; the kernel takes them as further operands, in the order of the mask's text.
+    ``flashc.key_lengths()``; the kernel takes them as further operands, in the order of the mask's text. The other options are those
+    of `flashc.attention`.
 
     >>> import numpy as np, flashc
     >>> kernel = flashc.compile(head_dim=8, dtype="f32", mask=flashc.causal("bottom_right"))
@@ -118,6 +124,7 @@ def compile(
             score=trace(score_mod, mask_mod, element),
             layout=layout,
             return_lse=return_lse,
+            tf32=tf32,
             target=target,
             tiles=tiles,
             name=name,

@@ -1264,7 +1264,7 @@ func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, g
 
 // -----
 
-// expected-error @+1 {{expected products of bf16, f16 or 'f32' operands, got 'f64'}}
+// expected-error @+1 {{expected products of bf16, f16, tf32 or 'f32' operands, got 'f64'}}
 func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, operand = f64>}
 
 // -----
@@ -1348,5 +1348,39 @@ func.func @f(%acc: !tile.tile<8x16xf32>, %m: !tile.tile<8xf32>, %n: index, %o: m
   // expected-error @+1 {{expected the number of queries of lse to be 2, that of out, got 3}}
   attn.normalize %acc, %m, %m rows(%n) outs(%o : memref<4x2x16xf32>) lse(%l : memref<4x3xf32>)
       : !tile.tile<8x16xf32>, !tile.tile<8xf32>, !tile.tile<8xf32>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expected products of bf16, f16 or 'f64' operands, got 'tf32'}}
+func.func private @f() attributes {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f64, operand = tf32>}
+
+// -----
+
+func.func @f(%q: memref<2x4x8x16xf16>, %out: memref<2x4x8x16xf16>) {
+  // expected-error @+1 {{expected f32 elements of the query for products in tf32, got 'f16'; without 'tf32' they are multiplied as they are}}
+  attn.sdpa ins(%q, %q, %q : memref<2x4x8x16xf16>, memref<2x4x8x16xf16>, memref<2x4x8x16xf16>)
+      outs(%out : memref<2x4x8x16xf16>) {tf32}
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x4x8x16xf32>, %out: memref<2x4x8x16xf32>) {
+  // expected-error @+1 {{expected tiles whose operand is tf32 if and only if the operation has 'tf32', got 'f32'}}
+  attn.sdpa ins(%q, %q, %q : memref<2x4x8x16xf32>, memref<2x4x8x16xf32>, memref<2x4x8x16xf32>)
+      outs(%out : memref<2x4x8x16xf32>)
+      {tf32, tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32>}
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x4x8x16xf16>, %out: memref<2x4x8x16xf16>) {
+  // expected-error @+1 {{expected products of 'f32' operands or of the queries' 'f16', got 'tf32'}}
+  attn.sdpa ins(%q, %q, %q : memref<2x4x8x16xf16>, memref<2x4x8x16xf16>, memref<2x4x8x16xf16>)
+      outs(%out : memref<2x4x8x16xf16>)
+      {tiles = #attn.tiles<queries = 8, keys = 64, granule = 64, compute = f32, operand = tf32>}
   return
 }

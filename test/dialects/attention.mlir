@@ -102,3 +102,13 @@ func.func @merge(%oa: tensor<?x?x?x64xbf16>, %la: tensor<?x?x?xf32>, %ob: tensor
       outs(%oa, %la : tensor<?x?x?x64xbf16>, tensor<?x?x?xf32>) -> tensor<?x?x?x64xbf16>, tensor<?x?x?xf32>
   return %0#0, %0#1 : tensor<?x?x?x64xbf16>, tensor<?x?x?xf32>
 }
+
+// CHECK-LABEL: func @tf32
+func.func @tf32(%q: memref<?x?x?x64xf32>) {
+  // CHECK: attn.sdpa
+  // CHECK-SAME: {tf32, tiles = #attn.tiles<queries = 64, keys = 32, granule = 32, compute = f32, operand = tf32>}
+  attn.sdpa ins(%q, %q, %q : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
+            outs(%q : memref<?x?x?x64xf32>)
+            {tf32, tiles = #attn.tiles<queries = 64, keys = 32, granule = 32, compute = f32, operand = tf32>}
+  return
+}

@@ -465,3 +465,11 @@ func.func @f(%s: memref<8xi64>, %n: index) {
   }
   return
 }
+
+// -----
+
+func.func @f(%l: !tile.tile<16x8xbf16>, %r: !tile.tile<8x8xbf16>, %a: !tile.tile<16x8xf32>) {
+  // expected-error @+1 {{expected operands and an accumulator of 'f32' to round to tf32, got 'bf16' and 'f32'}}
+  %0 = tile.dot %l, %r, %a tf32 : !tile.tile<16x8xbf16>, !tile.tile<8x8xbf16> -> !tile.tile<16x8xf32>
+  return
+}

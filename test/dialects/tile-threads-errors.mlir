@@ -202,3 +202,19 @@ func.func @f(%m: memref<?xbf16>, %i: index, %e: i1) {
   %x = tile.load_or_zero %m[%i + %i] if %e : memref<?xbf16> -> vector<4xbf16>
   return
 }
+
+// -----
+
+func.func @f(%m: memref<?xf32>, %i: index) {
+  // expected-error @below {{expected four elements, one of each of four matrices, got 'vector<8xf32>'}}
+  %x = tile.load_matrix %m[%i] : memref<?xf32> -> vector<8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%m: memref<?xf32>, %i: index) {
+  // expected-error @below {{expected matrices of 16-bit elements to transpose, got 'vector<4xf32>'}}
+  %x = tile.load_matrix %m[%i] transposed : memref<?xf32> -> vector<4xf32>
+  return
+}

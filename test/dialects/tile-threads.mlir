@@ -71,3 +71,19 @@ func.func @warpgroup(%a: vector<8xbf16>, %i: index, %q: memref<4096xbf16, 3>, %k
       : (vector<8xbf16>), memref<1024xbf16, 3> -> vector<4xf32>, vector<4xf32>
   return
 }
+
+// CHECK-LABEL: @tf32
+// CHECK: tile.load_matrix %{{.*}}[%{{.*}}] : memref<?xf32, #gpu.address_space<workgroup>> -> vector<4xf32>
+// CHECK: tile.round_tf32 %{{.*}} : vector<4xf32>
+// CHECK: tile.round_tf32 %{{.*}} : f32
+// CHECK: tile.mma %{{.*}}, %{{.*}}, %{{.*}} shape [16, 8, 8] : vector<4xf32>, vector<2xf32>, vector<4xf32>
+// CHECK: tile.dot %{{.*}}, %{{.*}}, %{{.*}} transposed tf32 : <16x8xf32>, <8x8xf32> -> <16x8xf32>
+func.func @tf32(%b: vector<2xf32>, %c: vector<4xf32>, %y: f32, %i: index, %s: memref<?xf32, #gpu.address_space<workgroup>>,
+                %l: !tile.tile<16x8xf32>, %r: !tile.tile<8x8xf32>) {
+  %x = tile.load_matrix %s[%i] : memref<?xf32, #gpu.address_space<workgroup>> -> vector<4xf32>
+  %a = tile.round_tf32 %x : vector<4xf32>
+  %one = tile.round_tf32 %y : f32
+  %d = tile.mma %a, %b, %c shape [16, 8, 8] : vector<4xf32>, vector<2xf32>, vector<4xf32>
+  %p = tile.dot %l, %r, %l transposed tf32 : !tile.tile<16x8xf32>, !tile.tile<8x8xf32> -> !tile.tile<16x8xf32>
+  return
+}

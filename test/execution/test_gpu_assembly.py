@@ -40,13 +40,14 @@ WIDE_MASKS = ("window", "segments", "bias", "softcap")
 #: Serialised wgmma (C7510, C7511, C7515) and a setmaxnreg that is ignored (C7508).
 WARNINGS = ("C7508", "C7510", "C7511", "C7515", "wgmma.mma_async instructions are serialized")
 
-Kernel = tuple[str, str, int, str]  # chip, element type, head dim, mask
+Kernel = tuple[str, str, int, str]  # chip, element type or tf32, head dim, mask
 
 
 def quick() -> list[Kernel]:
     """Every way that the code generators go, and the head dims that need most."""
     kernels = [("sm_80", dtype, D, "causal") for dtype in ("bf16", "f32", "f64") for D in (64, 80, 128, 256)]
     kernels += [("sm_80", "f16", 128, "causal"), ("sm_80", "bf16", 192, "full")]
+    kernels += [("sm_80", "tf32", D, "causal") for D in (64, 128, 256)] + [("sm_90a", "tf32", 128, "causal")]
     kernels += [("sm_80", "bf16", 64, mask) for mask in ("full", "segments", "bias", "softcap")]
     kernels += [("sm_90a", "bf16", D, "causal") for D in (64, 80, 128, 256)]
     kernels += [("sm_90a", "bf16", 64, mask) for mask in ("window", "segments", "bias", "softcap")]
@@ -60,8 +61,10 @@ def quick() -> list[Kernel]:
 def every() -> list[Kernel]:
     dims = (8, 24, 40, 59, 64, 80, 88, 96, 111, 128, 160, 192, 224, 256)
     kernels = list(itertools.product((*NVIDIA, *AMD), ("bf16", "f16", "f32", "f64"), dims, ("full", "causal")))
+    kernels += list(itertools.product(NVIDIA, ("tf32",), dims, ("full", "causal")))
     masks = [mask for mask in MASKS if mask not in ("full", "causal")]
     kernels += itertools.product((*NVIDIA, *AMD), ("bf16", "f32"), (64, 128), masks)
+    kernels += itertools.product(NVIDIA, ("tf32",), (64, 128), masks)
     kernels += itertools.product(NVIDIA, ("bf16",), (40, 96, 192, 256), WIDE_MASKS)
     kernels += itertools.product(NVIDIA, ("f64",), (64, 128, 256), ("segments", "bias"))
     kernels += itertools.product(AMD, ("bf16",), (96, 160, 192, 256), ("segments", "bias"))
@@ -101,6 +104,8 @@ def unfinished(kernel: Kernel) -> str:
         return f"{SPILLED[kernel]} bytes beside what is read of keys and queries"
     if kernel in AMD_SPILLED:
         return f"{AMD_SPILLED[kernel]} registers where sums of tiles that segments leave out meet new ones"
+    if kernel[:2] == ("sm_90a", "tf32") and kernel[2] in (160, 192):
+        return "blocks that do several pieces of work keep addresses beside wide sums"
     return ""
 
 
@@ -115,7 +120,8 @@ def parameters() -> list:
 
 def produce(kernel: Kernel) -> bytes:
     chip, dtype, D, mask = kernel
-    options = ["--head-dim", str(D), "--dtype", dtype, "--lse", *MASKS[mask]]
+    element = ["f32", "--tf32"] if dtype == "tf32" else [dtype]
+    options = ["--head-dim", str(D), "--dtype", *element, "--lse", *MASKS[mask]]
     if chip in NVIDIA:
         return compile_kernel(options, f"nvptx:{chip}", "asm")
     return compile_kernel(options, f"amdgpu:{chip}", "binary")

@@ -26,3 +26,12 @@ func.func @too_large_head_dim(%q: memref<?x?x?x64xf32>, %v: memref<?x?x?x65536xf
             {tiles = #attn.tiles<queries = 6, keys = 512, granule = 64, compute = f32>}
   return
 }
+
+// -----
+
+func.func @tf32(%x: memref<?x?x?x64xf32>) {
+  // expected-error @below {{'attn.sdpa' op asks for products in tf32, which no CPU has; expected a target of NVIDIA's (nvptx:CHIP, emulated:sm_80), or exact float32, without 'tf32'}}
+  attn.sdpa ins(%x, %x, %x : memref<?x?x?x64xf32>, memref<?x?x?x64xf32>, memref<?x?x?x64xf32>)
+            outs(%x : memref<?x?x?x64xf32>) {tf32}
+  return
+}

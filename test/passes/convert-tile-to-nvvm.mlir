@@ -15,6 +15,23 @@ gpu.module @device {
     gpu.return
   }
 
+  // A register of tf32 holds one element; it is rounded by an instruction of its own. Rows of four words are what sixteen-byte rows
+  // of an 8x8 matrix are to ldmatrix.
+  // CHECK-LABEL: gpu.func @tf32
+  // CHECK: nvvm.ldmatrix %{{.*}} {layout = #nvvm.mma_layout<row>, num = 4 : i32}
+  // CHECK: llvm.bitcast %{{.*}} : vector<4xi32> to vector<4xf32>
+  // CHECK-COUNT-4: llvm.call_intrinsic "llvm.nvvm.f2tf32.rna"(%{{.*}}) : (f32) -> i32
+  // CHECK-NOT: f2tf32
+  // CHECK: llvm.call_intrinsic "llvm.nvvm.mma.m16n8k8.row.col.tf32"({{.*}}) : (i32, i32, i32, i32, i32, i32, f32, f32, f32, f32) -> !llvm.struct<(f32, f32, f32, f32)>
+  // CHECK: llvm.call_intrinsic "llvm.nvvm.f2tf32.rna"
+  gpu.func @tf32(%s: memref<?xf32, 3>, %i: index, %b: vector<2xf32>, %c: vector<4xf32>, %x: f32) {
+    %a = tile.load_matrix %s[%i] : memref<?xf32, 3> -> vector<4xf32>
+    %r = tile.round_tf32 %a : vector<4xf32>
+    %d = tile.mma %r, %b, %c shape [16, 8, 8] : vector<4xf32>, vector<2xf32>, vector<4xf32>
+    %y = tile.round_tf32 %x : f32
+    gpu.return
+  }
+
   // Without `exists`, no byte is read. The group is closed and awaited as it is written.
   // CHECK-LABEL: gpu.func @memory
   // CHECK: nvvm.ldmatrix %{{.*}} {layout = #nvvm.mma_layout<row>, num = 4 : i32}
@@ -97,7 +114,7 @@ gpu.module @device {
 
 gpu.module @device {
   gpu.func @shape(%a: vector<4xbf16>, %c: vector<16xf32>) {
-    // expected-error @below {{expected 16x8x16 products of 16-bit elements into f32}}
+    // expected-error @below {{expected 16x8x16 products of 16-bit elements, or 16x8x8 products of f32, into f32}}
     %d = tile.mma %a, %a, %c shape [32, 32, 8] : vector<4xbf16>, vector<4xbf16>, vector<16xf32>
     gpu.return
   }

@@ -240,3 +240,17 @@ func.func @visible_sum(%q: memref<24x64xbf16>, %k: memref<512x64xbf16>, %v: memr
   attn.normalize %0#0, %0#1, %0#2 rows(%p) outs(%out : memref<?x40xbf16>) lse(%lse : memref<?xf32>) : !acc, !rows, !rows
   return
 }
+
+// Products in tf32 round tiles of float32 themselves; the sum is of weights that were not rounded, as with narrow operands.
+// CHECK-LABEL: func @tf32
+func.func @tf32(%q: memref<24x64xf32>, %k: memref<512x64xf32>, %v: memref<512x40xf32>, %acc: !acc, %max: !rows, %sum: !rows,
+                %p: index) -> (!acc, !rows, !rows) {
+  // CHECK: tile.dot %{{.*}}, %{{.*}}, %{{.*}} transposed tf32 : <24x64xf32>, <512x64xf32> -> <24x512xf32>
+  // CHECK: %[[P:.*]] = tile.map ins(%{{.*}}, %{{.*}} : !tile.tile<24x512xf32>, !tile.tile<24xf32>)
+  // CHECK: tile.reduce sum %[[P]],
+  // CHECK: tile.dot %[[P]], %{{.*}}, %{{.*}} tf32 : <24x512xf32>, <512x40xf32> -> <24x40xf32>
+  %0:3 = attn.online ins(%q, %k, %v : memref<24x64xf32>, memref<512x64xf32>, memref<512x40xf32>)
+      state(%acc, %max, %sum : !acc, !rows, !rows) position(%p, %p, %p, %p, %p, %p)
+      {scale = 0.125 : f64, tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32, operand = tf32>}
+  return %0#0, %0#1, %0#2 : !acc, !rows, !rows
+}

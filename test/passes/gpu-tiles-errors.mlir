@@ -5,6 +5,8 @@
 // RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=mma 2>&1 | FileCheck %s --check-prefix=MIXED
 // RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=cube 2>&1 | FileCheck %s --check-prefix=UNIT
 // RUN: not flash-opt %s --split-input-file --assign-fragments=subgroup-size=16 2>&1 | FileCheck %s --check-prefix=SUBGROUP
+// RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes 2>&1 | FileCheck %s --check-prefix=TF32
+// RUN: not flash-opt %s --split-input-file --assign-fragments="matrix-unit=mfma subgroup-size=64" 2>&1 | FileCheck %s --check-prefix=TF32-DOT
 // RUN: not flash-opt %s --split-input-file --lower-tiles-to-threads=matrix-unit=mma 2>&1 | FileCheck %s --check-prefix=THREADS
 
 // UNIT: error: expected matrix-unit to be none, mma, wgmma, mfma or wmma, got 'cube'
@@ -29,6 +31,26 @@ func.func @mixed(%n: index) {
     %b = tile.splat %zero : f32 -> !tile.tile<16x16xf32>
     %c = tile.dot %a, %a, %b : !tile.tile<16x16xf16>, !tile.tile<16x16xf16> -> !tile.tile<16x16xf32>
     %d = tile.dot %b, %b, %c : !tile.tile<16x16xf32>, !tile.tile<16x16xf32> -> !tile.tile<16x16xf32>
+  }
+  return
+}
+
+// -----
+
+// TF32: error: 'attn.sdpa' op asks for products in tf32, which need a matrix unit mma or wgmma, and the target's is none; expected a target of NVIDIA's (nvptx:CHIP, emulated:sm_80), or exact float32, without 'tf32'
+func.func @tf32(%q: memref<1x1x?x64xf32>) {
+  attn.sdpa ins(%q, %q, %q : memref<1x1x?x64xf32>, memref<1x1x?x64xf32>, memref<1x1x?x64xf32>) outs(%q : memref<1x1x?x64xf32>) {tf32}
+  return
+}
+
+// -----
+
+// TF32-DOT: error: 'tile.dot' op rounds to tf32; expected mma or wgmma for matrix-unit, got mfma
+func.func @dot(%n: index) {
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %a = tile.splat %zero : f32 -> !tile.tile<16x16xf32>
+    %b = tile.dot %a, %a, %a tf32 : !tile.tile<16x16xf32>, !tile.tile<16x16xf32> -> !tile.tile<16x16xf32>
   }
   return
 }

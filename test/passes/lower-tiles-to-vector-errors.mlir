@@ -42,3 +42,17 @@ func.func @exchange(%m: memref<6x64xf32>, %n: index) {
   tile.store %r#0, %m[%c0, %c0] : !acc, memref<6x64xf32>
   return
 }
+
+// -----
+
+func.func @tf32(%p: memref<6x64xf32>, %v: memref<64x64xf32>, %o: memref<6x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %a = tile.load %p[%c0, %c0] : memref<6x64xf32> -> !tile.tile<6x64xf32>
+  %b = tile.load %v[%c0, %c0] : memref<64x64xf32> -> !tile.tile<64x64xf32>
+  %z = tile.splat %zero : f32 -> !tile.tile<6x64xf32>
+  // expected-error @below {{rounds to tf32, which no CPU does; expected products of exact float32}}
+  %r = tile.dot %a, %b, %z tf32 : !tile.tile<6x64xf32>, !tile.tile<64x64xf32> -> !tile.tile<6x64xf32>
+  tile.store %r, %o[%c0, %c0] : !tile.tile<6x64xf32>, memref<6x64xf32>
+  return
+}

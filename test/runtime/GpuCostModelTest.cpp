@@ -75,6 +75,17 @@ TEST(GpuCostModel, OneBlockFitsTheRegisters) {
             "expected at most the 256 registers of a t");
 }
 
+TEST(GpuCostModel, Tf32IsAUnitsOwn) {
+  AttentionShape shape = shapeOf(128, 4);
+  const GpuCostModel a100 = modelOf("sm_80");
+  const double exact = a100.predict(shape, {64, 32, 0});
+  shape.tf32 = true;
+  EXPECT_EQ(a100.whyIllegal(shape, {64, 40, 0}),
+            "expected keys in multiples of 16, what one product on sm_80 has, got 40");
+  EXPECT_LT(2 * a100.predict(shape, {64, 32, 0}), exact);
+  EXPECT_LT(a100.predict(shapeOf(128, 2), {64, 32, 0}), a100.predict(shape, {64, 32, 0}));
+}
+
 TEST(GpuCostModel, ATargetsRulesAndNotTheDevices) {
   // Code for sm_80 on a device that could run sm_90a's.
   const GpuCostModel h100 = modelOf("sm_90a");

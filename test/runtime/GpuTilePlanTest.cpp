@@ -118,6 +118,30 @@ TEST(GpuTilePlan, CountsWhatLiesInSharedMemory) {
   EXPECT_EQ(planGpuTiles(problemOf("sm_80", 256, 2), {64, 32, 0}).queries, QueryPlace::Shared);
 }
 
+TEST(GpuTilePlan, GivesTf32WordsForElements) {
+  auto planOf = [](const char *chip, int64_t headDim) {
+    GpuTileProblem problem = problemOf(chip, headDim, 4, /*skipsZeros=*/true);
+    problem.unit = MatrixUnit::Mma;
+    const GpuTilePlan plan = planGpuTiles(problem, {});
+    EXPECT_LE(plan.sharedBytes, problem.sharedBytes) << chip << " D" << headDim;
+    EXPECT_EQ(plan.few.countThreads(), 32);
+    return plan;
+  };
+  // Sums, scores, weights, rows of queries: a half of a word a column each.
+  const GpuTilePlan narrow = planOf("sm_80", 64);
+  EXPECT_EQ(sizesOf(narrow.many), (TileSizes{64, 64, 0}));
+  EXPECT_EQ(narrow.registers, 32 + 32 + 32 + 32 + 32);
+  EXPECT_EQ(narrow.sharedBytes, (16 + 16 + 16 + 1) << 10);
+  EXPECT_EQ(sizesOf(planOf("sm_80", 128).many), (TileSizes{64, 32, 0}));
+  EXPECT_EQ(planOf("sm_80", 96).queries, QueryPlace::Registers);
+  // Wide rows stay in shared memory, where there is room for them.
+  EXPECT_EQ(planOf("sm_80", 128).queries, QueryPlace::Shared);
+  EXPECT_EQ(sizesOf(planOf("sm_80", 192).many), (TileSizes{64, 16, 0}));
+  EXPECT_EQ(sizesOf(planOf("sm_80", 256).many), (TileSizes{32, 16, 0}));
+  EXPECT_EQ(sizesOf(planOf("sm_90a", 256).many), (TileSizes{64, 32, 0}));
+  EXPECT_EQ(planOf("sm_90a", 256).many.unit, MatrixUnit::Mma);
+}
+
 TEST(GpuTilePlan, DefaultsFitEveryChip) {
   for (const char *chip : {"sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100"})
     for (int64_t headDim = 8; headDim <= 256; headDim += 8)

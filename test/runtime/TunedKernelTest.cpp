@@ -33,6 +33,7 @@ TEST(TuningKeys, SayWhatMatters) {
             "forward bf16 d64 causal(top_left) +bias +softcap");
   EXPECT_EQ(keyOf(R"json({"dtype": "f32", "head_dim": 64, "value_head_dim": 64, "score": true, "native": true})json"),
             "forward f32 d64 +score");
+  EXPECT_EQ(keyOf(with(plain, R"json("tf32": true)json")), "forward bf16 d64 causal(top_left) +tf32");
 }
 
 TEST(TuningKeys, SayNothingElse) {

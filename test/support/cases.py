@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from oracle import DTYPES, MaskTerm, Problem, attention, standard
+from oracle import DTYPES, MaskTerm, Problem, attention, standard, standard_tf32
 
 import flashc
 
@@ -114,6 +114,7 @@ class Case:
     mask_mod: str | None = None
     strides: str = "plain"
     lse: bool = True
+    tf32: bool = False
     target: str = "host"
     seed: int = 0
 
@@ -193,7 +194,7 @@ def call(case: Case, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
     p = inputs.problem
     result = flashc.attention(
         *inputs.arrays, mask=flashc_mask(p.masks), scale=p.scale, softcap=p.softcap, bias=p.bias, score_mod=p.score_mod,
-        mask_mod=p.mask_mod, layout=inputs.layout, return_lse=case.lse, target=case.target,
+        mask_mod=p.mask_mod, layout=inputs.layout, return_lse=case.lse, tf32=case.tf32, target=case.target,
     )  # fmt: skip
     out, lse = result if case.lse else (result, None)
     assert out.dtype == DTYPES[case.dtype]
@@ -208,7 +209,15 @@ def judge(case: Case, problem: Problem, out: np.ndarray, lse: np.ndarray | None)
     assert out.shape == expected.shape
     assert not (np.isnan(out) & ~np.isnan(expected)).any(), f"NaN where the reference has none: {case}"
     error = np.abs(out.astype(np.float64) - expected)
-    if case.dtype in ("f64", "f32"):
+    lse_error = 0.0
+    if case.tf32:
+        base_out, base_lse = (x.astype(np.float64) for x in standard_tf32(problem))
+        base = np.abs(base_out - expected).max(initial=0)
+        attends = ~np.isneginf(expected_lse)
+        lse_error = np.abs(base_lse[attends] - expected_lse[attends]).max(initial=0)
+        worst = error.max(initial=0)
+        assert worst <= 2 * base, f"error {worst:.3g}, of the standard computation {base:.3g}: {case}"
+    elif case.dtype in ("f64", "f32"):
         bound = {"f64": 1e-12, "f32": 1e-5}[case.dtype]
         row = np.abs(expected).max(axis=-1, keepdims=True, initial=0)
         worst = np.max(error - bound * row, initial=0)
@@ -224,7 +233,7 @@ def judge(case: Case, problem: Problem, out: np.ndarray, lse: np.ndarray | None)
         assert (np.isneginf(lse) == empty).all(), f"lse of rows with nothing to attend is not -inf: {case}"
         bound = 1e-12 if case.dtype == "f64" else 1e-5
         difference = np.abs(lse[~empty] - expected_lse[~empty])
-        limit = bound * np.maximum(1, np.abs(expected_lse[~empty]))
+        limit = np.maximum(bound * np.maximum(1, np.abs(expected_lse[~empty])), 2 * lse_error)
         assert (difference <= limit).all(), f"lse differs by {difference.max():.3g}: {case}"
 
 

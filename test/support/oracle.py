@@ -163,3 +163,19 @@ def standard(problem: Problem, dtype: str) -> np.ndarray:
     s = scores(problem, np.einsum("bhid,bhjd->bhij", q, k), stored)
     p, _ = softmax(s.astype(np.float32))
     return stored(weighted_sum(stored(p), v))
+
+
+def tf32(x: np.ndarray) -> np.ndarray:
+    """float32 rounded to 11 bits of significand, ties away from zero."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    finite = (bits & 0x7F800000) != 0x7F800000
+    return np.where(finite, (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits).astype(np.uint32).view(np.float32)
+
+
+def standard_tf32(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """(out, lse) of the standard computation in float32 whose two products round what they multiply to tf32."""
+    heads = problem.q.shape[1]
+    k, v = (repeat_heads(tf32(x), heads) for x in (problem.k, problem.v))
+    s = scores(problem, np.einsum("bhid,bhjd->bhij", tf32(problem.q), k), lambda x: np.asarray(x, np.float32))
+    p, lse = softmax(s.astype(np.float32))
+    return weighted_sum(tf32(p), v).astype(np.float32), lse

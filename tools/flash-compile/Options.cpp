@@ -30,6 +30,8 @@ struct Flags {
   cl::opt<std::string> score{"score", cl::desc("a file with the body of a score function over %s, %b, %h, %i, %j"),
                              cl::cat(category)};
   cl::opt<bool> lse{"lse", cl::desc("also write the logarithm of the denominator"), cl::cat(category)};
+  cl::opt<bool> tf32{"tf32", cl::desc("round f32 operands of products to tf32, on NVIDIA's matrix unit"),
+                     cl::cat(category)};
   cl::list<std::string> targets{
       "target",
       cl::desc("cpu (default), cpu:NAME, host, nvptx:CHIP, amdgpu:CHIP, emulated:CHIP; several make a fat pack"),
@@ -122,6 +124,7 @@ llvm::Error readSpec(const Flags &flags, KernelSpec &spec) {
     spec.score = (*text)->getBuffer().str();
   }
   spec.lse = flags.lse;
+  spec.tf32 = flags.tf32;
   if (!flags.name.empty())
     spec.name = flags.name;
   return llvm::Error::success();
@@ -130,8 +133,8 @@ llvm::Error readSpec(const Flags &flags, KernelSpec &spec) {
 /// A module has all this in itself.
 llvm::Error refuseSpecOptions(const Flags &flags) {
   const std::initializer_list<std::reference_wrapper<const cl::Option>> options = {
-      flags.headDim, flags.valueHeadDim, flags.dtype,   flags.mask,  flags.maskDTypes,
-      flags.bias,    flags.scale,        flags.softcap, flags.score, flags.lse};
+      flags.headDim, flags.valueHeadDim, flags.dtype, flags.mask, flags.maskDTypes, flags.bias,
+      flags.scale,   flags.softcap,      flags.score, flags.lse,  flags.tf32};
   for (const cl::Option &option : options)
     if (option.getNumOccurrences())
       return createStringError("--" + option.ArgStr + " describes a kernel and cannot be given beside the module '" +
