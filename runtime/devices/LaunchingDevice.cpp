@@ -216,6 +216,7 @@ void LaunchingDevice::noteFallbacks(const Call &call, const flashc_kernel_info &
     taken.note(kernel + kind + operand, kernel + text);
   };
   const bool byEngine = call.boxes && !call.missing;
+  const bool anywhere = accessesAnywhere(info);
   bool explained = !call.missing;
   for (uint32_t i = 0; i < args.num_tensors; ++i) {
     const flashc_operand_info &operand = info.operands[i];
@@ -226,13 +227,13 @@ void LaunchingDevice::noteFallbacks(const Call &call, const flashc_kernel_info &
     auto named = [&](const char *rest) { return std::string("\"") + operand.name + "\"" + rest; };
     // Nothing is copied of nothing.
     explained |= tiles && tensor.size[2] == 0;
-    if (!hasWholePieces(tensor) && !(tiles && byEngine)) {
+    if (!hasWholePieces(tensor, anywhere) && !(tiles && byEngine)) {
       explained |= tiles;
       note("pieces of ", operand.name,
            named(written ? " is written" : " is read") +
                " element by element and not sixteen bytes at a time: " + whyNoWholePieces(tensor) +
-               "; expected elements side by side, rows, an address and strides of a "
-               "multiple of 16 bytes");
+               (anywhere ? "; expected elements side by side"
+                         : "; expected elements side by side, rows, an address and strides of a multiple of 16 bytes"));
     } else if (tiles && call.missing) {
       if (const std::string why = whyNoBoxes(tensor); !why.empty()) {
         explained = true;

@@ -34,7 +34,12 @@ bool flashc::isMatrix(const flashc_operand_info &operand) {
   return false;
 }
 
-bool flashc::hasWholePieces(const flashc_tensor &tensor) {
+bool flashc::accessesAnywhere(const flashc_kernel_info &info) {
+  // "amdgpu:gfx942", "emulated:gfx942".
+  return std::strstr(info.target, ":gfx") != nullptr;
+}
+
+bool flashc::hasWholePieces(const flashc_tensor &tensor, bool anywhere) {
   const int64_t bytes = bytesOf(tensor);
   auto together =
       static_cast<uint64_t>(reinterpret_cast<uintptr_t>(tensor.data)) | static_cast<uint64_t>(tensor.size[3] * bytes);
@@ -42,7 +47,7 @@ bool flashc::hasWholePieces(const flashc_tensor &tensor) {
     if (tensor.size[d] > 1)
       together |= static_cast<uint64_t>(tensor.stride[d] * bytes);
   const bool dense = tensor.size[3] == 1 || tensor.stride[3] == 1;
-  return (together % piece == 0 && dense) || isEmpty(tensor);
+  return ((anywhere || together % piece == 0) && dense) || isEmpty(tensor);
 }
 
 std::string flashc::whyNoWholePieces(const flashc_tensor &tensor) {

@@ -17,8 +17,12 @@ namespace flashc {
 /// Whether the operand is one of an attention's matrices, which tiles are made of.
 bool isMatrix(const flashc_operand_info &operand);
 
-/// Whether rows of a tensor [B, H, S, D] consist of pieces of sixteen bytes and begin at such.
-bool hasWholePieces(const flashc_tensor &tensor);
+/// Whether an access to several elements may begin at any of them on a kernel's chip: AMD's chips let it.
+bool accessesAnywhere(const flashc_kernel_info &info);
+
+/// Whether rows of a tensor [B, H, S, D] consist of pieces of sixteen bytes and begin at such; where accesses may begin
+/// anywhere, whether their elements are neighbours.
+bool hasWholePieces(const flashc_tensor &tensor, bool anywhere = false);
 /// What keeps it from that: "its rows lie 222 bytes apart".
 std::string whyNoWholePieces(const flashc_tensor &tensor);
 
