@@ -116,14 +116,21 @@ TEST_F(GpuTileSizesTest, LayoutsHaveThePlansBlocks) {
     for (int64_t rows : {16, 64, 128}) {
       const std::string name = toString(unit).str() + ", " + std::to_string(rows) + " rows";
       tile::FragmentLayoutAttr sums = getAccumulatorLayout(&context, unit, /*subgroupSize=*/32, /*warps=*/1, rows);
-      tile::FragmentLayoutAttr left = getLhsLayout(unit, sums);
-      const FragmentBlock ofSums = getUnitSums(unit, rows), ofLeft = getUnitLeft(unit, ofSums.rows);
+      const FragmentBlock ofSums = getUnitSums(unit, rows);
       EXPECT_EQ(sums.getBlock(), llvm::ArrayRef<int64_t>({ofSums.rows, ofSums.columns})) << name;
       EXPECT_EQ(sums.getBlockElements(), ofSums.elements) << name;
-      EXPECT_EQ(left.getBlock(), llvm::ArrayRef<int64_t>({ofLeft.rows, ofLeft.columns})) << name;
-      EXPECT_EQ(left.getBlockElements(), ofLeft.elements) << name;
       EXPECT_EQ(sums.getSubgroupSize(), getUnitThreads(unit, 32)) << name;
-      EXPECT_EQ(left.getSubgroupSize(), getUnitThreads(unit, 32)) << name;
+      for (int64_t bytes : {2, 4}) {
+        if (bytes == 4 && unit != MatrixUnit::Mma) // tf32 is NVIDIA's warps' alone
+          continue;
+        const FragmentBlock ofLeft = getUnitLeft(unit, ofSums.rows, bytes);
+        for (bool transposed : {false, true}) {
+          tile::FragmentLayoutAttr left = getLhsLayout(unit, sums, bytes, transposed);
+          EXPECT_EQ(left.getBlock(), llvm::ArrayRef<int64_t>({ofLeft.rows, ofLeft.columns})) << name;
+          EXPECT_EQ(left.getBlockElements(), ofLeft.elements) << name;
+          EXPECT_EQ(left.getSubgroupSize(), getUnitThreads(unit, 32)) << name;
+        }
+      }
     }
   for (unsigned subgroupSize : {32, 64})
     for (ElementBlock block : {ElementBlock{4, 4}, {2, 1}, {1, 2}}) {
