@@ -114,7 +114,10 @@ private:
       return op.emitOpError("needs ") << plan.sharedBytes << " bytes of shared memory for tiles of " << tiles.queries
                                       << " queries x " << tiles.keys << " keys of head dims " << problem.headDim
                                       << " and " << problem.valueHeadDim << " in " << operand << ", and the target has "
-                                      << sharedBytes.getValue() << "; a smaller head dim, or narrower elements, fit";
+                                      << sharedBytes.getValue()
+                                      << (queries || keys
+                                              ? "; smaller tiles, which are chosen where none are given, fit"
+                                              : "; a smaller head dim, or narrower elements, fit");
     return success();
   }
 };

@@ -85,7 +85,7 @@ def Tile_LoadOrZeroOp : Tile_ThreadOp<"load_or_zero"> {
   let description = [{
     Reads neighbouring elements from `index + offset` on; what `exists` says is not there is not read, and zero. `index` is the same
     in all threads of a subgroup, `offset` counts less than 2 GiB from there: so an instruction that checks bounds can do it without a
-    branch. The address is a multiple of sixteen bytes. (Buffer loads of AMD.)
+    branch. The address is a multiple of an element's size. (Buffer loads of AMD, which begin anywhere.)
 
     ```mlir
     %x = tile.load_or_zero %m[%i + %offset] if %exists : memref<?xbf16> -> vector<8xbf16>

@@ -1,5 +1,6 @@
 // RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes="queries=22 matrix-unit=mma" 2>&1 | FileCheck %s --check-prefix=ROWS
 // RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes=shared-bytes=65536 2>&1 | FileCheck %s --check-prefix=SIZES
+// RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes="queries=1024 keys=64" 2>&1 | FileCheck %s --check-prefix=GIVEN
 // RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes=keys=-16 2>&1 | FileCheck %s --check-prefix=NEGATIVE
 // RUN: not flash-opt %s --split-input-file --assign-gpu-tile-sizes=subgroup-size=16 2>&1 | FileCheck %s --check-prefix=SUBGROUP
 // RUN: not flash-opt %s --split-input-file --assign-fragments=matrix-unit=mma 2>&1 | FileCheck %s --check-prefix=MIXED
@@ -14,6 +15,7 @@
 // NEGATIVE: error: expected tiles of 0 (choose) or more query rows, keys and keys of a block, got 0, -16 and 0
 // ROWS: error: 'attn.sdpa' op expected tiles of query rows in multiples of 4, what one product of the target has, got 22
 // SIZES: error: 'attn.sdpa' op needs {{[0-9]+}} bytes of shared memory for tiles of 4 queries x 8 keys of head dims 2048 and 2048 in 'f32', and the target has 65536; a smaller head dim, or narrower elements, fit
+// GIVEN: error: 'attn.sdpa' op needs {{[0-9]+}} bytes of shared memory for tiles of 1024 queries x 64 keys of {{.*}}; smaller tiles, which are chosen where none are given, fit
 func.func @wide(%q: memref<1x1x?x2048xf32>) {
   attn.sdpa ins(%q, %q, %q : memref<1x1x?x2048xf32>, memref<1x1x?x2048xf32>, memref<1x1x?x2048xf32>) outs(%q : memref<1x1x?x2048xf32>)
   return

@@ -294,8 +294,9 @@ FLASHC_API void flashc_pack_unload(flashc_pack *pack);
 typedef struct flashc_device flashc_device;
 
 /** What there is, as JSON: {"devices": [{"name": "cuda:0", "family", "architecture", "description", "driver", "units",
- *  "memory_bytes", "shared_bytes"}], "absent": [{"name": "hip", "reason"}]}. Valid until this thread's next call; null
- *  when memory is out. The first call of this group looks for drivers. */
+ *  "memory_bytes", "shared_bytes"}], "absent": [{"name": "hip", "reason"}], "fallbacks": [text]}: what has
+ *  run slower than it could, each once. Valid until this thread's next call; null when memory is out. The first call of
+ *  this group looks for drivers. */
 FLASHC_API const char *flashc_devices(void);
 
 /** The device with this name ("cuda:0", "cpu"), else the one that suits a target ("nvptx:sm_80") best. */
