@@ -175,14 +175,14 @@ FAKE_API int cuStreamIsCapturing(void *stream, int *status) {
   return *status = capturing, 0;
 }
 FAKE_API int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
-  return flags ? 1 : stream_wait(stream, event);
+  return flags ? 1 : stream_wait(stream, (void **)event);
 }
 FAKE_API int cuEventCreate(void **event, unsigned flags) {
   (void)flags;
   return here() ? here() : event_create(event);
 }
 FAKE_API int cuEventDestroy_v2(void *event) { return event_destroy(event); }
-FAKE_API int cuEventRecord(void *event, void *stream) { return event_record(event, stream); }
+FAKE_API int cuEventRecord(void *event, void *stream) { return event_record((void **)event, stream); }
 FAKE_API int cuEventSynchronize(void *event) {
   (void)event;
   return synchronise();

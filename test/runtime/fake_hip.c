@@ -99,14 +99,14 @@ FAKE_API int hipStreamIsCapturing(void *stream, int *status) {
   return *status = capturing, 0;
 }
 FAKE_API int hipStreamWaitEvent(void *stream, void *event, unsigned flags) {
-  return flags ? 1 : stream_wait(stream, event);
+  return flags ? 1 : stream_wait(stream, (void **)event);
 }
 FAKE_API int hipEventCreateWithFlags(void **event, unsigned flags) {
   (void)flags;
   return event_create(event);
 }
 FAKE_API int hipEventDestroy(void *event) { return event_destroy(event); }
-FAKE_API int hipEventRecord(void *event, void *stream) { return event_record(event, stream); }
+FAKE_API int hipEventRecord(void *event, void *stream) { return event_record((void **)event, stream); }
 FAKE_API int hipEventSynchronize(void *event) {
   (void)event;
   return synchronise();
