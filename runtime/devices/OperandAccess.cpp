@@ -2,8 +2,11 @@
 
 #include "runtime/devices/OperandAccess.h"
 
+#include "runtime/GpuTilePlan.h"
+
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 using namespace flashc;
 
@@ -35,8 +38,9 @@ bool flashc::isMatrix(const flashc_operand_info &operand) {
 }
 
 bool flashc::accessesAnywhere(const flashc_kernel_info &info) {
-  // "amdgpu:gfx942", "emulated:gfx942".
-  return std::strstr(info.target, ":gfx") != nullptr;
+  const std::string_view target = info.target; // "amdgpu:gfx942", "emulated:gfx942"
+  const GpuCapabilities *gpu = findGpuCapabilities(target.substr(target.find(':') + 1));
+  return gpu && takesColumns(gpu->matrixUnit);
 }
 
 bool flashc::hasWholePieces(const flashc_tensor &tensor, bool anywhere) {
