@@ -216,7 +216,8 @@ def ScheduleCopies : Pass<"schedule-copies", "mlir::func::FuncOp"> {
     In a loop over keys whose products take their right-hand sides from shared memory, the values' load starts before the
     scores' product and the next keys' load before the values' product, so that one tile of each is enough: when all threads wait for
     the values, the keys have been read, and the other way round. The last turn loads no rows. (The schedule of FlashAttention-2, Dao,
-    2023.)
+    2023.) A loop with one turn at most (`flashc.one_turn`, of split-masked-tiles) has no next keys: it loads its own where it did,
+    then its values beside the scores.
 
     Before:
     ```mlir
@@ -266,7 +267,8 @@ def ScheduleProducts : Pass<"schedule-products", "mlir::func::FuncOp"> {
     weights and values of the tile before; it computes its own weights while that runs. So the first weights are computed before the
     loop, and the last values multiplied behind it, if there is any turn. (The two-stage pipeline of FlashAttention-3, Shah et
     al., 2024.) Several warpgroups take turns at starting products, so that one's run beside the other's exponentials; not for heads
-    wider than 128, whose products take longer than that. Products that skip zeros stay as they are.
+    wider than 128, whose products take longer than that. Products that skip zeros stay as they are, and so do those of a loop
+    with one turn at most (`flashc.one_turn`).
 
     Before:
     ```mlir

@@ -24,6 +24,9 @@ namespace flashc {
 /// The places in `position` of attn.sdpa and attn.online.
 enum Position { kBatch, kHead, kFirstQuery, kFirstKey, kQueryLength, kKeyLength, kNumPositions };
 
+/// On an scf.for: it has one turn or none, so that nothing is won by working ahead.
+inline constexpr llvm::StringLiteral kOneTurn = "flashc.one_turn";
+
 /// Whether memory is known to have at most `limit` elements along `dimension`: the size is static, or it is that of a
 /// subview and a minimum with a constant.
 bool isAtMost(mlir::Value memory, unsigned dimension, int64_t limit);

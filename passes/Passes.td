@@ -185,7 +185,8 @@ def SplitMaskedTiles : Pass<"split-masked-tiles", "mlir::func::FuncOp"> {
   let description = [{
     Each loop that tile-keys makes becomes up to three: partial tiles, full tiles, partial tiles. The middle one runs over
     the keys that every row of the block attends by the masks' `classify`, rounded inward to the granule, and has no mask
-    at all. A loop that is known to be empty is not emitted; a loop with a mask that is never full stays as it is.
+    at all. A loop that is known to be empty is not emitted; a loop with a mask that is never full stays as it is. Behind full tiles
+    the bounds alone leave less than a granule: that loop has one turn at most, and says so (`flashc.one_turn`).
 
     Before:
     ```mlir

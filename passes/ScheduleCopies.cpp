@@ -7,6 +7,7 @@
 
 #include "dialects/Attention/IndexMath.h"
 #include "dialects/Tile/Tile.h"
+#include "passes/KeyLoops.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -94,10 +95,36 @@ Value loadAt(OpBuilder &b, KeyStep &step, Value position) {
   return load.getResult();
 }
 
+/// Moves what the values' load is computed from, and the load, behind `after`: they are fetched while the scores are
+/// computed. Returns the operation behind which they are there.
+Operation *fetchValuesEarly(IRRewriter &b, KeyStep &step, Operation *after) {
+  Location loc = step.loop.getLoc();
+  SetVector<Operation *> slice;
+  BackwardSliceOptions options;
+  options.filter = [&](Operation *op) { return op->getBlock() == step.loop.getBody(); };
+  getBackwardSlice(step.values.getOperation(), &slice, options);
+  slice.insert(step.values);
+  for (Operation *op : slice)
+    if (!op->isBeforeInBlock(after)) {
+      op->moveAfter(after);
+      after = op;
+    }
+  step.values.setAsync(true);
+  b.setInsertionPoint(step.sums);
+  auto values = b.create<tile::AwaitOp>(loc, step.values.getResult().getType(), step.values.getResult());
+  step.sums.getRhsMutable().set(values);
+  return values;
+}
+
 void schedule(KeyStep step) {
   scf::ForOp loop = step.loop;
   Location loc = loop.getLoc();
   IRRewriter b(loop.getContext());
+  // A turn without a next one has no keys to fetch but its own.
+  if (loop->hasAttr(kOneTurn)) {
+    fetchValuesEarly(b, step, step.keys);
+    return;
+  }
   // The first keys are on their way before the loop.
   b.setInsertionPoint(loop);
   Value first = loadAt(b, step, loop.getLowerBound());
@@ -108,25 +135,11 @@ void schedule(KeyStep step) {
   step.loop = pipelined;
   Block *body = pipelined.getBody();
   Type type = first.getType();
-  // Values are fetched while the scores are computed.
   b.setInsertionPointToStart(body);
   Value keys = b.create<tile::AwaitOp>(loc, type, pipelined.getRegionIterArgs().back());
-  SetVector<Operation *> slice;
-  BackwardSliceOptions options;
-  options.filter = [&](Operation *op) { return op->getBlock() == body; };
-  getBackwardSlice(step.values.getOperation(), &slice, options);
-  slice.insert(step.values);
-  Operation *last = keys.getDefiningOp();
-  for (Operation *op : slice) {
-    op->moveAfter(last);
-    last = op;
-  }
-  step.values.setAsync(true);
   // The next keys are fetched while the values are multiplied: when all have come to wait for those, the keys have been
   // read.
-  b.setInsertionPoint(step.sums);
-  Value values = b.create<tile::AwaitOp>(loc, step.values.getResult().getType(), step.values.getResult());
-  step.sums.getRhsMutable().set(values);
+  b.setInsertionPointAfter(fetchValuesEarly(b, step, keys.getDefiningOp()));
   Value next = b.create<arith::AddIOp>(loc, pipelined.getInductionVar(), pipelined.getStep());
   Value pending = loadAt(b, step, next);
   body->getTerminator()->setOperand(body->getTerminator()->getNumOperands() - 1, pending);

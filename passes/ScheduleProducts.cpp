@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/Tile/Tile.h"
+#include "passes/KeyLoops.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -150,7 +151,7 @@ bool KeyStep::sortOperations() {
 
 std::optional<KeyStep> KeyStep::match(scf::ForOp loop) {
   KeyStep step(loop);
-  if (!step.findProducts() || !step.sortOperations())
+  if (loop->hasAttr(kOneTurn) || !step.findProducts() || !step.sortOperations())
     return std::nullopt;
   return step;
 }

@@ -139,13 +139,19 @@ private:
     SmallVector<Value> state(loop.getInitArgs());
     auto emit = [&](KeyInterval part, bool masked) {
       if (isEmpty(part))
-        return;
-      state = SmallVector<Value>(emitKeyLoop(b, keys, part, masked, state).getResults());
+        return scf::ForOp();
+      scf::ForOp emitted = emitKeyLoop(b, keys, part, masked, state);
+      state = SmallVector<Value>(emitted.getResults());
       ++(masked ? numPartialLoops : numFullLoops);
+      return emitted;
     };
     emit({all.lo, full->lo}, /*masked=*/true);
     emit(*full, /*masked=*/false);
-    emit({full->hi, all.hi}, /*masked=*/true);
+    scf::ForOp last = emit({full->hi, all.hi}, /*masked=*/true);
+    // The bounds alone leave less than a granule.
+    bool boundsOnly = llvm::all_of(op.getMasks(), [](Attribute mask) { return isa<attn::BoundsAttr>(mask); });
+    if (last && boundsOnly)
+      last->setAttr(kOneTurn, b.getUnitAttr());
     loop.replaceAllUsesWith(state);
     keepFirstOfEqual(Block::iterator(loop));
     loop.erase();

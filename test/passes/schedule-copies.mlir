@@ -49,6 +49,46 @@ func.func @overlap(%q: !weights, %keys: memref<?x64xbf16>, %values: memref<?x64x
 !sums = !tile.tile<16x64xf32, #acc>
 !shared = !tile.tile<64x64xbf16, #rhs>
 
+// A loop with one turn has no next keys; its values come while the scores are computed.
+// CHECK-LABEL: func @once(
+// CHECK-SAME: %[[KEYS:[a-z0-9]+]]: memref<?x64xbf16>, %[[VALUES:[a-z0-9]+]]: memref<?x64xbf16>
+func.func @once(%q: !weights, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>, %p: !weights, %none: !sums,
+                %lo: index, %hi: index, %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    // CHECK-NOT: tile.load
+    // CHECK: scf.for %[[J:.*]] = %{{.*}} iter_args(%{{[a-z0-9]*}} = %{{[a-z0-9]*}}) ->
+    // CHECK: %[[K:.*]] = tile.load %[[KEYS]][%[[J]], %{{.*}}] valid(%[[ROWS:[a-z0-9]*]],
+    // CHECK: %[[AT:.*]] = arith.addi %[[J]], %{{.*}}
+    // CHECK: %[[STARTED:.*]] = tile.load %[[VALUES]][%[[AT]], %{{.*}}] async valid(%[[ROWS]],
+    // CHECK: tile.dot %{{.*}}, %[[K]], %{{.*}} transposed
+    // CHECK: %[[V:.*]] = tile.await %[[STARTED]]
+    // CHECK: tile.dot %{{.*}}, %[[V]]
+    // CHECK-NOT: tile.load
+    // CHECK: return
+    %s = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!sums) {
+      %rows = arith.subi %hi, %j : index
+      %k = tile.load %keys[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !shared
+      %scores = tile.dot %q, %k, %none transposed : !weights, !shared -> !sums
+      %at = arith.addi %j, %n : index
+      %v = tile.load %values[%at, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !shared
+      %o = tile.dot %p, %v, %sum : !weights, !shared -> !sums
+      scf.yield %o : !sums
+    } {flashc.one_turn}
+  }
+  return
+}
+
+// -----
+
+#lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#rhs = #tile.shared<panel = 128>
+!weights = !tile.tile<16x64xbf16, #lhs>
+!sums = !tile.tile<16x64xf32, #acc>
+!shared = !tile.tile<64x64xbf16, #rhs>
+
 // A load that does not say how many rows there are cannot be made for a turn that there may not be.
 // CHECK-LABEL: func @whole(
 // CHECK-NOT: async

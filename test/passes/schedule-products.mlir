@@ -79,6 +79,40 @@ func.func @overlap(%q: !shared, %keys: memref<?x64xbf16>, %values: memref<?x64xb
 #mem = #tile.shared<panel = 128>
 !shared = !tile.tile<64x64xbf16, #mem>
 !sums = !tile.tile<64x64xf32, #acc>
+!weights = !tile.tile<64x64xbf16, #acc>
+!left = !tile.tile<64x64xbf16, #lhs>
+
+// A single turn has no next one to start.
+// CHECK-LABEL: func @once(
+// CHECK: scf.for
+// CHECK-NOT: async
+func.func @once(%q: !shared, %keys: memref<?x64xbf16>, %none: !sums, %lo: index, %hi: index, %n: index) {
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    %t = scf.for %j = %lo to %hi step %c64 iter_args(%sum = %none) -> (!sums) {
+      %k = tile.load %keys[%j, %z] : memref<?x64xbf16> -> !shared
+      %s = tile.dot %q, %k, %none transposed : !shared, !shared -> !sums
+      %p = tile.map ins(%s : !sums) {
+      ^bb0(%x: f32):
+        %r = arith.truncf %x : f32 to bf16
+        tile.yield %r : bf16
+      } -> !weights
+      %w = tile.convert %p : !weights -> !left
+      %o = tile.dot %w, %k, %sum : !left, !shared -> !sums
+      scf.yield %o : !sums
+    } {flashc.one_turn}
+  }
+  return
+}
+
+// -----
+
+#acc = #tile.fragment<warps = 1, block = [64, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0]>
+#lhs = #tile.fragment<warps = 1, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>
+#mem = #tile.shared<panel = 128>
+!shared = !tile.tile<64x64xbf16, #mem>
+!sums = !tile.tile<64x64xf32, #acc>
 !left = !tile.tile<64x64xbf16, #lhs>
 
 // Whether zeros matter is decided before a product.

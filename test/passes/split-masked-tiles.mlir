@@ -27,6 +27,8 @@ func.func @full(%q: memref<24x64xf32>, %k: memref<?x64xf32>, %acc: !acc, %max: !
   // CHECK:   scf.yield
   // CHECK: %[[REST:.*]]:3 = scf.for %{{.*}} = %[[HI]] to %[[COUNT]] {{.*}} iter_args(%{{.*}} = %[[FULL]]#0, %{{.*}} = %[[FULL]]#1, %{{.*}} = %[[FULL]]#2)
   // CHECK:   attn.online {{.*}} masks [#attn.bounds]
+  // Less than a granule is left.
+  // CHECK: } {flashc.one_turn}
   // CHECK: return %[[REST]]#0, %[[REST]]#1, %[[REST]]#2
   %0:3 = attn.online ins(%q, %k, %k : memref<24x64xf32>, memref<?x64xf32>, memref<?x64xf32>)
                      state(%acc, %max, %sum : !acc, !rows, !rows)
@@ -49,7 +51,7 @@ func.func @static(%q: memref<24x64xf32>, %k: memref<1024x64xf32>, %acc: !acc, %m
   return %0#0, %0#1, %0#2 : !acc, !rows, !rows
 }
 
-// Under a diagonal the first keys are full: two loops. Without the bounds, keys that end where all keys end are full, too.
+// Under a diagonal the first keys are full: two loops, both of several turns. Without the bounds, keys that end where all keys end are full, too.
 // CHECK-LABEL: func @causal
 // EXTENT-LABEL: func @causal(
 // EXTENT: %[[COUNT:.*]] = memref.dim
