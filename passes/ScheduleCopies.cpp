@@ -13,6 +13,7 @@
 
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/IRMapping.h"
 
 namespace flashc {
@@ -91,6 +92,9 @@ Value loadAt(OpBuilder &b, KeyStep &step, Value position) {
   OpBuilder before(load);
   IndexMath early(before, step.loop.getLoc());
   Value rows = load.getValid()[0];
+  // Of static lengths the rows of every turn are known and say nothing of its end.
+  if (getConstantIntValue(rows))
+    rows = early.min(rows, early.sub(step.loop.getUpperBound(), position));
   load.getValidMutable()[0].set(early.max(rows, early.constant(0)));
   return load.getResult();
 }

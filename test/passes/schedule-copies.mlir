@@ -137,3 +137,39 @@ func.func @chained(%q: !weights, %keys: memref<?x64xbf16>, %values: memref<?x64x
   }
   return
 }
+
+// -----
+
+#lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#rhs = #tile.shared<panel = 128>
+!weights = !tile.tile<16x64xbf16, #lhs>
+!sums = !tile.tile<16x64xf32, #acc>
+!shared = !tile.tile<64x64xbf16, #rhs>
+
+// Of 128 keys each turn has 64: that there are none after the last is the loop's to say.
+// CHECK-LABEL: func @static_keys(
+func.func @static_keys(%q: !weights, %keys: memref<128x64xbf16>, %values: memref<128x64xbf16>, %p: !weights, %none: !sums,
+                       %n: index) {
+  // CHECK-DAG: %[[TILE:.*]] = arith.constant 64 : index
+  // CHECK-DAG: %[[END:.*]] = arith.constant 128 : index
+  %z = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  %c128 = arith.constant 128 : index
+  scf.forall (%i) in (%n) {
+    // CHECK: scf.for %[[J:.*]] = %{{.*}} to %[[END]] step %[[TILE]]
+    %s = scf.for %j = %z to %c128 step %c64 iter_args(%sum = %none) -> (!sums) {
+      %k = tile.load %keys[%j, %z] valid(%c64, %c64) : memref<128x64xbf16> -> !shared
+      %scores = tile.dot %q, %k, %none transposed : !weights, !shared -> !sums
+      // CHECK: %[[FOLLOWING:.*]] = arith.addi %[[J]], %[[TILE]]
+      // CHECK: %[[LEFT:.*]] = arith.subi %[[END]], %[[FOLLOWING]]
+      // CHECK: %[[THERE:.*]] = arith.minsi %[[LEFT]], %[[TILE]]
+      // CHECK: %[[ROWS:.*]] = arith.maxsi %[[THERE]], %{{.*}}
+      // CHECK: tile.load %{{.*}}[%[[FOLLOWING]], %{{.*}}] async valid(%[[ROWS]], %[[TILE]])
+      %v = tile.load %values[%j, %z] valid(%c64, %c64) : memref<128x64xbf16> -> !shared
+      %o = tile.dot %p, %v, %sum : !weights, !shared -> !sums
+      scf.yield %o : !sums
+    }
+  }
+  return
+}
