@@ -16,6 +16,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/AllInterfaces.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
@@ -68,6 +69,53 @@ struct KeepArguments : PassWrapper<KeepArguments, OperationPass<func::FuncOp>> {
     });
   }
 };
+
+/// Memory of a function's own that it returns in another shape is allocated in that shape, so that it can become the
+/// caller's: a result needs no copy then, which on a GPU nothing would make.
+struct AllocateAsReturned : PassWrapper<AllocateAsReturned, OperationPass<func::FuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(AllocateAsReturned)
+
+  StringRef getName() const override { return "AllocateAsReturned"; }
+
+  void runOnOperation() override {
+    getOperation().walk([](func::ReturnOp op) {
+      for (OpOperand &operand : op->getOpOperands()) {
+        // From the memory to what is returned of it.
+        SmallVector<Operation *> reshapes;
+        Value value = operand.get();
+        while (value.getDefiningOp<memref::CollapseShapeOp>() || value.getDefiningOp<memref::ExpandShapeOp>()) {
+          reshapes.push_back(value.getDefiningOp());
+          value = reshapes.back()->getOperand(0);
+        }
+        for (Operation *reshape : llvm::reverse(reshapes))
+          exchange(reshape);
+      }
+    });
+  }
+
+private:
+  /// Where `reshape` is one of an allocation of static extents, makes the allocation one of the reshape.
+  static void exchange(Operation *reshape) {
+    auto allocation = reshape->getOperand(0).getDefiningOp<memref::AllocOp>();
+    auto shape = cast<MemRefType>(reshape->getResult(0).getType());
+    if (!allocation || !shape.hasStaticShape() || !shape.getLayout().isIdentity())
+      return;
+    OpBuilder b(allocation);
+    Location loc = allocation.getLoc();
+    Value memory = b.create<memref::AllocOp>(loc, shape, allocation.getAlignmentAttr());
+    Value before;
+    if (auto collapse = dyn_cast<memref::CollapseShapeOp>(reshape))
+      before = b.create<memref::ExpandShapeOp>(loc, allocation.getType().getShape(), memory,
+                                               collapse.getReassociationIndices());
+    else
+      before = b.create<memref::CollapseShapeOp>(loc, memory,
+                                                 cast<memref::ExpandShapeOp>(reshape).getReassociationIndices());
+    reshape->getResult(0).replaceAllUsesWith(memory);
+    reshape->erase();
+    allocation.replaceAllUsesWith(before);
+    allocation.erase();
+  }
+};
 } // namespace
 
 void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options) {
@@ -85,6 +133,7 @@ void buildModulePipeline(OpPassManager &pm, const ModulePipelineOptions &options
   // Results are written where they are returned: empty tensors that only stand for a destination disappear first.
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   pm.addPass(bufferization::createOneShotBufferizePass(bufferizationOptions()));
+  pm.addNestedPass<func::FuncOp>(std::make_unique<AllocateAsReturned>());
   bufferization::BufferResultsToOutParamsOpts results;
   results.filterFn = everyFunction;
   results.hoistStaticAllocs = true;
