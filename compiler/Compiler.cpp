@@ -11,6 +11,7 @@
 #include "runtime/DeviceFacts.h"
 #include "runtime/include/flashc/runtime.h"
 
+#include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -187,6 +188,22 @@ llvm::json::Value Compilation::describeTiles() const {
   return object;
 }
 
+/// Has all attention of float32 multiply in tf32.
+static LogicalResult multiplyInTf32(ModuleOp module) {
+  bool any = false;
+  module.walk([&](attn::SdpaOp op) {
+    if (!getElementTypeOrSelf(op.getQuery()).isF32())
+      return;
+    op.setTf32(true);
+    any = true;
+  });
+  if (!any)
+    return emitError(module.getLoc()) << "expected attention of f32 elements in a module whose products are to be in "
+                                         "tf32, found none; --remarks says what was not raised";
+  // What it cannot be said of says so: mixed elements, tiles that are written down for others.
+  return verify(module);
+}
+
 LogicalResult Compilation::lowerWholeModule(ModuleOp module, const PipelineOptions &pipeline, bool shown) const {
   FailureOr<func::FuncOp> kernel = getKernelFunction(module);
   if (failed(kernel))
@@ -252,6 +269,8 @@ LogicalResult Compilation::compileVariant(ModuleOp prepared, unsigned number, Ke
   // Once is enough: what is raised does not depend on the variant.
   pipeline.remarks = options.remarks && shown;
   if (isWholeModule(*module) && failed(lowerWholeModule(*module, pipeline, shown)))
+    return failure();
+  if (options.tf32 && failed(multiplyInTf32(*module)))
     return failure();
   FailureOr<func::FuncOp> kernel = getKernelFunction(*module);
   if (failed(kernel))
@@ -361,6 +380,8 @@ LogicalResult Compilation::optimizeParts(Location loc, StringRef name) {
 
 std::string Compilation::describe(const KernelInterface &interface) const {
   llvm::json::Object object = options.metadata;
+  if (options.tf32)
+    object["tf32"] = true;
   object["format"] = "flashc-pack";
   object["version"] = 1;
   object["abi"] = FLASHC_ABI_VERSION;

@@ -450,10 +450,10 @@ std::shared_ptr<Kernel> compile(int64_t headDim, int64_t valueHeadDim, const std
 }
 
 std::shared_ptr<Kernel> compileModuleText(const std::string &text, const std::string &entry,
-                                          const std::string &target) {
+                                          const std::string &target, bool tf32) {
   Result<std::shared_ptr<CompiledKernel>> compiled = [&] {
     const py::gil_scoped_release release;
-    return python::compileModule(text, entry, target);
+    return python::compileModule(text, entry, target, tf32);
   }();
   if (!compiled)
     throwError(compiled.error());
@@ -478,7 +478,8 @@ void bindAttention(py::module_ &module) {
              py::arg("mask"), py::arg("mask_dtypes"), py::arg("scale"), py::arg("softcap"), py::arg("bias"),
              py::arg("score"), py::arg("layout"), py::arg("return_lse"), py::arg("tf32"), py::arg("target"),
              py::arg("tiles"), py::arg("name"));
-  module.def("compile_module", &compileModuleText, py::arg("text"), py::arg("entry"), py::arg("target"));
+  module.def("compile_module", &compileModuleText, py::arg("text"), py::arg("entry"), py::arg("target"),
+             py::arg("tf32"));
   module.def("stages", &listStages);
   module.def("compile_counts", [] {
     const CompileCounts counts = getCompileCounts();

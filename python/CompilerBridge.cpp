@@ -256,16 +256,17 @@ Result<std::unique_ptr<LoadedKernel>> loadArtifact(const Artifact &artifact) {
 }
 
 Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &text, const std::string &entry,
-                                                      const std::string &target) {
+                                                      const std::string &target, bool tf32) {
   llvm::Expected<std::shared_ptr<const Target>> parsed = parseTarget(target);
   if (!parsed)
     return toError(parsed.takeError());
   Recipe recipe;
   recipe.target = *parsed;
   recipe.build = [text](MLIRContext &context) { return parseModule(text, "module", &context); };
-  recipe.options = [entry](MLIRContext &) {
+  recipe.options = [entry, tf32](MLIRContext &) {
     CompileOptions options;
     options.entry = entry;
+    options.tf32 = tf32;
     options.vectorizeLoops = true;
     return options;
   };

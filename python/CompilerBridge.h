@@ -64,9 +64,10 @@ Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &re
 Result<Artifact> compileArtifact(const KernelRequest &request);
 Result<std::unique_ptr<LoadedKernel>> loadArtifact(const Artifact &artifact);
 
-/// Compiles the function `entry` ("" for the only one) of a module given as text.
+/// Compiles the function `entry` ("" for the only one) of a module given as text; with `tf32`, its
+/// attention of float32 multiplies in tf32.
 Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &text, const std::string &entry,
-                                                      const std::string &target);
+                                                      const std::string &target, bool tf32);
 
 /// The stages that printStage knows, with a sentence each, in order.
 std::vector<std::pair<std::string, std::string>> listStages();

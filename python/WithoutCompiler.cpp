@@ -15,7 +15,8 @@ static Error noCompiler() {
 
 Result<std::shared_ptr<CompiledKernel>> compileAttention(const KernelRequest &) { return noCompiler(); }
 
-Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &, const std::string &, const std::string &) {
+Result<std::shared_ptr<CompiledKernel>> compileModule(const std::string &, const std::string &, const std::string &,
+                                                      bool) {
   return noCompiler();
 }
 

@@ -134,7 +134,7 @@ llvm::Error readSpec(const Flags &flags, KernelSpec &spec) {
 llvm::Error refuseSpecOptions(const Flags &flags) {
   const std::initializer_list<std::reference_wrapper<const cl::Option>> options = {
       flags.headDim, flags.valueHeadDim, flags.dtype, flags.mask, flags.maskDTypes, flags.bias,
-      flags.scale,   flags.softcap,      flags.score, flags.lse,  flags.tf32};
+      flags.scale,   flags.softcap,      flags.score, flags.lse};
   for (const cl::Option &option : options)
     if (option.getNumOccurrences())
       return createStringError("--" + option.ArgStr + " describes a kernel and cannot be given beside the module '" +
@@ -181,6 +181,8 @@ Expected<ToolOptions> parseToolOptions(int argc, char **argv) {
   options.compile.lowPrecision = flags.lowPrecision;
   options.compile.optLevel = flags.optLevel;
   options.compile.remarks = flags.remarks;
+  // Of a kernel it is a part of the description.
+  options.compile.tf32 = flags.tf32 && !options.input.empty();
   options.compile.deviceBinary = flags.deviceBinary || options.emit == Emit::Binary;
   // What a model holds beside attention is loops that LLVM can still widen.
   options.compile.vectorizeLoops = !options.input.empty();
