@@ -5,7 +5,7 @@
 #   make build    the tools in build/bin and the Python package in build/python
 #   make bench    flashc beside its peers and the machine's limit: table, JSON, plots (BENCH_ARGS="--subset sweep")
 #   make graphs   models of real frameworks: exported, raised, compiled, and compared with the framework's results
-#   make gpu-packs  kernels for GPUs, with the check that goes with them to a machine that has one (GPU_ARGS="--quick")
+#   make gpu-packs  kernels for GPUs, with the check that goes with them to a machine that has one (GPU_ARGS="--quick", "--emulated")
 #   make lint | check-lit | docs | asan | tsan | setup | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

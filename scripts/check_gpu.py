@@ -2,29 +2,39 @@
 """Checks kernels on a machine with a GPU: no internet, no LLVM, no flashc installation, any Python from 3.8.
 
 Give it a folder of packs, as `make gpu-packs` or flash-compile write them, and the runtime's library or the sources to
-build it from. Every kernel is compared with the float64 reference, the instruction tests run where their packs are there,
-and what is right is timed, beside PyTorch's attention where PyTorch is importable. The report is written as Markdown and JSON.
+build it from. In this order it runs the emulator's instruction tests on the chip, compares the kernels that matter most
+with the float64 reference and times them, beside what else the machine has for attention, then the others. What is known
+is written after each step, as Markdown and JSON. Everything that touches the device is a process of its own with a limit on
+its time: a kernel that hangs, a driver that dies or a fault that sticks to a process is one line of the report.
 
     python3 check_gpu.py packs --runtime libflashc_runtime.so --report report
     python3 check_gpu.py packs --source flashc/            # builds the runtime with cmake first
-    python3 check_gpu.py packs --runtime ... --device cuda:1 --no-bench
+    python3 check_gpu.py packs --budget 540                # what matters most in nine minutes
+    python3 check_gpu.py packs --device cuda:1 --no-bench
 
-Exit status: 0 when every kernel that the device runs is right, 1 when one is not, 2 when nothing could be run.
+Exit status: 0 when every kernel that the device runs is right, 1 when one is not, 2 when nothing could be run, 3 when the
+time was over before all was checked.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import math
 import os
 import platform
-import subprocess
 import sys
-import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated Python does not look beside its script
+
+import micro_tests
+from gpu_check import child, peers, report
+from gpu_check.runtime import RuntimeFailureError, build_runtime
+from gpu_check.watched import Ended, watch, write_whole
 
 # (batch, heads, key heads, queries, keys): odd lengths, groups, one query, nothing at all, several tiles.
 VERIFY_SIZES = [
@@ -39,91 +49,18 @@ VERIFY_SIZES = [
     (1, 2, 2, 0, 8),
     (1, 8, 2, 513, 700),
 ]
-BENCH_LENGTHS = [2048, 4096, 8192, 16384]
+QUICK_SIZES = [VERIFY_SIZES[i] for i in (3, 4, 7)]
+#: Lengths that are timed, the first one of every kernel; heads that share keys, as models have them.
+BENCH_LENGTHS = [8192, 4096, 2048, 16384]
 BENCH_HEADS = (64, 8)
-DECODE_SIZES = [(8, 64, 8, 1, 8192), (1, 32, 32, 1, 16384)]
+#: Without shared keys, and decoding: both beyond what the L2 cache holds.
+OTHER_SIZES = [(4, 64, 8, 1, 32768), (2, 16, 16, 8192, 8192), (1, 32, 32, 1, 32768)]
+#: What a result may say no more of once two processes were lost to a kernel.
+MOST_LOST = 2
 
 
-class Sizes(ctypes.Structure):
-    """flashc_problem_sizes."""
-
-    _fields_ = [(name, ctypes.c_int64) for name in ("batch", "heads", "kv_heads", "queries", "keys")]
-
-
-class RuntimeFailureError(Exception):
-    """What flashc_last_error says, with its status."""
-
-
-class Runtime:
-    """The functions of libflashc_runtime.so that are used here."""
-
-    def __init__(self, path: str) -> None:
-        self.library = library = ctypes.CDLL(path)
-        pointer, text = ctypes.c_void_p, ctypes.c_char_p
-        for name, result, arguments in (
-            ("flashc_last_error", text, []),
-            ("flashc_status_string", text, [ctypes.c_int]),
-            ("flashc_devices", text, []),
-            ("flashc_runtime_abi_version", ctypes.c_uint32, []),
-            ("flashc_device_name", text, [pointer]),
-            ("flashc_device_find", ctypes.c_int, [text, pointer]),
-            ("flashc_pack_load_on", ctypes.c_int, [text, pointer, pointer]),
-            ("flashc_pack_device", pointer, [pointer]),
-            ("flashc_pack_metadata", text, [pointer]),
-            ("flashc_pack_unload", None, [pointer]),
-            ("flashc_pack_verify", ctypes.c_int, [pointer, pointer, ctypes.c_uint64, pointer, text, ctypes.c_size_t]),
-            ("flashc_pack_time", ctypes.c_int, [pointer, pointer, ctypes.c_double, pointer, pointer]),
-        ):
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-
-    def check(self, status: int) -> None:
-        if status:
-            word = self.library.flashc_status_string(status).decode()
-            raise RuntimeFailureError(f"{self.library.flashc_last_error().decode(errors='replace')} ({word})")
-
-    def devices(self) -> dict:
-        return json.loads(self.library.flashc_devices().decode())
-
-    def find(self, name: str) -> ctypes.c_void_p:
-        device = ctypes.c_void_p()
-        self.check(self.library.flashc_device_find(name.encode(), ctypes.byref(device)))
-        return device
-
-
-class Pack:
-    """A loaded pack."""
-
-    def __init__(self, runtime: Runtime, path: Path, device: ctypes.c_void_p | None) -> None:
-        self.runtime, self.handle = runtime, ctypes.c_void_p()
-        library = runtime.library
-        runtime.check(library.flashc_pack_load_on(os.fsencode(path), device, ctypes.byref(self.handle)))
-        self.metadata = json.loads(library.flashc_pack_metadata(self.handle).decode())
-        self.device = library.flashc_device_name(library.flashc_pack_device(self.handle)).decode()
-
-    def __enter__(self) -> Pack:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.runtime.library.flashc_pack_unload(self.handle)
-
-    def verify(self, sizes: tuple, seed: int) -> tuple[bool, str]:
-        passed, message = ctypes.c_int32(), ctypes.create_string_buffer(1024)
-        self.runtime.check(
-            self.runtime.library.flashc_pack_verify(
-                self.handle, ctypes.byref(Sizes(*sizes)), seed, ctypes.byref(passed), message, len(message)
-            )
-        )
-        return bool(passed.value), message.value.decode(errors="replace")
-
-    def time(self, sizes: tuple, seconds: float) -> float:
-        median = ctypes.c_double()
-        self.runtime.check(
-            self.runtime.library.flashc_pack_time(
-                self.handle, ctypes.byref(Sizes(*sizes)), seconds, ctypes.byref(median), None
-            )
-        )
-        return median.value
+def describe(sizes: tuple | list) -> str:
+    return "B{} Hq{}/{} Sq{} Sk{}".format(*sizes)
 
 
 def find_packs(folder: Path) -> list[Path]:
@@ -132,74 +69,56 @@ def find_packs(folder: Path) -> list[Path]:
     return sorted(path for path in folders if not folders.intersection(path.parents))
 
 
-def build_runtime(source: Path) -> str:
-    """Builds the runtime's library with cmake, without LLVM."""
-    folder = tempfile.mkdtemp(prefix="flashc-runtime-")
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DFLASHC_ENABLE_COMPILER=OFF", "-DFLASHC_ENABLE_TESTS=OFF"]
-    for command in (
-        ["cmake", "-S", str(source), "-B", folder, *options],
-        ["cmake", "--build", folder, "--target", "flashc_runtime_shared", "-j"],
-    ):
-        try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        except OSError as error:
-            raise RuntimeFailureError(
-                f"--source: building the runtime needs cmake and a C++17 compiler: {error}; "
-                "or bring a libflashc_runtime.so from another machine and give --runtime"
-            ) from error
-        if done.returncode:
-            raise RuntimeFailureError(
-                f"--source: '{' '.join(command)}' ended with {done.returncode}; it needs cmake, a C++17 compiler, "
-                f"nlohmann_json and libmd (on Debian: apt install nlohmann-json3-dev libmd-dev):\n{done.stdout[-3000:]}"
-            )
-    return str(Path(folder) / "lib" / "libflashc_runtime.so")
-
-
-def describe(sizes: tuple) -> str:
-    return "B{} Hq{}/{} Sq{} Sk{}".format(*sizes)
-
-
-def verify_all(runtime: Runtime, packs: list[Path], device: ctypes.c_void_p | None, root: Path) -> list[dict]:
-    """Every kernel on every size: what failed, and what the device does not run."""
-    results = []
-    for path in packs:
-        result = {"pack": str(path.relative_to(root)) or ".", "failures": [], "checked": 0, "skipped": ""}
-        results.append(result)
-        try:
-            with Pack(runtime, path, device) as pack:
-                result.update(target=pack.metadata.get("target"), device=pack.device, kernel=kernel_name(pack.metadata))
-                for seed, sizes in enumerate(VERIFY_SIZES, 1):
-                    result["checked"] += 1
-                    try:
-                        passed, message = pack.verify(sizes, seed)
-                    except RuntimeFailureError as failure:
-                        passed, message = False, str(failure)
-                    if not passed:
-                        result["failures"].append(f"{describe(sizes)}: {message}")
-        except RuntimeFailureError as failure:
-            result["skipped"] = str(failure)
-        state = "skipped: " + result["skipped"] if result["skipped"] else f"{result['checked']} sizes"
-        print(f"{result['pack']:44} {state}, {len(result['failures'])} wrong", flush=True)
-    return results
-
-
-def instruction_tests(folder: Path) -> dict:
-    """What micro_tests.py makes of the emulator's instruction tests on the real chip, where both are there."""
-    script = Path(__file__).resolve().with_name("micro_tests.py")
-    for needed in (script, folder / "tests.json"):
-        if not needed.exists():
-            return {"status": None, "output": [f"there is no {needed}"]}
-    done = subprocess.run([sys.executable, str(script), "run", str(folder)], capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    print(*lines[-3:], sep="\n", flush=True)
-    return {"status": done.returncode, "output": lines}
+def read_metadata(path: Path) -> dict:
+    """What a pack computes, without loading it; of a fat pack, what its first one does."""
+    try:
+        metadata = json.loads((path / "kernel.json").read_text())
+        for member in metadata.get("packs", []):
+            if (path / member["path"] / "kernel.json").exists():
+                return read_metadata(path / member["path"])
+        return metadata
+    except (OSError, ValueError):
+        return {}
 
 
 def kernel_name(metadata: dict) -> str:
-    parts = [metadata.get("dtype", "?"), f"D{metadata.get('head_dim', '?')}"]
+    dtype = "tf32" if metadata.get("tf32") else metadata.get("dtype", "?")
+    parts = [dtype, f"D{metadata.get('head_dim', '?')}"]
     if metadata.get("value_head_dim") != metadata.get("head_dim"):
         parts.append(f"Dv{metadata.get('value_head_dim')}")
-    return " ".join([*parts, metadata.get("mask") or "full"])
+    parts.append(metadata.get("mask") or "full")
+    parts += ["bias"] if has_bias(metadata) else []
+    return " ".join([*parts, "softcap"] if "softcap" in metadata else parts)
+
+
+def has_bias(metadata: dict) -> bool:
+    return any(operand.get("name") == "bias" for operand in metadata.get("operands", []))
+
+
+def is_plain(metadata: dict) -> bool:
+    """Whether others compute the same: no mask or a causal one."""
+    plain = metadata.get("mask", "?") in ("", "causal(top_left)", "causal(bottom_right)")
+    return plain and "softcap" not in metadata and not has_bias(metadata) and not metadata.get("score")
+
+
+def is_headline(metadata: dict) -> bool:
+    """The kernels that models run and that papers report."""
+    square = metadata.get("head_dim") == metadata.get("value_head_dim") and metadata.get("head_dim") in (64, 128, 256)
+    return square and metadata.get("dtype") == "bf16" and is_plain(metadata)
+
+
+def importance(metadata: dict) -> tuple:
+    dtypes, dims, masks = ["bf16", "f16", "f32", "f64"], [128, 64, 256], ["causal(bottom_right)", ""]
+
+    def place(value: object, order: list) -> int:
+        return order.index(value) if value in order else len(order)
+
+    return (
+        not is_headline(metadata),
+        place(metadata.get("dtype"), dtypes),
+        place(metadata.get("mask"), masks),
+        place(metadata.get("head_dim"), dims),
+    )
 
 
 def work(metadata: dict, sizes: tuple) -> float:
@@ -215,192 +134,289 @@ def cache_bytes(metadata: dict, sizes: tuple) -> float:
     return float(sizes[0] * sizes[2] * sizes[4] * (metadata["head_dim"] + metadata["value_head_dim"]) * size)
 
 
-def prediction_of(path: Path, metadata: dict) -> dict:
+def prediction_of(path: Path, target: str) -> dict:
     """What the model says that the code cannot exceed (flash-compile --report), where the pack has it."""
     for file in sorted(path.rglob("report.json")):
-        report = json.loads(file.read_text())
-        if report.get("target") == metadata.get("target"):
-            return report.get("prediction", {})
+        prediction = json.loads(file.read_text())
+        if prediction.get("target") == target:
+            return prediction.get("prediction", {})
     return {}
 
 
-class Peers:
-    """PyTorch's attention: cuDNN's, FlashAttention's and, by torch.compile, Triton's. Nothing without PyTorch on a GPU."""
+class Check:
+    """The check, and what it knows so far."""
 
-    def __init__(self) -> None:
-        self.torch = None
-        try:
-            import torch
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.lock = options, threading.RLock()
+        self.start = time.monotonic()
+        self.until = self.start + options.budget if options.budget else None
+        self.found: dict = {"devices": [], "absent": []}
+        self.abi, self.missing_device = 0, ""
+        self.kernels: dict[Path, dict] = {}
+        self.times: list[dict] = []
+        self.steps: list[dict] = []
+        self.fallbacks: list[str] = []
+        self.instructions: dict = {"status": None, "output": ["not reached"]}
+        self.peers: dict = {"versions": "", "missing": {}}
+        self.state = "running"
 
-            self.torch = torch if torch.cuda.is_available() else None
-        except ImportError:
-            pass
+    # --- Children ---
 
-    def describe(self) -> str:
-        if not self.torch:
-            return "PyTorch with a GPU is not importable"
-        return f"PyTorch {self.torch.__version__} on {self.torch.cuda.get_device_name()}"
+    def watch(self, job: dict, on_message: object, seconds: float) -> Ended:
+        isolated = ["-I"] if sys.flags.isolated else []
+        command = [sys.executable, *isolated, str(Path(__file__).resolve()), "--child"]
+        if self.is_over():
+            return Ended("out of time", "the check's time was over")
+        return watch(command, on_message, seconds, {"runtime": self.options.runtime, **job}, self.until)
 
-    def measure(self, metadata: dict, sizes: tuple, seconds: float) -> dict[str, float | str]:
-        torch = self.torch
-        mask = metadata.get("mask", "")
-        dtypes = {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}
-        if not torch or metadata["dtype"] not in dtypes or mask not in ("", "causal(top_left)", "causal(bottom_right)"):
-            return {}
-        batch, heads, kv_heads, queries, keys = sizes
-        if mask and queries != keys:
-            return {}
-        like = {"device": "cuda", "dtype": getattr(torch, dtypes[metadata["dtype"]])}
-        q = torch.randn(batch, heads, queries, metadata["head_dim"], **like)
-        k = torch.randn(batch, kv_heads, keys, metadata["head_dim"], **like)
-        v = torch.randn(batch, kv_heads, keys, metadata["value_head_dim"], **like)
-        from torch.nn.attention import SDPBackend, sdpa_kernel
+    def is_over(self) -> bool:
+        return self.until is not None and time.monotonic() >= self.until
 
-        def sdpa() -> None:
-            torch.nn.functional.scaled_dot_product_attention(
-                q, k, v, is_causal=bool(mask), enable_gqa=heads != kv_heads
-            )
+    def case_seconds(self) -> float:
+        """A first launch includes the driver's assembler. An emulated device takes minutes for what a GPU does at once."""
+        real = any(device["family"] in ("cuda", "hip") for device in self.found["devices"])
+        emulated = (self.options.device or "").startswith("emulated") or not real
+        return self.options.timeout or (1200 if emulated else 120)
 
-        found: dict[str, float | str] = {}
-        for name, backend in (("cuDNN", "CUDNN_ATTENTION"), ("flash", "FLASH_ATTENTION")):
-            try:
-                with sdpa_kernel(getattr(SDPBackend, backend)):
-                    found[name] = self.time(sdpa, seconds)
-            except (AttributeError, RuntimeError) as error:
-                found[name] = str(error).splitlines()[0][:80]
-        try:
-            found["Triton (flex)"] = self.time(self.flex(q, k, v, bool(mask)), seconds)
-        except Exception as error:  # whatever a compiler raises is a cell of the table, not the end of the check
-            found["Triton (flex)"] = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-        return found
+    def run_cases(self, path: Path, cases: list[tuple[int, tuple]], seconds: float) -> tuple[dict, dict]:
+        """What a kernel's process says of the kernel, and of each case; where one is lost, another goes on behind it."""
+        about: dict = {}
+        results: dict[int, dict] = {}
+        lost = 0
+        pending = list(cases)
+        while pending:
+            begun: list[int] = []
 
-    def flex(self, q: object, k: object, v: object, causal: bool) -> object:
-        import triton  # noqa: F401
-        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+            def hear(message: dict, begun: list[int] = begun) -> None:
+                with self.lock:
+                    about.update({key: message[key] for key in ("loaded", "skipped") if key in message})
+                    begun.extend([message["begin"]] if "begin" in message else [])
+                    if "result" in message:
+                        results[message["result"]["index"]] = message["result"]
+                        self.fallbacks += [text for text in message["fallbacks"] if text not in self.fallbacks]
 
-        compiled = self.torch.compile(flex_attention)
-        block = None
-        if causal:
-            block = create_block_mask(lambda b, h, i, j: i >= j, None, None, q.shape[2], k.shape[2], device="cuda")
-        return lambda: compiled(q, k, v, block_mask=block, enable_gqa=q.shape[1] != k.shape[1])
+            job = {
+                "do": "kernel",
+                "pack": str(path),
+                "device": self.options.device,
+                "cases": pending,
+                "seconds": seconds,
+            }
+            ended = self.watch(job, hear, self.case_seconds() + seconds)
+            if ended.kind == "out of time" or "skipped" in about:
+                break
+            left = [case for case in pending if case[0] not in results]
+            if not left:
+                break
+            lost += 1
+            if ended.kind != "done":
+                at = begun[-1] if begun and begun[-1] not in results else left[0][0]
+                text = f"{ended.kind}: {ended.detail}" + ("" if begun else " while it was loaded")
+                results[at] = {"index": at, "passed": False, "message": text}
+            pending = [case for case in left if case[0] not in results]
+            if lost >= MOST_LOST and pending:
+                results[pending[0][0]] = {"index": pending[0][0], "passed": False,
+                                          "message": f"and {len(pending)} sizes not tried after that"}  # fmt: skip
+                break
+        return about, results
 
-    def time(self, run: object, seconds: float) -> float:
-        torch = self.torch
-        for _ in range(3):
-            run()
-        torch.cuda.synchronize()
-        times, end = [], time.monotonic() + seconds
-        while len(times) < 10 or time.monotonic() < end:
-            begin, done = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            run()
-            done.record()
-            done.synchronize()
-            times.append(begin.elapsed_time(done) * 1e-3)
-        return sorted(times)[len(times) // 2]
+    # --- Steps ---
 
+    def find_devices(self) -> str:
+        """Why nothing can be run, or nothing."""
 
-def bench_all(runtime: Runtime, good: list[dict], root: Path, device: object, options: argparse.Namespace) -> list:
-    """The time of every kernel that was right, and of its peers beside it."""
-    peers, rows = Peers(), []
-    print("peers:", peers.describe(), flush=True)
-    lengths = [int(length) for length in options.lengths.split(",")]
-    heads = tuple(int(count) for count in options.heads.split(","))
-    for result in good:
-        with Pack(runtime, root / result["pack"], device) as pack:
-            prediction = prediction_of(root / result["pack"], pack.metadata)
-            problems = [(1, *heads, length, length) for length in lengths]
-            problems += [] if options.no_decode else DECODE_SIZES
-            for sizes in problems:
-                row = {"kernel": result["kernel"], "pack": result["pack"], "sizes": describe(sizes), "peers": {}}
-                row["target"] = result["target"]
-                rows.append(row)
-                try:
-                    seconds = pack.time(sizes, options.seconds)
-                except RuntimeFailureError as failure:
-                    row["error"] = str(failure)
-                    continue
-                row["ms"] = seconds * 1e3
-                decode = sizes[3] == 1
-                amount = cache_bytes(pack.metadata, sizes) if decode else work(pack.metadata, sizes)
-                row["unit"] = "GB/s" if decode else "TFLOP/s"
-                scale = 1e-9 if decode else 1e-12
-                row["rate"] = amount / seconds * scale if seconds else math.inf
-                if prediction and not decode:
-                    row["predicted"] = {**prediction, "measured_share": row["rate"] / prediction["peak_tflops"]}
-                for name, value in peers.measure(pack.metadata, sizes, options.seconds).items():
-                    row["peers"][name] = amount / value * scale if isinstance(value, float) else value
-                model = predicted_cell(row)
-                print(
-                    f"{row['kernel']:40} {row['sizes']:34} {row['rate']:9.1f} {row['unit']}",
-                    model,
-                    row["peers"],
-                    flush=True,
-                )
-    return rows
+        def hear(message: dict) -> None:
+            self.found = message.get("found", self.found)
+            self.abi = message.get("abi", self.abi)
+            self.missing_device = message.get("missing", self.missing_device)
 
+        ended = self.watch({"do": "devices", "device": self.options.device}, hear, 120)
+        for device in self.found["devices"]:
+            print(f"{device['name']:12} {device['description']} {device['driver']}")
+        for absent in self.found["absent"]:
+            print(f"{absent['name']:12} none: {absent['reason']}")
+        return self.missing_device or (f"the devices: {ended.kind}: {ended.detail}" if ended.kind != "done" else "")
 
-def predicted_cell(row: dict) -> str:
-    """The measured share of the peak beside the one that the model allows."""
-    model = row.get("predicted")
-    if not model:
-        return ""
-    return f"{model['measured_share']:.1%} of at most {model['share_of_peak']:.1%} ({model['bound']})"
+    def run_instructions(self) -> None:
+        folder = self.options.packs / "micro-tests"
+        if not (folder / "tests.json").exists():
+            self.instructions = {"status": None, "output": [f"there is no {folder / 'tests.json'}"]}
+            return
+        # A fifth of the time at most: kernels are what this is for.
+        until = self.until and min(self.until, time.monotonic() + 0.2 * self.options.budget)
+        self.instructions = micro_tests.run_tests(folder, seconds=30, until=until)
+        print(*self.instructions["output"][-1:], sep="\n", flush=True)
 
-
-def to_markdown(report: dict) -> str:
-    """The report for people."""
-    machine, lines = report["machine"], ["# flashc on this machine's GPU", ""]
-    lines += [f"{machine['date']}, {machine['system']}, Python {machine['python']}, {machine['runtime']}", ""]
-    lines += ["| device | what | driver |", "|---|---|---|"]
-    lines += [f"| {d['name']} | {d['description']} | {d['driver']} |" for d in machine["devices"]]
-    lines += [f"| {a['name']} | none: {a['reason']} | |" for a in machine["absent"]]
-    right = [r for r in report["kernels"] if not r["failures"] and not r["skipped"]]
-    wrong = [r for r in report["kernels"] if r["failures"]]
-    skipped = [r for r in report["kernels"] if r["skipped"]]
-    lines += ["", "## Results against the float64 reference", ""]
-    lines += [f"{len(right)} kernels right, {len(wrong)} wrong, {len(skipped)} not for this machine."]
-    for result in wrong:
-        lines += ["", f"**{result['pack']}** ({result.get('kernel', '?')}) on {result.get('device', '?')}:", ""]
-        lines += [f"- {failure}" for failure in result["failures"]]
-    if skipped:
-        lines += ["", "Not for this machine:", ""] + [f"- {r['pack']}: {r['skipped']}" for r in skipped]
-    if report["fallbacks"]:
-        lines += ["", "## Slower than it could be", ""] + [f"- {text}" for text in report["fallbacks"]]
-    instructions = report["instructions"]
-    if instructions["status"] is None:
-        lines += ["", "The emulator's instruction tests were not run: " + instructions["output"][0] + "."]
-    else:
-        verdict = {0: "all right", 1: "some wrong", 2: "none run"}.get(instructions["status"], "failed")
-        lines += ["", "## The emulator's instruction tests on this chip", "", f"{verdict}:", "", "```text"]
-        lines += [*instructions["output"][-40:], "```"]
-    if report["times"]:
-        names = sorted({name for row in report["times"] for name in row["peers"]})
-        lines += [
-            "",
-            "## Times",
-            "",
-            "Medians of single runs, by the device's events, caches warm. FLOPs as the literature ",
-        ]
-        lines[-1] += "counts them, half under a causal mask; decoding counts the bytes of K and V."
-        products = {row["predicted"]["product"] for row in report["times"] if "predicted" in row}
-        if products:
-            lines += [
-                "",
-                f"Shares are of the peak of {', '.join(sorted(products))}; the second one is what the kernel's code ",
+    def verify(self, path: Path) -> None:
+        kernel = self.kernels[path]
+        chosen = QUICK_SIZES if self.options.quick else VERIFY_SIZES
+        cases = list(enumerate(chosen))
+        start = time.monotonic()
+        about, results = self.run_cases(path, cases, 0)
+        with self.lock:
+            kernel.update(about.get("loaded", {}), skipped=about.get("skipped", ""), checked=len(results))
+            kernel["seconds"] = round(time.monotonic() - start, 2)
+            kernel["failures"] = [
+                f"{describe(chosen[index])}: {result['message']}"
+                for index, result in sorted(results.items())
+                if not result["passed"]
             ]
-            lines[-1] += "allows, by its instructions and the units' rates."
-        lines += ["", "| kernel | sizes | ms | flashc | share of peak | " + "".join(f"{name} | " for name in names)]
-        lines += ["|---|---|---|---|---|" + "---|" * len(names)]
-        for row in report["times"]:
-            cells = [f"{row['kernel']} ({row['target']})", row["sizes"]]
-            cells += [f"{row['ms']:.3f}", f"{row['rate']:.1f} {row['unit']}"] if "ms" in row else ["", row["error"]]
-            cells.append(predicted_cell(row))
-            for name in names:
-                value = row["peers"].get(name, "")
-                cells.append(f"{value:.1f}" if isinstance(value, float) else value)
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            kernel["complete"] = len(results) == len(cases) or bool(kernel["skipped"] or kernel["failures"])
+            if kernel["skipped"]:
+                state = f"skipped: {kernel['skipped']}"
+            else:
+                state = f"{kernel['checked']} sizes, {len(kernel['failures'])} wrong, {kernel['seconds']:.1f} s"
+            print(f"{kernel['pack']:32} {state}", flush=True)
+            self.save()
+
+    def verify_all(self, paths: list[Path]) -> None:
+        with ThreadPoolExecutor(self.jobs()) as pool:
+            list(pool.map(self.verify, paths))
+
+    def jobs(self) -> int:
+        real = any(device["family"] in ("cuda", "hip") for device in self.found["devices"])
+        return self.options.jobs or (min(4, os.cpu_count() or 1) if real else 1)
+
+    def bench(self, paths: list[Path], headline: bool) -> None:
+        lengths = [int(length) for length in self.options.lengths.split(",")]
+        heads = tuple(int(count) for count in self.options.heads.split(","))
+        problems = [(1, *heads, length, length) for length in lengths]
+        if not self.options.no_decode:
+            problems[1:1] = OTHER_SIZES[:2] if headline else OTHER_SIZES[:1]
+            problems += OTHER_SIZES[2:] if headline else []
+        # Each kernel's first problem, then each one's second: what the time allows is of all of them.
+        for sizes in problems if headline else problems[: 1 if self.options.no_decode else 2]:
+            for path in paths:
+                if self.is_right(path) and not self.is_over():
+                    self.time_one(path, sizes)
+
+    def is_right(self, path: Path) -> bool:
+        kernel = self.kernels[path]
+        return kernel["complete"] and not kernel["failures"] and not kernel["skipped"]
+
+    def time_one(self, path: Path, sizes: tuple) -> None:
+        kernel, metadata = self.kernels[path], read_metadata(path)
+        row: dict = {"kernel": kernel["kernel"], "pack": kernel["pack"], "sizes": describe(sizes), "peers": {}}
+        row.update(target=kernel["target"], problem=list(sizes))
+        _, results = self.run_cases(path, [(0, sizes)], self.options.seconds)
+        if not results:
+            return
+        seconds = results[0].get("seconds")
+        if seconds is None:
+            row["error"] = results[0]["message"]
+            kernel["failures"].append(f"{describe(sizes)}: {results[0]['message']}")
+        else:
+            decode = sizes[3] == 1
+            amount = cache_bytes(metadata, sizes) if decode else work(metadata, sizes)
+            row.update(ms=seconds * 1e3, unit="GB/s" if decode else "TFLOP/s", accuracy=results[0]["message"])
+            row["rate"] = amount / seconds * (1e-9 if decode else 1e-12) if seconds else math.inf
+            prediction = prediction_of(path, kernel["target"])
+            if prediction and not decode:
+                row["predicted"] = {**prediction, "measured_share": row["rate"] / prediction["peak_tflops"]}
+        self.times.append(row)
+        said = f"{row['rate']:9.1f} {row['unit']} {report.predicted_cell(row)}" if "ms" in row else row["error"]
+        print(f"{row['kernel']:32} {row['sizes']:30} {said}", flush=True)
+        self.save()
+
+    def run_peers(self, rows: list[dict]) -> None:
+        """Times others on the problems of these rows, a process for each kernel."""
+        configurations: dict[tuple, list[dict]] = {}
+        for row in rows:
+            metadata = read_metadata(self.options.packs / row["pack"])
+            if (
+                "ms" not in row
+                or not is_plain(metadata)
+                or metadata.get("tf32")
+                or metadata["dtype"] not in peers.DTYPES
+            ):
+                continue
+            if metadata["mask"] and row["problem"][3] not in (1, row["problem"][4]):
+                continue
+            key = (metadata["dtype"], metadata["head_dim"], metadata["value_head_dim"], metadata["mask"])
+            configurations.setdefault(key, []).append(row)
+        for (dtype, dim, value_dim, mask), rows_of_one in configurations.items():
+            job = {"do": "peers", "dtype": dtype, "head_dim": dim, "value_head_dim": value_dim, "mask": mask}
+            job.update(peer_device=self.options.peer_device, seconds=self.options.seconds)
+            self.time_peers({**job, "cases": [[i, row["problem"]] for i, row in enumerate(rows_of_one)]}, rows_of_one)
+            if set(self.peers["missing"]) == set(peers.NAMES):
+                return
+
+    def time_peers(self, job: dict, rows: list[dict]) -> None:
+        skip: list = []
+        while True:
+            begun: list = []
+
+            def hear(message: dict, begun: list = begun) -> None:
+                self.peers.update({key: message[key] for key in ("versions", "missing") if key in message})
+                if "begin" in message:
+                    begun.append(message["begin"])
+                    skip.append(message["begin"])
+                if "peer" in message:
+                    index, name = message["peer"]
+                    row, seconds = rows[index], message.get("seconds")
+                    # The same work over another time.
+                    rate = row["rate"] * row["ms"] * 1e-3 / seconds if seconds else message["error"]
+                    row["peers"][name] = rate
+                    print(f"{row['kernel']:32} {row['sizes']:30} {name}: {rate if seconds is None else round(rate, 1)}")
+                    begun.clear()
+                    self.save()
+
+            ended = self.watch({**job, "skip": skip}, hear, 180)
+            if ended.kind in ("done", "out of time") or not begun:
+                return
+            index, name = begun[-1]
+            rows[index]["peers"][name] = f"{ended.kind}: {ended.detail}"[:160]
+
+    # --- All of it ---
+
+    def step(self, name: str, run: object) -> None:
+        if self.is_over():
+            return
+        start = time.monotonic()
+        run()
+        self.steps.append({"name": name, "seconds": round(time.monotonic() - start, 2)})
+        self.save()
+
+    def run(self, paths: list[Path]) -> None:
+        described = {path: read_metadata(path) for path in paths}
+        for path in paths:
+            name = str(path.relative_to(self.options.packs)) or "."
+            self.kernels[path] = {"pack": name, "kernel": kernel_name(described[path]), "target": "?", "device": "?",
+                                  "failures": [], "checked": 0, "skipped": "", "complete": False}  # fmt: skip
+        ordered = sorted(paths, key=lambda path: importance(described[path]))
+        first = [path for path in ordered if is_headline(described[path])]
+        others = [path for path in ordered if path not in first]
+        self.step("instruction tests", self.run_instructions)
+        for name, group in (("first kernels", first), ("other kernels", others)):
+            if not group:
+                continue
+            self.step(f"checking the {name}", lambda group=group: self.verify_all(group))
+            if not self.options.no_bench:
+                known = len(self.times)
+                self.step(f"timing the {name}", lambda group=group: self.bench(group, headline=group is first))
+                if self.times[known:] and not self.options.no_peers:
+                    self.step(f"peers of the {name}", lambda known=known: self.run_peers(self.times[known:]))
+        self.state = "the time was over" if self.is_over() else "complete"
+        self.save()
+
+    def as_data(self) -> dict:
+        machine = {
+            "date": time.strftime("%Y-%m-%d %H:%M"),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+            "runtime": f"flashc runtime, ABI {self.abi}",
+            **self.found,
+        }
+        data = {"machine": machine, "state": self.state, "seconds": round(time.monotonic() - self.start, 1)}
+        data.update(steps=self.steps, kernels=list(self.kernels.values()), instructions=self.instructions)
+        data.update(times=self.times, fallbacks=self.fallbacks, peers=self.peers)
+        return data
+
+    def save(self) -> None:
+        with self.lock:
+            data = self.as_data()
+            write_whole(self.options.report.with_suffix(".json"), json.dumps(data, indent=1))
+            write_whole(self.options.report.with_suffix(".md"), report.to_markdown(data))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -410,11 +426,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", type=Path, help="flashc's sources: the runtime is built with cmake, without LLVM")
     parser.add_argument("--device", help="'cuda:1'; by default the device that suits each pack best")
     parser.add_argument("--report", type=Path, default=Path("gpu-report"), help="prefix of the .md and .json written")
+    parser.add_argument("--budget", type=float, help="seconds for everything; what is not reached is listed")
+    parser.add_argument("--timeout", type=float, help="seconds for one size of one kernel (120; 1200 without a GPU)")
+    parser.add_argument("--jobs", type=int, help="kernels that are compared at a time (4 on a GPU)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"compare {len(QUICK_SIZES)} sizes, not {len(VERIFY_SIZES)}"
+    )
     parser.add_argument("--seconds", type=float, default=0.3, help="how long each case is timed")
     parser.add_argument("--lengths", default=",".join(map(str, BENCH_LENGTHS)), help="sequence lengths that are timed")
     parser.add_argument("--heads", default=",".join(map(str, BENCH_HEADS)), help="query and key heads that are timed")
     parser.add_argument("--no-bench", action="store_true", help="verify only")
-    parser.add_argument("--no-decode", action="store_true", help="time no decoding")
+    parser.add_argument("--no-decode", action="store_true", help="time no decoding, and no other heads")
+    parser.add_argument("--no-peers", action="store_true", help="time nothing of others")
+    parser.add_argument("--peer-device", default="cuda", help=argparse.SUPPRESS)  # a test's CPU
     options = parser.parse_args(arguments)
     if not options.runtime and not options.source:
         beside = Path(__file__).resolve().parent / "libflashc_runtime.so"
@@ -427,46 +451,29 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        runtime = Runtime(options.runtime or build_runtime(options.source))
-    except (RuntimeFailureError, OSError, AttributeError) as failure:  # nothing to build with, no library, another one
+        options.runtime = options.runtime or build_runtime(options.source)
+    except RuntimeFailureError as failure:  # nothing to build with
         print(failure, file=sys.stderr)
         return 2
-    found = runtime.devices()
-    for device in found["devices"]:
-        print(f"{device['name']:12} {device['description']} {device['driver']}")
-    for absent in found["absent"]:
-        print(f"{absent['name']:12} none: {absent['reason']}")
+    check = Check(options)
+    problem = check.find_devices()
     packs = find_packs(options.packs)
-    if not packs:
-        print(f"{options.packs}: expected packs (folders with a kernel.json), found none", file=sys.stderr)
+    if not problem and not packs:
+        problem = f"{options.packs}: expected packs (folders with a kernel.json), found none"
+    if problem:
+        print(problem, file=sys.stderr)
         return 2
-    try:
-        device = runtime.find(options.device) if options.device else None
-    except RuntimeFailureError as failure:
-        print(failure, file=sys.stderr)
-        return 2
-    kernels = verify_all(runtime, packs, device, options.packs)
-    right = [k for k in kernels if not k["failures"] and not k["skipped"]]
-    instructions = instruction_tests(options.packs / "micro-tests")
-    times = [] if options.no_bench else bench_all(runtime, right, options.packs, device, options)
-    machine = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "runtime": f"flashc runtime, ABI {runtime.library.flashc_runtime_abi_version()}",
-        **found,
-    }
-    report = {"machine": machine, "kernels": kernels, "instructions": instructions, "times": times}
-    report["fallbacks"] = runtime.devices().get("fallbacks", [])
-    for text in report["fallbacks"]:
-        print("slower than it could be:", text)
-    options.report.with_suffix(".json").write_text(json.dumps(report, indent=1))
-    options.report.with_suffix(".md").write_text(to_markdown(report))
+    check.run(packs)
+    data = check.as_data()
+    print(report.to_markdown(data))
     print(f"report: {options.report.with_suffix('.md')}, {options.report.with_suffix('.json')}")
-    if any(kernel["failures"] for kernel in kernels) or instructions["status"] == 1:
+    kernels = data["kernels"]
+    if any(kernel["failures"] for kernel in kernels) or data["instructions"]["status"] == 1:
         return 1
+    if not all(kernel["complete"] for kernel in kernels) or check.state != "complete":
+        return 3
     return 2 if all(kernel["skipped"] for kernel in kernels) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(child.main() if sys.argv[1:] == ["--child"] else main())

@@ -6,11 +6,17 @@ Where flashc is built (LLVM 19, no GPU), write and compile them:
     build/bin/flashc-export-micro-tests tests/
     python3 scripts/micro_tests.py compile tests/
 
-On the machine with the GPU (any Python from 3.8, the vendor's driver, nothing else), with the folder and this file copied:
+On the machine with the GPU (any Python from 3.8, the vendor's driver, nothing else), with the folder, this file and gpu_check
+copied:
 
     python3 micro_tests.py run tests/
 
-Exit status: 0 when every test that the GPU's chip has is right, 1 when one is not, 2 when nothing could be run.
+A test that hangs, or takes its process along, is one that failed. The drivers are those that FLASHC_CUDA_LIBRARY and
+FLASHC_HIP_LIBRARY name, as the runtime's are; --images .ll gives them LLVM IR, which the emulated chips' driver takes
+(libflashc-emulated-driver.so, of the tests), so that what runs on a chip is tried without one.
+
+Exit status: 0 when every test that the GPU's chip has is right, 1 when one is not, 2 when nothing could be run, 3 when the
+time was over before.
 """
 
 from __future__ import annotations
@@ -24,7 +30,12 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated Python does not look beside its script
+
+from gpu_check.watched import say, watch
 
 
 def tool(name: str) -> str:
@@ -39,27 +50,44 @@ def load(folder: Path) -> list[dict]:
     return json.loads((folder / "tests.json").read_text())
 
 
-def compile_all(folder: Path) -> int:
-    for test in load(folder):
-        source, chip = folder / f"{test['name']}.ll", test["chip"]
-        if chip.startswith("sm_"):
-            assembly = source.with_suffix(".ptx")
-            subprocess.run([tool("llc"), f"-mcpu={chip}", "-mattr=+ptx83", source, "-o", assembly], check=True)
-            if test["cluster"]:  # LLVM 19 does not write it
-                size = f".explicitcluster\n.reqnctapercluster {test['cluster']}, 1, 1\n{{"
-                assembly.write_text(assembly.read_text().replace("{", size, 1))
-            continue
-        binary = source.with_suffix(".o")
-        subprocess.run([tool("llc"), f"-mcpu={chip}", "-filetype=obj", source, "-o", binary], check=True)
-        subprocess.run([tool("ld.lld"), "-shared", binary, "-o", source.with_suffix(".hsaco")], check=True)
-        binary.unlink()
-    return 0
+def compile_one(folder: Path, test: dict) -> str:
+    """Makes what a driver loads of a test; what is wrong, where an assembler says so."""
+    source, chip = folder / f"{test['name']}.ll", test["chip"]
+    if chip.startswith("sm_"):
+        assembly = source.with_suffix(".ptx")
+        subprocess.run([tool("llc"), f"-mcpu={chip}", "-mattr=+ptx83", source, "-o", assembly], check=True)
+        if test["cluster"]:  # LLVM 19 does not write it
+            size = f".explicitcluster\n.reqnctapercluster {test['cluster']}, 1, 1\n{{"
+            assembly.write_text(assembly.read_text().replace("{", size, 1))
+        if not shutil.which("ptxas"):
+            return ""
+        done = subprocess.run(["ptxas", f"-arch={chip}", assembly, "-o", os.devnull], capture_output=True, text=True)
+        return f"{test['name']}: {(done.stderr or done.stdout).strip()}" if done.returncode else ""
+    binary = source.with_suffix(".o")
+    subprocess.run([tool("llc"), f"-mcpu={chip}", "-filetype=obj", source, "-o", binary], check=True)
+    done = subprocess.run(
+        [tool("ld.lld"), "-shared", binary, "-o", source.with_suffix(".hsaco")], capture_output=True, text=True
+    )
+    binary.unlink()
+    return f"{test['name']}: {done.stderr.strip()}" if done.returncode else ""
+
+
+def compile_all(folder: Path, jobs: int) -> int:
+    tests = load(folder)
+    with ThreadPoolExecutor(jobs) as pool:
+        problems = [problem for problem in pool.map(lambda test: compile_one(folder, test), tests) if problem]
+    print(*problems, sep="\n", end="\n" if problems else "")
+    checked = "" if shutil.which("ptxas") else "; ptxas is not on the PATH, so NVIDIA's are not assembled"
+    print(f"{len(tests) - len(problems)} of {len(tests)} micro-tests compiled{checked}")
+    return int(bool(problems))
 
 
 class Driver:
     """What CUDA's and HIP's drivers have in common, by the names of their functions."""
 
     def __init__(self, library: str, names: dict[str, str]) -> None:
+        if not library:
+            raise OSError("turned off")
         self.library, self.names = ctypes.CDLL(library), names
 
     def call(self, what: str, *arguments: object) -> None:
@@ -106,7 +134,7 @@ class Cuda(Driver):
 
     def __init__(self) -> None:
         super().__init__(
-            "libcuda.so.1",
+            os.environ.get("FLASHC_CUDA_LIBRARY", "libcuda.so.1"),
             {
                 "malloc": "cuMemAlloc_v2",
                 "free": "cuMemFree_v2",
@@ -170,7 +198,7 @@ class Hip(Driver):
 
     def __init__(self) -> None:
         super().__init__(
-            "libamdhip64.so",
+            os.environ.get("FLASHC_HIP_LIBRARY", "libamdhip64.so"),
             {
                 "malloc": "hipMalloc",
                 "free": "hipFree",
@@ -206,48 +234,91 @@ def difference(test: dict, actual: bytes, expected: bytes) -> str:
     return f"{len(bad)} of {count} values differ, the first at {bad[0][0]}: {bad[0][1]} for {bad[0][2]}" if bad else ""
 
 
-def run_all(folder: Path, options: argparse.Namespace) -> int:
+def run_child(folder: Path, job: dict) -> int:
+    """Runs tests from number `begin` on, and says what comes of each. Ends after the first that the driver reports: after a fault a
+    process can do no more with the device."""
     drivers, reasons = [], []
     for kind in (Cuda, Hip):
         try:
             drivers.append(kind())
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, AttributeError) as error:
             reasons.append(f"{kind.__name__}: {error}")
-    ran, failed = options.ran, options.failed
-    tests = [test for test in load(folder) if options.only in test["name"]]
-    for index, test in enumerate(tests):
+    say(drivers=len(drivers), reasons=reasons)
+    for index, test in enumerate(load(folder)):
         driver = next((driver for driver in drivers if driver.has(test["chip"])), None)
-        if index < options.begin or not driver:
+        if index < job["begin"] or job["only"] not in test["name"] or not driver:
             continue
+        say(begin=index, name=test["name"])
         expected = (folder / f"{test['name']}.expected").read_bytes()
-        image = (folder / f"{test['name']}{driver.suffix}").read_bytes() + b"\0"
-        ran, broken = ran + 1, False
+        image = (folder / f"{test['name']}{job['images'] or driver.suffix}").read_bytes() + b"\0"
         try:
             actual = driver.run(image, test, (folder / f"{test['name']}.in").read_bytes(), len(expected))
-            problem = difference(test, actual, expected)
+            say(result=difference(test, actual, expected))
         except RuntimeError as error:
-            problem, broken = str(error), True
-        failed += bool(problem)
-        print(f"{'FAIL' if problem else 'ok  '} {test['name']}{': ' + problem if problem else ''}", flush=True)
-        if broken:  # after a fault a process can do no more with the device: the rest runs in a new one
-            again = ["--only", options.only, "--begin", str(index + 1), "--ran", str(ran), "--failed", str(failed)]
-            os.execv(sys.executable, [sys.executable, __file__, "run", str(folder), *again])
-    if ran:
-        print(f"{ran - failed} of {ran} micro-tests are right")
-    else:
-        print(f"nothing to run: {'; '.join(reasons) or 'no test for this chip'}")
-    return 2 if not ran else int(failed > 0)
+            say(result=str(error))
+            return 0
+    say(end=True)
+    return 0
+
+
+def run_tests(folder: Path, seconds: float, only: str = "", images: str = "", until: float | None = None) -> dict:
+    """Every test that the machine's chips have, in processes with `seconds` for each, until a time of the monotonic clock: the exit
+    status, and lines to print."""
+    output: list[str] = []
+    ran, failed, begin, ended = 0, 0, 0, None
+    state: dict = {"reasons": [], "name": "", "end": False}
+
+    def hear(message: dict) -> None:
+        nonlocal ran, failed, begin
+        state.update({key: message[key] for key in ("reasons", "name", "end") if key in message})
+        if "begin" in message:
+            begin = message["begin"] + 1
+        if "result" in message:
+            ran, failed = ran + 1, failed + bool(message["result"])
+            output.append(
+                f"FAIL {state['name']}: {message['result']}" if message["result"] else f"ok   {state['name']}"
+            )
+            state["name"] = ""
+
+    isolated = ["-I"] if sys.flags.isolated else []
+    command = [sys.executable, *isolated, str(Path(__file__).resolve()), "child", str(folder)]
+    while not state["end"]:
+        before = begin
+        ended = watch(command, hear, seconds, {"begin": begin, "only": only, "images": images}, until)
+        if ended.kind == "out of time":
+            break
+        if ended.kind != "done":
+            if begin == before:  # not for a test's sake: the driver itself
+                output.append(f"the drivers: {ended.kind}: {ended.detail}")
+                return {"status": 2 if not ran else 1, "output": output}
+            hear({"result": f"{ended.kind}: {ended.detail}"})
+    if not ran and state["end"]:
+        output.append(f"nothing to run: {'; '.join(state['reasons']) or 'no test for this chip'}")
+        return {"status": 2, "output": output}
+    output.append(
+        f"{ran - failed} of {ran} micro-tests are right" + ("" if state["end"] else ", others were not reached")
+    )
+    return {"status": 1 if failed else 0 if state["end"] else 3, "output": output}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=["compile", "run"])
+    parser.add_argument("action", choices=["compile", "run", "child"], metavar="compile|run")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", help="run the tests whose names contain this")
-    for name in ("--begin", "--ran", "--failed"):  # where a new process takes over
-        parser.add_argument(name, type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--images", default="", help="what to give the driver: .ptx, .hsaco (as the driver takes) or .ll"
+    )
+    parser.add_argument("--timeout", type=float, default=30, help="seconds for each test")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests compiled at a time")
     options = parser.parse_args()
-    return compile_all(options.folder) if options.action == "compile" else run_all(options.folder, options)
+    if options.action == "compile":
+        return compile_all(options.folder, options.jobs)
+    if options.action == "child":
+        return run_child(options.folder, json.load(sys.stdin))
+    result = run_tests(options.folder, options.timeout, options.only, options.images)
+    print(*result["output"], sep="\n")
+    return result["status"]
 
 
 if __name__ == "__main__":

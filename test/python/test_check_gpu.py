@@ -1,11 +1,13 @@
 """scripts/check_gpu.py as it is used on a machine with a GPU: by ctypes on the runtime's library alone, here on the CPU and on an
 emulated device."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,15 @@ RUNTIME, EMULATED = BUILD / "lib" / "libflashc_runtime.so", BUILD / "lib" / "lib
 pytestmark = pytest.mark.skipif(not RUNTIME.exists(), reason="the runtime's shared library is not built")
 
 
-def check(folder, *arguments):
-    command = [sys.executable, "-I", str(ROOT / "scripts" / "check_gpu.py"), str(folder), "--runtime", str(RUNTIME)]
+def check(folder, *arguments, search=None):
+    command = [
+        sys.executable,
+        *(["-I"] if search is None else []),
+        str(ROOT / "scripts" / "check_gpu.py"),
+        str(folder),
+        "--runtime",
+        str(RUNTIME),
+    ]
     command += [
         "--report",
         str(folder / "report"),
@@ -36,6 +45,10 @@ def check(folder, *arguments):
     environment = {**os.environ, "FLASHC_CUDA_LIBRARY": "", "FLASHC_HIP_LIBRARY": ""}
     if EMULATED.exists():
         environment["FLASHC_DEVICE_LIBRARY"] = str(EMULATED)
+    if search is None:
+        command.append("--no-peers")
+    else:
+        environment["PYTHONPATH"] = str(search)
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=600, env=environment)
     report = folder / "report.json"
     return done, json.loads(report.read_text()) if report.exists() else None
@@ -133,3 +146,139 @@ def test_the_model_stands_beside_what_was_measured(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "% of at most 58.0% (alu) |" in text
     assert "Shares are of the peak of H100 SXM" in text
+
+
+def kernels_of(report):
+    return {kernel["pack"]: kernel for kernel in report["kernels"]}
+
+
+def spoil(pack, body):
+    """Puts a library before a pack's own, whose kernel does `body` first where there are 1023 keys."""
+    description = pack / "kernel.json"
+    metadata = json.loads(description.read_text())
+    library, name = metadata["files"]["library"], metadata["name"]
+    original = pack / library["path"]
+    kept = pack.parent / f"{pack.name}-original.so"
+    original.rename(kept)
+    source = pack.parent / "spoil.c"
+    source.write_text(
+        f"""
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <flashc/runtime.h>
+        #include <signal.h>
+        #include <unistd.h>
+        typedef long (*function)(long, long, long, long, long, long);
+        static function find(const char *name) {{ return (function)dlsym(dlopen("{kept}", RTLD_NOW | RTLD_LOCAL), name); }}
+        long {name}_query(long a) {{ return find("{name}_query")(a, 0, 0, 0, 0, 0); }}
+        long {name}_workspace_size(long a, long b) {{ return find("{name}_workspace_size")(a, b, 0, 0, 0, 0); }}
+        long {name}_run(long a, long b, long c, long d, long e, long f) {{
+          const flashc_args *args = (const flashc_args *)a;
+          long status;
+          if (args->tensors[1].size[2] != 1023) return find("{name}_run")(a, b, c, d, e, f);
+          {body}
+          return status;
+        }}
+        """
+    )
+    include = ROOT / "runtime" / "include"
+    subprocess.run(["cc", "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(original), "-ldl"], check=True)
+    text = original.read_bytes()
+    library.update(bytes=len(text), sha256=hashlib.sha256(text).hexdigest())
+    description.write_text(json.dumps(metadata))
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+def test_a_kernel_that_hangs_dies_or_is_wrong_is_one_line(tmp_path):
+    """Each of them in a process of its own: sizes and kernels behind it are checked all the same."""
+    packs = tmp_path / "packs"
+    for name in ("a_hangs", "b_dies", "c_wrong", "d_right"):
+        flashc.compile(head_dim=16, dtype="f32").save(packs / name)
+    run = 'status = find("attention_run")(a, b, c, d, e, f);'
+    spoil(packs / "a_hangs", "for (;;) pause();")
+    spoil(packs / "b_dies", "raise(SIGSEGV);")
+    spoil(packs / "c_wrong", run + " ((float *)args->tensors[3].data)[5] += 1.0f;")
+    done, report = check(packs, "--no-bench", "--timeout", "5")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert report["state"] == "complete"
+    kernels = kernels_of(report)
+    size = "B1 Hq2/2 Sq1 Sk1023"
+    assert kernels["a_hangs"]["failures"] == [f"{size}: hung: no answer in 5 seconds"]
+    assert kernels["b_dies"]["failures"] == [f"{size}: crashed: ended by SIGSEGV"]
+    (failure,) = kernels["c_wrong"]["failures"]
+    assert failure.startswith(f"{size}: out: error ")
+    assert kernels["d_right"]["failures"] == []
+    assert [kernel["checked"] for kernel in kernels.values()] == [10] * 4
+    text = (packs / "report.md").read_text()
+    assert "1 kernels right, 3 wrong, 0 not for this machine." in text
+    assert f"- {size}: crashed: ended by SIGSEGV" in text
+
+
+def test_what_the_time_does_not_reach_is_listed(tmp_path):
+    flashc.compile(head_dim=16).save(tmp_path / "one")
+    done, report = check(tmp_path, "--budget", "2.5", "--timeout", "5")
+    assert done.returncode in (0, 3)  # as fast as the machine is
+    done, report = check(tmp_path, "--budget", "0.6")
+    assert done.returncode in (2, 3)
+    if done.returncode == 3:
+        assert report["state"] == "the time was over"
+        assert not report["kernels"][0]["complete"]
+        assert "Not everything was done: the time was over." in (tmp_path / "report.md").read_text()
+        assert "Not reached: one." in (tmp_path / "report.md").read_text()
+
+
+TORCH = {
+    "torch/__init__.py": """
+        from types import SimpleNamespace
+        from . import nn
+        __version__ = "0.1"
+        bfloat16 = float16 = float32 = None
+        class cuda:
+            is_available = staticmethod(lambda: False)
+        class Array:
+            is_cuda, device = False, "cpu"
+            def __init__(self, *shape, **_): self.shape = shape
+        randn = Array
+        _dynamo = SimpleNamespace(reset=lambda: None)
+        compile = lambda function, dynamic: function
+    """,
+    "torch/nn/__init__.py": """
+        from types import SimpleNamespace
+        functional = SimpleNamespace(scaled_dot_product_attention=lambda q, k, v, is_causal, enable_gqa: None)
+    """,
+    "torch/nn/attention/__init__.py": """
+        import contextlib
+        class SDPBackend:
+            CUDNN_ATTENTION, FLASH_ATTENTION = "cudnn", "flash"
+        @contextlib.contextmanager
+        def sdpa_kernel(backend):
+            if backend == "cudnn":
+                raise RuntimeError("no kernel")
+            yield
+    """,
+    "torch/nn/attention/flex_attention.py": """
+        import os
+        create_block_mask = lambda *_, **__: None
+        def flex_attention(*_, **__): os.abort()
+    """,
+}
+
+
+def test_peers_are_timed_beside_in_processes_of_their_own(tmp_path):
+    """One that refuses and one that dies are cells of the table; what cannot be imported is named."""
+    for path, text in TORCH.items():
+        (tmp_path / "site" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / path).write_text(textwrap.dedent(text))
+    flashc.compile(head_dim=32, mask=flashc.causal("bottom_right")).save(tmp_path / "packs" / "one")
+    done, report = check(tmp_path / "packs", "--peer-device", "cpu", "--lengths", "64,32", search=tmp_path / "site")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report["peers"]["versions"] == "PyTorch 0.1 on the CPU"
+    assert report["peers"]["missing"] == {
+        "flash-attn 2": "No module named 'flash_attn'",
+        "flash-attn 3": "No module named 'flash_attn_interface'",
+    }
+    for row in report["times"]:
+        assert row["peers"]["cuDNN"] == "no kernel"
+        assert row["peers"]["flash"] > 0
+        assert row["peers"]["Triton (flex)"] == "crashed: ended by SIGABRT"
+    assert "Missing: flash-attn 2 (No module named 'flash_attn')" in (tmp_path / "packs" / "report.md").read_text()
