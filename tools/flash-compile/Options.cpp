@@ -133,8 +133,8 @@ llvm::Error readSpec(const Flags &flags, KernelSpec &spec) {
 /// A module has all this in itself.
 llvm::Error refuseSpecOptions(const Flags &flags) {
   const std::initializer_list<std::reference_wrapper<const cl::Option>> options = {
-      flags.headDim, flags.valueHeadDim, flags.dtype, flags.mask, flags.maskDTypes, flags.bias,
-      flags.scale,   flags.softcap,      flags.score, flags.lse};
+      flags.headDim, flags.valueHeadDim, flags.dtype,   flags.mask,  flags.maskDTypes,
+      flags.bias,    flags.scale,        flags.softcap, flags.score, flags.lse};
   for (const cl::Option &option : options)
     if (option.getNumOccurrences())
       return createStringError("--" + option.ArgStr + " describes a kernel and cannot be given beside the module '" +
