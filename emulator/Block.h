@@ -22,6 +22,7 @@ namespace flashc::emulator {
 class Block;
 class Cluster;
 struct Call;
+struct PlantedState;
 struct Planting;
 
 /// Which address space an access names. `Shared` is the block's own (shared::cta), `ClusterShared` that of any block of
@@ -55,7 +56,9 @@ private:
 /// fiber's stack without unwinding it. So hold nothing that owns memory in local variables across such a call.
 class Thread {
 public:
-  uint64_t sharedBase = 0; ///< of the block's shared memory; the first member, which host code of kernels reads
+  // Host code of kernels reads the first two members.
+  uint64_t sharedBase = 0;          ///< of the block's shared memory
+  PlantedState *planting = nullptr; ///< which planted bug shows; never null in a launch
   Block *block = nullptr;
   unsigned index = 0;    ///< in the block
   unsigned agent = 0;    ///< in the clocks

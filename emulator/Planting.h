@@ -7,15 +7,23 @@
 
 namespace flashc::emulator {
 
-/// Of kernels with planted bugs (PlantedBugs.h): the one that shows, and those that would have changed something.
-struct Planting {
-  explicit Planting(unsigned bugs)
-      : numBugs(bugs), touched(std::make_unique<std::atomic<bool>[]>(static_cast<size_t>(bugs) + 1)) {}
+/// What host code of kernels reads and writes where a bug is planted (Instrument.cpp).
+struct PlantedState {
+  unsigned numBugs = 0;
+  unsigned active = 0; ///< the bug that shows; 0: none
+  /// By number: a thread came by, and the bug would have given it another value or left out what it did. 0 is nobody's.
+  std::atomic<bool> *touched = nullptr;
+};
 
-  unsigned numBugs;
-  unsigned active = 0; ///< 0: none
-  /// By number: a thread came by, and the bug would have given it another value or left out what it did.
-  std::unique_ptr<std::atomic<bool>[]> touched;
+/// Of kernels with planted bugs (PlantedBugs.h): the one that shows, and those that would have changed something.
+struct Planting : PlantedState {
+  explicit Planting(unsigned bugs) : flags(std::make_unique<std::atomic<bool>[]>(static_cast<size_t>(bugs) + 1)) {
+    numBugs = bugs;
+    touched = flags.get();
+  }
+
+private:
+  std::unique_ptr<std::atomic<bool>[]> flags;
 };
 
 } // namespace flashc::emulator

@@ -3,6 +3,7 @@
 #include "emulator/Scheduler.h"
 #include "emulator/AsyncCopies.h"
 #include "emulator/Instruction.h"
+#include "emulator/Planting.h"
 
 #include <map>
 #include <sys/mman.h>
@@ -62,9 +63,11 @@ void Thread::wait(bool (*condition)(void *), void *argument, const char *what, u
 
 /// Accesses, instructions and turns of a thread before it counts as one that never ends.
 static constexpr uint32_t mostSteps = 1u << 28;
+/// The same of a kernel with planted bugs, whose problems are small: loops that never end are many.
+static constexpr uint32_t mostStepsWithBugs = 1u << 24;
 
 void Thread::yield() {
-  if (steps > mostSteps)
+  if (steps > (block->planting ? mostStepsWithBugs : mostSteps))
     fail(FindingKind::Deadlock, "the thread has not ended after " + std::to_string(steps) + " steps");
   status = Status::Spinning;
   waitingFor = "memory to change, in a loop; rounds:";
@@ -440,6 +443,12 @@ bool Worker::reserve(unsigned blocks) {
   return true;
 }
 
+/// What kernels without planted bugs ask.
+static Planting &noBugs() {
+  static Planting none(0);
+  return none;
+}
+
 /// A block begins. Its threads' stacks are those from number `firstStack` on; false when there is no memory for them.
 static bool beginBlock(Block &block, StackPool &stacks, unsigned firstStack, unsigned threads) {
   const unsigned size = block.chip->subgroupSize;
@@ -457,6 +466,7 @@ static bool beginBlock(Block &block, StackPool &stacks, unsigned firstStack, uns
   for (unsigned i = 0; i != threads; ++i) {
     Thread &thread = block.threads[i];
     thread.sharedBase = block.shared->base();
+    thread.planting = block.planting ? block.planting : &noBugs();
     thread.block = &block;
     thread.index = i;
     thread.agent = block.firstAgent() + i;

@@ -22,9 +22,6 @@ void addWgmma(InstructionSet &set);
 void addHopperControl(InstructionSet &set);
 void addClusters(InstructionSet &set);
 
-// Both
-void addPlantedQuestions(InstructionSet &set);
-
 // AMD
 void addAmdThreadIds(InstructionSet &set);
 void addAmdBarriers(InstructionSet &set);

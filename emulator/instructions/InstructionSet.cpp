@@ -26,13 +26,13 @@ const InstructionSet &flashc::emulator::instructionSet(Vendor vendor) {
     auto *set = new InstructionSet();
     for (auto *family :
          {addThreadIds, addBarriers, addShuffles, addMma, addLdmatrix, addAsyncCopies, addMath, addConversions,
-          addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl, addClusters, addPlantedQuestions})
+          addPtxMoves, addMbarriers, addTensorCopies, addWgmma, addHopperControl, addClusters})
       family(*set);
     return set;
   }();
   static const InstructionSet *const amd = [] {
     auto *set = new InstructionSet();
-    for (auto *family : {addAmdThreadIds, addAmdBarriers, addAmdMath, addAmdMatrix, addAmdLanes, addPlantedQuestions})
+    for (auto *family : {addAmdThreadIds, addAmdBarriers, addAmdMath, addAmdMatrix, addAmdLanes})
       family(*set);
     return set;
   }();

@@ -81,6 +81,7 @@ TEST(PlantedBugs, EachIsCaught) {
   const auto count = static_cast<unsigned>(planted->bugs.size());
   Planting planting(count + 2);
   EXPECT_EQ(problemOf(text, &planting), "");
+  EXPECT_EQ(problemOf(text), "") << "where nobody says which bug shows, none does";
   std::vector<std::pair<BugKind, bool>> kinds;
   for (unsigned i = 0; i != count; ++i) {
     const PlantedBug &bug = planted->bugs[i];
