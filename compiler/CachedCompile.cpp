@@ -24,8 +24,7 @@ std::string getCacheKey(ModuleOp module, const Target &target, const CompileOpti
   os << options.entry << '\n'
      << options.name << '\n'
      << options.tiles.rows << ' ' << options.tiles.keys << ' ' << options.tiles.split << ' ' << options.tilesSource
-     << ' ' << options.optLevel << ' ' << options.vectorizeLoops << ' '
-     << options.tf32 << '\n'
+     << ' ' << options.optLevel << ' ' << options.vectorizeLoops << ' ' << options.tf32 << '\n'
      << llvm::json::Value(llvm::json::Object(options.metadata)) << '\n';
   module->print(os, OpPrintingFlags().printGenericOpForm(false));
   return key;

@@ -46,8 +46,8 @@ struct CompileOptions {
   bool deviceBinary = false;
   /// Whether LLVM vectorises loops that are still scalar: for code around attention. Attention itself needs none.
   bool vectorizeLoops = false;
-  /// Whether all attention of float32 in the module, raised or written as such, multiplies in tf32. A module without any
-  /// is refused, and so is a target that cannot.
+  /// Whether all attention of float32 in the module, raised or written as such, multiplies in tf32. A module without
+  /// any is refused, and so is a target that cannot.
   bool tf32 = false;
   /// Whether each near miss of a whole module, a softmax between two products that is not raised, is remarked on the
   /// context with the operation that broke the match and why.

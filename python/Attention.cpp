@@ -449,8 +449,8 @@ std::shared_ptr<Kernel> compile(int64_t headDim, int64_t valueHeadDim, const std
   return result;
 }
 
-std::shared_ptr<Kernel> compileModuleText(const std::string &text, const std::string &entry,
-                                          const std::string &target, bool tf32) {
+std::shared_ptr<Kernel> compileModuleText(const std::string &text, const std::string &entry, const std::string &target,
+                                          bool tf32) {
   Result<std::shared_ptr<CompiledKernel>> compiled = [&] {
     const py::gil_scoped_release release;
     return python::compileModule(text, entry, target, tf32);
