@@ -104,7 +104,8 @@ def is_plain(metadata: dict) -> bool:
 def is_headline(metadata: dict) -> bool:
     """The kernels that models run and that papers report."""
     square = metadata.get("head_dim") == metadata.get("value_head_dim") and metadata.get("head_dim") in (64, 128, 256)
-    return square and metadata.get("dtype") == "bf16" and is_plain(metadata)
+    aligned = metadata.get("mask") != "causal(top_left)"  # the same as bottom_right where lengths are equal
+    return square and aligned and metadata.get("dtype") == "bf16" and is_plain(metadata)
 
 
 def importance(metadata: dict) -> tuple:
@@ -277,18 +278,20 @@ class Check:
         real = any(device["family"] in ("cuda", "hip") for device in self.found["devices"])
         return self.options.jobs or (min(4, os.cpu_count() or 1) if real else 1)
 
-    def bench(self, paths: list[Path], headline: bool) -> None:
-        lengths = [int(length) for length in self.options.lengths.split(",")]
-        heads = tuple(int(count) for count in self.options.heads.split(","))
-        problems = [(1, *heads, length, length) for length in lengths]
-        if not self.options.no_decode:
-            problems[1:1] = OTHER_SIZES[:2] if headline else OTHER_SIZES[:1]
-            problems += OTHER_SIZES[2:] if headline else []
+    def bench(self, paths: list[Path], problems: list[tuple]) -> None:
         # Each kernel's first problem, then each one's second: what the time allows is of all of them.
-        for sizes in problems if headline else problems[: 1 if self.options.no_decode else 2]:
+        for sizes in problems:
             for path in paths:
                 if self.is_right(path) and not self.is_over():
                     self.time_one(path, sizes)
+
+    def problems(self) -> tuple[list[tuple], list[tuple]]:
+        """What is timed of every kernel, and beside that of those that matter most."""
+        lengths = [int(length) for length in self.options.lengths.split(",")]
+        heads = tuple(int(count) for count in self.options.heads.split(","))
+        square = [(1, *heads, length, length) for length in lengths]
+        other = [] if self.options.no_decode else OTHER_SIZES
+        return [*square[:1], *other[:1]], [*other[1:], *square[1:]]
 
     def is_right(self, path: Path) -> bool:
         kernel = self.kernels[path]
@@ -318,8 +321,10 @@ class Check:
         print(f"{row['kernel']:32} {row['sizes']:30} {said}", flush=True)
         self.save()
 
-    def run_peers(self, rows: list[dict]) -> None:
+    def run_peers(self, rows: list[dict], names: list[str]) -> None:
         """Times others on the problems of these rows, a process for each kernel."""
+        if not set(names) - set(self.peers["missing"]):
+            return
         configurations: dict[tuple, list[dict]] = {}
         for row in rows:
             metadata = read_metadata(self.options.packs / row["pack"])
@@ -336,9 +341,9 @@ class Check:
             configurations.setdefault(key, []).append(row)
         for (dtype, dim, value_dim, mask), rows_of_one in configurations.items():
             job = {"do": "peers", "dtype": dtype, "head_dim": dim, "value_head_dim": value_dim, "mask": mask}
-            job.update(peer_device=self.options.peer_device, seconds=self.options.seconds)
+            job.update(peer_device=self.options.peer_device, seconds=self.options.seconds, names=names)
             self.time_peers({**job, "cases": [[i, row["problem"]] for i, row in enumerate(rows_of_one)]}, rows_of_one)
-            if set(self.peers["missing"]) == set(peers.NAMES):
+            if not set(names) - set(self.peers["missing"]):
                 return
 
     def time_peers(self, job: dict, rows: list[dict]) -> None:
@@ -387,15 +392,22 @@ class Check:
         first = [path for path in ordered if is_headline(described[path])]
         others = [path for path in ordered if path not in first]
         self.step("instruction tests", self.run_instructions)
-        for name, group in (("first kernels", first), ("other kernels", others)):
+        each, more = self.problems()
+        # Compiling takes Triton longer than everything else takes: it comes behind those that are there at once.
+        ready = [name for name in peers.NAMES if "Triton" not in name]
+        for name, group, rounds in (("first kernels", first, (each, more)), ("other kernels", others, (each,))):
             if not group:
                 continue
             self.step(f"checking the {name}", lambda group=group: self.verify_all(group))
-            if not self.options.no_bench:
-                known = len(self.times)
-                self.step(f"timing the {name}", lambda group=group: self.bench(group, headline=group is first))
-                if self.times[known:] and not self.options.no_peers:
-                    self.step(f"peers of the {name}", lambda known=known: self.run_peers(self.times[known:]))
+            if self.options.no_bench:
+                continue
+            for number, problems in enumerate(rounds):
+                what, known = f"the {name}{', more sizes' * number}", len(self.times)
+                self.step(f"timing {what}", lambda group=group, problems=problems: self.bench(group, problems))
+                rows = self.times[known:]
+                if rows and not self.options.no_peers:
+                    self.step(f"peers of {what}", lambda rows=rows: self.run_peers(rows, ready))
+                    self.step(f"Triton beside {what}", lambda rows=rows: self.run_peers(rows, ["Triton (flex)"]))
         self.state = "the time was over" if self.is_over() else "complete"
         self.save()
 

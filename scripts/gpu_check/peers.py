@@ -129,7 +129,7 @@ def run(job: dict) -> None:
         versions=f"PyTorch {torch.__version__} on {torch.cuda.get_device_name() if on_gpu else 'the CPU'}",
     )
     for index, sizes in job["cases"]:
-        wanted = [name for name in NAMES if name not in missing and [index, name] not in job["skip"]]
+        wanted = [name for name in job["names"] if name not in missing and [index, name] not in job["skip"]]
         problem = None
         for name in wanted:
             say(begin=[index, name])
