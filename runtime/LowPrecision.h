@@ -46,7 +46,7 @@ inline float roundToTf32(double value) {
   return static_cast<float>(std::round(value / unit) * unit);
 }
 
-/// Writes one element; the value is rounded.
+/// Writes one element; the value is rounded. Of floats infinities and NaN stay what they are.
 inline void writeElement(void *address, int32_t dtype, double value) {
   auto put = [&](auto element) { std::memcpy(address, &element, sizeof(element)); };
   switch (dtype) {
@@ -65,7 +65,9 @@ inline void writeElement(void *address, int32_t dtype, double value) {
     uint16_t sign = std::signbit(rounded) ? 0x8000 : 0;
     double magnitude = std::fabs(rounded);
     uint16_t bits = 0;
-    if (magnitude >= std::ldexp(1.0, -14)) {
+    if (!(magnitude < std::ldexp(1.0, 16))) {
+      bits = std::isnan(magnitude) ? 0x7e00 : 0x7c00;
+    } else if (magnitude >= std::ldexp(1.0, -14)) {
       int exponent = std::ilogb(magnitude);
       bits = static_cast<uint16_t>(((exponent + 15) << 10) |
                                    (static_cast<int>(std::ldexp(magnitude, 10 - exponent)) & 0x3ff));

@@ -3,6 +3,7 @@
 #include "TestKernel.h"
 
 #include "runtime/DType.h"
+#include "runtime/LowPrecision.h"
 #include "runtime/Reference.h"
 
 #include <gtest/gtest.h>
@@ -309,6 +310,15 @@ TEST(Reference, LowPrecisionOperandsAreReadExactly) {
   EXPECT_EQ(readAsDouble(&bfloats[1], FLASHC_BF16), -2);
   EXPECT_EQ(readAsDouble(&bfloats[2], FLASHC_BF16), std::ldexp(1, -133));
   EXPECT_EQ(readAsDouble(&bfloats[3], FLASHC_BF16), inf);
+  for (const int32_t dtype : {FLASHC_F16, FLASHC_BF16, FLASHC_F32, FLASHC_F64}) {
+    double memory = 0;
+    for (const double value : {1.0, -2.0, 0.0, 49152.0, std::ldexp(1, -20), inf, -inf}) {
+      writeElement(&memory, dtype, value);
+      EXPECT_EQ(readAsDouble(&memory, dtype), value) << dtype;
+    }
+    writeElement(&memory, dtype, nan);
+    EXPECT_TRUE(std::isnan(readAsDouble(&memory, dtype))) << dtype;
+  }
   const bool yes = true;
   EXPECT_EQ(readAsDouble(&yes, FLASHC_BOOL), 1);
   EXPECT_EQ(parseDType("bf16"), FLASHC_BF16);
