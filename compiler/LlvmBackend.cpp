@@ -11,6 +11,7 @@
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Transforms/IPO/Internalize.h"
+#include "llvm/Transforms/Scalar/Sink.h"
 
 using namespace llvm;
 
@@ -97,6 +98,10 @@ llvm::Error runPasses(Module &module, TargetMachine &machine, int optLevel, Pass
                                                                    : OptimizationLevel::O3);
   else if (llvm::Error error = builder.parsePassPipeline(passes, kKernelPasses))
     return error;
+  // What is used behind a loop is computed there: its operands are parameters more often than not, which NVIDIA's
+  // assembler reads where it needs them, while results would keep registers through the loop.
+  if (optLevel > 0 && list == PassList::Device && machine.getTargetTriple().isNVPTX())
+    passes.addPass(createModuleToFunctionPassAdaptor(SinkingPass()));
   passes.run(module, modules);
   return llvm::Error::success();
 }

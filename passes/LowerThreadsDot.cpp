@@ -334,10 +334,11 @@ static Value clampTo(IndexMath &index, Value x, int64_t size, bool padded) {
   return padded ? index.min(x, index.constant(size - 1)) : x;
 }
 
-/// Steps of the contraction that are read at once: those of a piece of sixteen bytes. Narrow elements are multiplied
-/// singly where zeros are skipped, beside the accumulators of a matrix unit, which leave few registers.
-static int64_t getStepRun(int64_t bytes, int64_t depth) {
-  int64_t run = bytes == 2 ? 2 : 16 / bytes;
+/// Steps of the contraction that are read at once: those of a piece of sixteen bytes. What a matrix unit multiplies
+/// elsewhere is multiplied singly where zeros are skipped, beside that unit's fragments, which leave few registers: a
+/// word's elements at once.
+static int64_t getStepRun(int64_t bytes, int64_t depth, bool besideUnit) {
+  int64_t run = (besideUnit || bytes == 2 ? 4 : 16) / bytes;
   while (depth % run != 0)
     run /= 2;
   return run;
@@ -431,7 +432,8 @@ ThreadTile ThreadBuilder::dotElements(tile::DotOp op, tile::TileType lhsType, Va
   tile::TileType type = typeOf(op.getResult());
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   int64_t rows = type.getShape()[0];
-  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1]);
+  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1],
+                           usesUnit(op, block.gpu));
   bool padded = layout.getWarpRows(rows) * layout.getWarps() > rows;
   SmallVector<Value> at;
   for (int64_t offset : threadRows(layout, rows))
@@ -450,7 +452,8 @@ ThreadTile ThreadBuilder::dotInPlace(tile::DotOp op, Value rhs, const ThreadTile
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   Type element = lhsType.getElementType(), stored = cast<MemRefType>(load.getSource().getType()).getElementType();
-  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1]);
+  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1],
+                           usesUnit(op, block.gpu));
   SharedCopy copy{lhsType, load.getSource(), load.getOffsets(), load.getValid(), load.getGrouped()};
   Value rows = extents(b, loc, load.getValid(), lhsType.getShape()).first;
   // Where there is no row, there is none to read in its place.
