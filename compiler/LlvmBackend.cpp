@@ -2,6 +2,9 @@
 
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/AsmParser/Parser.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
+#include "llvm/IR/IntrinsicsNVPTX.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Linker/Linker.h"
@@ -74,6 +77,24 @@ llvm::Error optimize(Module &module, ArrayRef<std::string> exported, const Targe
   return runPasses(module, **machine, optLevel, vectorizeLoops ? PassList::Vectorize : PassList::Kernel);
 }
 
+namespace {
+/// What is used behind a loop is computed there: its operands are parameters more often than not, which NVIDIA's
+/// assembler reads where it needs them, while results would keep registers through the loop. Where roles divide the
+/// registers, the producer has none for operands that its loops do not need otherwise.
+struct ComputeBehindLoops : PassInfoMixin<ComputeBehindLoops> {
+  static bool hasRoles(const Function &function) {
+    return any_of(instructions(function), [](const Instruction &instruction) {
+      auto *call = dyn_cast<IntrinsicInst>(&instruction);
+      return call && call->getIntrinsicID() == Intrinsic::nvvm_setmaxnreg_dec_sync_aligned_u32;
+    });
+  }
+
+  PreservedAnalyses run(Function &function, FunctionAnalysisManager &analyses) {
+    return hasRoles(function) ? PreservedAnalyses::all() : SinkingPass().run(function, analyses);
+  }
+};
+} // namespace
+
 llvm::Error runPasses(Module &module, TargetMachine &machine, int optLevel, PassList list) {
   PipelineTuningOptions tuning;
   tuning.SLPVectorization = list == PassList::Vectorize;
@@ -98,10 +119,8 @@ llvm::Error runPasses(Module &module, TargetMachine &machine, int optLevel, Pass
                                                                    : OptimizationLevel::O3);
   else if (llvm::Error error = builder.parsePassPipeline(passes, kKernelPasses))
     return error;
-  // What is used behind a loop is computed there: its operands are parameters more often than not, which NVIDIA's
-  // assembler reads where it needs them, while results would keep registers through the loop.
   if (optLevel > 0 && list == PassList::Device && machine.getTargetTriple().isNVPTX())
-    passes.addPass(createModuleToFunctionPassAdaptor(SinkingPass()));
+    passes.addPass(createModuleToFunctionPassAdaptor(ComputeBehindLoops()));
   passes.run(module, modules);
   return llvm::Error::success();
 }

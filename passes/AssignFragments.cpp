@@ -8,6 +8,7 @@
 #include "dialects/Tile/Tile.h"
 #include "passes/GpuKernels.h"
 #include "passes/GpuUnits.h"
+#include "passes/LowerThreads.h"
 #include "passes/Passes.h"
 #include "passes/TaskLoops.h"
 
@@ -39,8 +40,8 @@ public:
 
 private:
   LogicalResult chooseUnit();
-  /// Whether elements are computed with what lies in memory, as with a bias.
-  bool readsMemoryInMaps();
+  /// Registers of a thread with `rows` rows for what elements are computed with: of masks and biases.
+  int64_t countOtherRegisters(int64_t rows);
   /// Whether right-hand sides have as many columns as one instruction takes, and keys that fill its steps.
   bool isWholeForWarpgroups();
   /// Shapes of the products' operands; head dims of 0 where no product has the form of scores or of sums.
@@ -138,16 +139,29 @@ LogicalResult BlockLayouts::chooseUnit() {
   accumulators = layOut(warps, rows);
   queries = readTiles().placeQueries(sharedBytes, registers);
   loop->setAttr(kThreadsAttr, IntegerAttr::get(IntegerType::get(context, 64), warps * accumulators.getSubgroupSize()));
-  // NVIDIA's assembler keeps a single warp to the registers of twelve blocks, which a bias' addresses go beyond.
-  if (unit == MatrixUnit::Mma && warps == 1 && readsMemoryInMaps())
-    loop->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), IntegerAttr::get(IntegerType::get(context, 32), 1));
+  // Warpgroups with roles say themselves how registers are divided.
+  if (any && takesTf32(available) && unit != MatrixUnit::Wgmma) {
+    int64_t held = threads::ThreadBuilder::threadRows(accumulators, rows).size();
+    int64_t blocks = readTiles().countBlocksAtATime(queries, countOtherRegisters(held));
+    loop->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), IntegerAttr::get(IntegerType::get(context, 32), blocks));
+  }
   return success();
 }
 
-bool BlockLayouts::readsMemoryInMaps() {
-  WalkResult result = loop.walk(
-      [](memref::LoadOp load) { return WalkResult(failure(static_cast<bool>(load->getParentOfType<tile::MapOp>()))); });
-  return result.wasInterrupted();
+int64_t BlockLayouts::countOtherRegisters(int64_t rows) {
+  // What a position is compared with is a number of two words of each row; what is read of keys has addresses.
+  constexpr int64_t ofComparison = 2, ofReads = 24;
+  int64_t most = 0;
+  loop.walk([&](tile::MapOp map) {
+    int64_t count = 0;
+    bool reads = false;
+    map.walk([&](Operation *op) {
+      count += isa<arith::CmpIOp>(op) ? rows * ofComparison : 0;
+      reads |= isa<memref::LoadOp>(op);
+    });
+    most = std::max(most, count + (reads ? ofReads : 0));
+  });
+  return most;
 }
 
 bool BlockLayouts::isWholeForWarpgroups() {

@@ -334,11 +334,23 @@ static Value clampTo(IndexMath &index, Value x, int64_t size, bool padded) {
   return padded ? index.min(x, index.constant(size - 1)) : x;
 }
 
+/// Registers of a thread for as many columns of sums as the head of a product - of scores or of sums - is wide.
+static int64_t getHeadWords(tile::DotOp op) {
+  tile::TileType type = typeOf(op.getResult());
+  int64_t columns = op.getTransposed() ? typeOf(op.getLhs()).getShape()[1] : type.getShape()[1];
+  auto wide = tile::TileType::get({type.getShape()[0], columns}, type.getElementType()).withLayout(type.getLayout());
+  return countWords(getPartTypes(wide));
+}
+
 /// Steps of the contraction that are read at once: those of a piece of sixteen bytes. What a matrix unit multiplies
 /// elsewhere is multiplied singly where zeros are skipped, beside that unit's fragments, which leave few registers: a
-/// word's elements at once.
-static int64_t getStepRun(int64_t bytes, int64_t depth, bool besideUnit) {
-  int64_t run = (besideUnit || bytes == 2 ? 4 : 16) / bytes;
+/// word's elements at once. Beside a wide head's sums, where an assembler gives registers, it is half a piece.
+static int64_t getStepRun(tile::DotOp op, const GpuCapabilities &gpu) {
+  constexpr int64_t wide = 96;
+  int64_t bytes = bytesOf(typeOf(op.getRhs()).getElementType()), depth = typeOf(op.getLhs()).getShape()[1];
+  int64_t run = (usesUnit(op, gpu) || bytes == 2 ? 4 : 16) / bytes;
+  if (bytes > 2 && gpu.registers == 0 && getHeadWords(op) >= wide)
+    run = std::max<int64_t>(run / 2, 1);
   while (depth % run != 0)
     run /= 2;
   return run;
@@ -432,8 +444,7 @@ ThreadTile ThreadBuilder::dotElements(tile::DotOp op, tile::TileType lhsType, Va
   tile::TileType type = typeOf(op.getResult());
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   int64_t rows = type.getShape()[0];
-  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1],
-                           usesUnit(op, block.gpu));
+  int64_t run = getStepRun(op, block.gpu);
   bool padded = layout.getWarpRows(rows) * layout.getWarps() > rows;
   SmallVector<Value> at;
   for (int64_t offset : threadRows(layout, rows))
@@ -452,8 +463,7 @@ ThreadTile ThreadBuilder::dotInPlace(tile::DotOp op, Value rhs, const ThreadTile
   tile::TileType type = typeOf(op.getResult()), lhsType = typeOf(op.getLhs());
   auto layout = cast<tile::FragmentLayoutAttr>(type.getLayout());
   Type element = lhsType.getElementType(), stored = cast<MemRefType>(load.getSource().getType()).getElementType();
-  int64_t run = getStepRun(bytesOf(typeOf(op.getRhs()).getElementType()), lhsType.getShape()[1],
-                           usesUnit(op, block.gpu));
+  int64_t run = getStepRun(op, block.gpu);
   SharedCopy copy{lhsType, load.getSource(), load.getOffsets(), load.getValid(), load.getGrouped()};
   Value rows = extents(b, loc, load.getValid(), lhsType.getShape()).first;
   // Where there is no row, there is none to read in its place.

@@ -180,6 +180,26 @@ int64_t BlockTiles::countRegisters(QueryPlace place) const {
          getOtherRegisters(getUnitThreads(unit, subgroupSize));
 }
 
+int64_t BlockTiles::countBlocksAtATime(QueryPlace place, int64_t others) const {
+  // One warp's block has as many as an instruction can name: shared memory holds fewer blocks than registers do.
+  if (countSubgroups() == 1)
+    return 1;
+  // Addresses and all else; where elements are multiplied singly operands, of two words each beside the terms of
+  // exponentials' polynomials.
+  constexpr int64_t ofAll = 64, ofMultiprocessor = 65536;
+  const int64_t ofElements = sumBytes == 8 ? 48 : 16;
+  int64_t count = countAccumulators() + ofAll + others;
+  if (unit == MatrixUnit::None) {
+    count += ofElements;
+  } else {
+    const FragmentBlock left = getUnitLeft(unit, getSums().rows, operandBytes);
+    count += countHeld(left, keys, operandBytes);
+    if (place == QueryPlace::Registers)
+      count += countHeld(left, headDim, operandBytes);
+  }
+  return std::max<int64_t>(1, ofMultiprocessor / (countThreads() * count));
+}
+
 int64_t BlockTiles::countSharedBytes(QueryPlace place) const {
   const auto tile = [&](int64_t rows, int64_t columns) { return countTileBytes(rows, columns, operandBytes); };
   constexpr int64_t word = kSharedAlignment;

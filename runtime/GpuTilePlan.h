@@ -120,6 +120,10 @@ struct BlockTiles {
   /// Those that a thread has in use where it needs most: rows of queries, accumulators, scores and weights, of units
   /// that take columns what waits to be copied, and all else. Where an assembler gives them, an estimate.
   int64_t countRegisters(QueryPlace place) const;
+  /// As many blocks as a multiprocessor's registers are enough for at a time, where an assembler gives them: it is told
+  /// so, as it would else spill a few for blocks that it guesses to be worth it. `others` are a thread's registers for
+  /// what masks and scores need beside elements.
+  int64_t countBlocksAtATime(QueryPlace place, int64_t others) const;
   /// Those for a thread's share of a tile of keys or values on its way to shared memory.
   int64_t countCopied() const;
   /// Shared memory that the lowering takes: keys, values, weights where elements may be multiplied one by one, a word

@@ -11,7 +11,7 @@
 // CHECK: tile.dot {{.*}} transposed tf32 {{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>>
 // CHECK: %[[W:.*]] = tile.convert %{{.*}} -> <64x32xf32, #tile.fragment<warps = 4, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [8, 0, 0, 1]>>
 // CHECK: tile.dot %[[W]], {{.*}} tf32
-// CHECK: } {flashc.threads = 128 : i64}
+// CHECK: } {flashc.threads = 128 : i64, nvvm.minctasm = 3 : i32}
 
 // Queries are rounded once, before the loop. In the loop a load of matrices serves two products of scores; of values each lane reads
 // single words; weights change registers, and no lane asks another.

@@ -20,7 +20,8 @@
 // CHECK: %[[W:.*]] = tile.convert %{{.*}} : <64x32xbf16, #tile.fragment<
 // WGMMA-SAME: -> <64x32xbf16, #tile.fragment<warps = 1, block = [64, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0, 16, 0, 32, 0], registers = [0, 1, 8, 0, 0, 8]>>
 // CHECK: tile.dot %[[W]],
-// MMA: } {flashc.threads = 128 : i64}
+// NVIDIA's assembler is told how many blocks at a time these registers are for.
+// MMA: } {flashc.threads = 128 : i64, nvvm.minctasm = 3 : i32}
 // WGMMA: } {flashc.threads = 128 : i64}
 // MFMA: } {flashc.threads = 256 : i64}
 // NONE: } {flashc.threads = 128 : i64}
@@ -59,6 +60,34 @@ func.func @few(%m: memref<16xf32>, %n: index) {
   scf.forall (%i) in (%n) {
     %x = tile.splat %zero : f32 -> !tile.tile<16xf32>
     tile.store %x, %m[%z] : !tile.tile<16xf32>, memref<16xf32>
+  }
+  return
+}
+
+// What masks compare positions with and read of keys takes registers, too, so that fewer blocks fit.
+// CHECK-LABEL: @masked
+// MMA: } {flashc.threads = 128 : i64, nvvm.minctasm = 2 : i32}
+// NONE: } {flashc.threads = 128 : i64}
+func.func @masked(%q: memref<64x64xbf16>, %said: memref<64xindex>, %o: memref<64x64xf32>, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %query = tile.load %q[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+    %key = tile.load %q[%z, %z] : memref<64x64xbf16> -> !tile.tile<64x64xbf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<64x64xf32>
+    %s = tile.dot %query, %key, %none transposed : !tile.tile<64x64xbf16>, !tile.tile<64x64xbf16> -> !tile.tile<64x64xf32>
+    %p = tile.map ins(%s : !tile.tile<64x64xf32>) origin(%z, %z) {
+    ^bb0(%x: f32, %row: index, %column: index):
+      %first = memref.load %said[%column] : memref<64xindex>
+      %kept = arith.cmpi sge, %row, %first : index
+      %y = arith.select %kept, %x, %zero : f32
+      %r = arith.truncf %y : f32 to bf16
+      tile.yield %r : bf16
+    } -> !tile.tile<64x64xbf16>
+    %out = tile.dot %p, %key, %none : !tile.tile<64x64xbf16>, !tile.tile<64x64xbf16> -> !tile.tile<64x64xf32>
+    %start = tile.splat %zero : f32 -> !tile.tile<64xf32>
+    %sum = tile.reduce sum %out, %start : !tile.tile<64x64xf32> -> !tile.tile<64xf32>
+    tile.store %out, %o[%z, %z] : !tile.tile<64x64xf32>, memref<64x64xf32>
   }
   return
 }

@@ -118,6 +118,20 @@ TEST(GpuTilePlan, CountsWhatLiesInSharedMemory) {
   EXPECT_EQ(planGpuTiles(problemOf("sm_80", 256, 2), {64, 32, 0}).queries, QueryPlace::Shared);
 }
 
+TEST(GpuTilePlan, CountsTheBlocksThatRegistersAreEnoughFor) {
+  const GpuTilePlan plan = planGpuTiles(problemOf("sm_80", 64, 2, /*skipsZeros=*/true), {});
+  // Sums, scores, weights and queries are 96 registers, all else 64; three blocks have 170 a thread.
+  EXPECT_EQ(plan.many.countBlocksAtATime(plan.queries, 0), 3);
+  EXPECT_EQ(plan.many.countBlocksAtATime(plan.queries, 10), 3);
+  EXPECT_EQ(plan.many.countBlocksAtATime(plan.queries, 11), 2);
+  EXPECT_EQ(plan.few.countBlocksAtATime(plan.queries, 0), 1);
+  // Sums of two words each take twice as many, and their exponentials are polynomials.
+  const GpuTilePlan wide = planGpuTiles(problemOf("sm_80", 40, 8), {}),
+                    narrow = planGpuTiles(problemOf("sm_80", 40, 4), {});
+  EXPECT_EQ(wide.many.countBlocksAtATime(wide.queries, 0), 2);
+  EXPECT_EQ(narrow.many.countBlocksAtATime(narrow.queries, 0), 4);
+}
+
 TEST(GpuTilePlan, GivesTf32WordsForElements) {
   auto planOf = [](const char *chip, int64_t headDim) {
     GpuTileProblem problem = problemOf(chip, headDim, 4, /*skipsZeros=*/true);
