@@ -26,18 +26,6 @@ bool threads::usesUnit(tile::DotOp op, const GpuCapabilities &gpu) {
          typeOf(op.getResult()).getElementType().isF32();
 }
 
-int64_t threads::countWords(TypeRange types) {
-  int64_t words = 0;
-  for (Type type : types) {
-    auto vector = dyn_cast<VectorType>(type);
-    int64_t bits = type.isIntOrFloat() ? type.getIntOrFloatBitWidth() : 64;
-    if (vector)
-      bits = vector.getNumElements() * vector.getElementTypeBitWidth();
-    words += llvm::divideCeil(bits, 32);
-  }
-  return words;
-}
-
 SmallVector<Value> ThreadBuilder::loadRhs(tile::DotOp op, Value rhs, int64_t n, int64_t k) {
   tile::TileType type = typeOf(op.getRhs());
   Type element = type.getElementType();

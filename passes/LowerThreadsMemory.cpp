@@ -28,6 +28,18 @@ SmallVector<Type> threads::getPartTypes(tile::TileType type) {
   return SmallVector<Type>(down * across, VectorType::get({layout.getBlockElements()}, type.getElementType()));
 }
 
+int64_t threads::countWords(TypeRange types) {
+  int64_t words = 0;
+  for (Type type : types) {
+    auto vector = dyn_cast<VectorType>(type);
+    int64_t bits = type.isIntOrFloat() ? type.getIntOrFloatBitWidth() : 64;
+    if (vector)
+      bits = vector.getNumElements() * vector.getElementTypeBitWidth();
+    words += llvm::divideCeil(bits, 32);
+  }
+  return words;
+}
+
 //===----------------------------------------------------------------------===//
 // Where elements are
 //===----------------------------------------------------------------------===//
