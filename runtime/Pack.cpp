@@ -269,7 +269,7 @@ Result<LoadedPack> flashc::loadPack(const std::string &path, Device *device) {
 /// How many rows of a problem are compared: all, unless that would take minutes of plain loops; then as many as take
 /// seconds.
 static int64_t countComparedRows(const KernelProblem &problem, const ProblemSizes &sizes) {
-  constexpr int64_t mostWork = int64_t(1) << 33; // multiply-adds
+  constexpr int64_t mostWork = int64_t(1) << 32; // multiply-adds
   const flashc_tensor *out = problem.find("out");
   const int64_t columns = out ? 2 * out->size[out->rank - 1] : 1;
   return std::max<int64_t>(64, mostWork / std::max<int64_t>(1, sizes.keys * columns));

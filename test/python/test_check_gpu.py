@@ -1,6 +1,7 @@
 """scripts/check_gpu.py as it is used on a machine with a GPU: by ctypes on the runtime's library alone, here on the CPU and on an
 emulated device."""
 
+import ast
 import hashlib
 import json
 import os
@@ -146,6 +147,22 @@ def test_the_model_stands_beside_what_was_measured(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "% of at most 58.0% (alu) |" in text
     assert "Shares are of the peak of H100 SXM" in text
+
+
+def test_an_old_python_can_read_it():
+    """3.8 is what machines with GPUs may have; nothing beside the standard library is imported."""
+    known = {"gpu_check", "micro_tests", "torch", "triton"}
+    for path in [
+        ROOT / "scripts" / "micro_tests.py",
+        *(ROOT / "scripts").glob("*gpu*/*.py"),
+        ROOT / "scripts/check_gpu.py",
+    ]:
+        tree = ast.parse(path.read_text(), feature_version=(3, 8))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in names:
+                assert name.split(".")[0] in known | set(sys.stdlib_module_names), f"{path}: {name}"
 
 
 def kernels_of(report):
