@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import sys
@@ -55,7 +54,7 @@ BENCH_LENGTHS = [8192, 4096, 2048, 16384]
 BENCH_HEADS = (64, 8)
 #: Without shared keys, and decoding: both beyond what the L2 cache holds.
 OTHER_SIZES = [(4, 64, 8, 1, 32768), (2, 16, 16, 8192, 8192), (1, 32, 32, 1, 32768)]
-#: What a result may say no more of once two processes were lost to a kernel.
+#: Processes that a kernel may cost; its other sizes are left out then.
 MOST_LOST = 2
 
 
@@ -312,7 +311,7 @@ class Check:
             decode = sizes[3] == 1
             amount = cache_bytes(metadata, sizes) if decode else work(metadata, sizes)
             row.update(ms=seconds * 1e3, unit="GB/s" if decode else "TFLOP/s", accuracy=results[0]["message"])
-            row["rate"] = amount / seconds * (1e-9 if decode else 1e-12) if seconds else math.inf
+            row["rate"] = amount / seconds * (1e-9 if decode else 1e-12) if seconds else 0.0
             prediction = prediction_of(path, kernel["target"])
             if prediction and not decode:
                 row["predicted"] = {**prediction, "measured_share": row["rate"] / prediction["peak_tflops"]}
