@@ -1,4 +1,4 @@
-// RUN: flash-opt %s --pass-pipeline="builtin.module(gpu.module(check-gpu-math))" --split-input-file --verify-diagnostics
+// RUN: flash-opt %s --check-gpu-math --split-input-file --verify-diagnostics
 
 gpu.module @known {
   gpu.func @kernel(%x: f64, %y: f32, %n: i32) kernel {

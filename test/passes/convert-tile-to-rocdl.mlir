@@ -1,4 +1,4 @@
-// RUN: flash-opt %s --pass-pipeline="builtin.module(gpu.module(convert-tile-to-rocdl))" --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: flash-opt %s --convert-tile-to-rocdl --split-input-file --verify-diagnostics | FileCheck %s
 
 gpu.module @device {
   // The product is the transposed one, so the operands change places; bf16 travels as bits. Each instruction takes half of

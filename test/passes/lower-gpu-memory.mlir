@@ -1,4 +1,4 @@
-// RUN: flash-opt %s --pass-pipeline="builtin.module(gpu.module(lower-gpu-memory))" --split-input-file | FileCheck %s
+// RUN: flash-opt %s --lower-gpu-memory --split-input-file | FileCheck %s
 
 gpu.module @device {
   // CHECK: llvm.mlir.global external @flashc_shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>

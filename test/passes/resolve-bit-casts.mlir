@@ -1,4 +1,4 @@
-// RUN: flash-opt %s --pass-pipeline="builtin.module(gpu.module(resolve-bit-casts))" | FileCheck %s
+// RUN: flash-opt %s --resolve-bit-casts | FileCheck %s
 
 gpu.module @device {
   // CHECK-LABEL: gpu.func @casts
