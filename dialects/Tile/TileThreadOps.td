@@ -66,9 +66,10 @@ def Tile_RoundTf32Op : Tile_ThreadOp<"round_tf32", [Pure, AllTypesMatch<["input"
 }
 
 def Tile_VectorLoadOp : Tile_ThreadOp<"vector_load"> {
-  let summary = "A thread's read of neighbouring elements, aligned to their size";
+  let summary = "A thread's read of neighbouring elements, aligned to a vector of them";
   let description = [{
-    `index` counts elements of one-dimensional memory; the address is a multiple of the vector's bytes.
+    `index` counts elements of one-dimensional memory. The address is a multiple of the vector's bytes: whoever makes the operation
+    knows it, or has asked. (Where a chip's accesses to global memory may begin at any element, `vector.load` makes those that do.)
 
     ```mlir
     %x = tile.vector_load %m[%i] : memref<?xf32, #gpu.address_space<workgroup>> -> vector<4xf32>
@@ -98,8 +99,10 @@ def Tile_LoadOrZeroOp : Tile_ThreadOp<"load_or_zero"> {
 }
 
 def Tile_VectorStoreOp : Tile_ThreadOp<"vector_store"> {
-  let summary = "A thread's write of neighbouring elements, aligned to their size";
+  let summary = "A thread's write of neighbouring elements, aligned to a vector of them";
   let description = [{
+    `index` and the address are those of `tile.vector_load`.
+
     ```mlir
     tile.vector_store %x, %m[%i] : vector<4xf32>, memref<?xf32, #gpu.address_space<workgroup>>
     ```
