@@ -317,8 +317,12 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
   for (const Candidate candidate : copied)
     if (choose(candidate); tiles.countSharedBytes(QueryPlace::Shared) <= problem.sharedBytes)
       return;
+  // Rows in place have addresses, and so has what a mask reads of keys: beside those, wide heads' scores are of few
+  // keys.
+  const int64_t most = problem.readsKeys ? 132 : 176;
   for (const Candidate candidate : inPlace)
-    if (choose(candidate); tiles.countSharedBytes(QueryPlace::Global) <= problem.sharedBytes)
+    if (choose(candidate); tiles.countSharedBytes(QueryPlace::Global) <= problem.sharedBytes &&
+                           (wanted.keys || tiles.countAccumulators() <= most))
       return;
 }
 

@@ -118,6 +118,14 @@ TEST(GpuTilePlan, CountsWhatLiesInSharedMemory) {
   EXPECT_EQ(planGpuTiles(problemOf("sm_80", 256, 2), {64, 32, 0}).queries, QueryPlace::Shared);
 }
 
+TEST(GpuTilePlan, TakesFewKeysWhereRowsInPlaceMeetAMaskThatReads) {
+  GpuTileProblem problem = problemOf("sm_80", 256, 4, /*skipsZeros=*/true);
+  EXPECT_EQ(sizesOf(planGpuTiles(problem, {}).many), (TileSizes{64, 32, 0}));
+  EXPECT_EQ(planGpuTiles(problem, {}).queries, QueryPlace::Global);
+  problem.readsKeys = true;
+  EXPECT_EQ(sizesOf(planGpuTiles(problem, {}).many), (TileSizes{64, 8, 0}));
+}
+
 TEST(GpuTilePlan, CountsTheBlocksThatRegistersAreEnoughFor) {
   const GpuTilePlan plan = planGpuTiles(problemOf("sm_80", 64, 2, /*skipsZeros=*/true), {});
   // Sums, scores, weights and queries are 96 registers, all else 64; three blocks have 170 a thread.
