@@ -76,7 +76,6 @@ def every() -> list[Kernel]:
 SPILLED = {
     ("sm_90a", "bf16", 192, "segments"): 48,
     ("sm_90a", "bf16", 256, "segments"): 52,
-    ("sm_80", "f32", 256, "segments"): 96,
 }
 
 #: Registers that LLVM's code generator stores for AMD, of the form that needs most.
