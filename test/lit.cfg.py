@@ -27,3 +27,12 @@ config.substitutions.append(("%root", config.flashc_root))
 config.substitutions.append(("%build", config.flashc_build))
 # Where mlir-cpu-runner's libraries are.
 config.substitutions.append(("%mlir_libs", os.path.join(os.path.dirname(config.llvm_tools), "lib")))
+
+# What takes long: `REQUIRES: FLASHC_DEEP=1`.
+config.environment["FLASHC_DEEP"] = os.environ.get("FLASHC_DEEP", "0")
+if config.environment["FLASHC_DEEP"] == "1":
+    config.available_features.add("FLASHC_DEEP=1")
+else:
+    lit_config.note(
+        "tests of planted bugs in wide and rarer kernels are left out: they take minutes each, FLASHC_DEEP=1 runs them"
+    )

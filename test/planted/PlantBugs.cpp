@@ -1,12 +1,12 @@
 // flashc-plant-bugs PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...]: for the functions that packs of
-// emulated targets launch on the problems (Trial.h; they begin with a digit), of those that differ in one size alone
-// only every Nth, and the bugs that can be planted in them, N of a kind and function, whether each is caught: by a
-// finding, or by wrong results. A bug is tried where it changes something, asynchronous work completing as late as it
-// may, then in two random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem
-// is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught,
-// with UNREACHED for those among them that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a
-// bug is not caught of which neither a proof nor a line says that it changes nothing, or if a line fits no bug that can
-// be planted.
+// emulated targets launch on the problems (Trial.h; they begin with a digit), of those that differ in rows or keys
+// alone only every Nth, and the bugs that can be planted in them, N of a kind and function (8, with FLASHC_DEEP=1 all),
+// whether each is caught: by a finding, or by wrong results. A bug is tried where it changes something, asynchronous
+// work completing as late as it may, then in two random orders; it is caught if one of the runs shows it. A bug that
+// changes nothing on any problem is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE
+// REASON" for bugs that are not caught, with UNREACHED for those among them that change nothing on any problem. Ends
+// with 1 if a kernel as it is fails, if a bug is not caught of which neither a proof nor a line says that it changes
+// nothing, or if a line fits no bug that can be planted.
 
 #include "emulator/PlantedBugs.h"
 #include "emulator/Planting.h"
@@ -109,7 +109,8 @@ private:
     for (const auto &[word, size] : {std::pair(std::string(":each"), 4), {":rows", 3}, {":heads", 1}})
       if (problem.compare(static_cast<size_t>(end), word.size(), word) == 0) {
         std::vector<std::string> result;
-        for (int &counted = sizes[static_cast<size_t>(size)]; counted > 0; counted -= every) {
+        // Heads are few, and each count of them is another number of rows that a block shares.
+        for (int &counted = sizes[static_cast<size_t>(size)]; counted > 0; counted -= size == 1 ? 1 : every) {
           std::string one;
           for (const int each : sizes)
             one += (one.empty() ? "" : ",") + std::to_string(each);
@@ -298,6 +299,9 @@ std::string plant(const std::string &path, const Request &request, Excuses &excu
 
 int main(int argc, char **argv) {
   Request request;
+  // More of them than a test takes.
+  if (const char *profile = std::getenv("FLASHC_DEEP"); profile && *profile == '1')
+    request.perKind = 1000;
   Excuses excuses;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -311,13 +315,6 @@ int main(int argc, char **argv) {
     } else {
       (std::isdigit(static_cast<unsigned char>(word[0])) ? request.problems : request.packs).push_back(word);
     }
-  }
-  // More of them than a test takes.
-  const char *profile = std::getenv("FLASHC_DEEP");
-  const bool deep = profile && *profile == '1';
-  if (deep) {
-    request.perKind = 1000;
-    request.every = 1;
   }
   if (request.packs.empty())
     return fail("expected PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...]");
