@@ -268,6 +268,7 @@ ThreadTile ThreadBuilder::takeOutNonFinite(tile::DotOp op, const ThreadTile &lhs
     Value sign = lb.create<arith::IndexCastOp>(loc, i32, signs.getInductionVar());
     SmallVector<Value> counts;
     for (int64_t k = 0; k < steps; ++k) {
+      inner.fence(); // a way that is rarely taken: its registers are those of one step
       Value column = inner.loadRhs(op, rhs, n, k).front();
       // Two, of which the bit is the sign's neighbour, where such an element is: what a unit can count.
       WordBits bits(lb, loc, element);
