@@ -81,12 +81,26 @@ static LogicalResult lowerMma(tile::MmaOp op) {
   return success();
 }
 
+/// An address that is the same for all of a wave's lanes, as one that the code generator knows to be: what it has to
+/// compute by lanes it takes for theirs, and reads a buffer there by a loop over their addresses.
+static Value makeUniform(OpBuilder &b, Location loc, Value pointer) {
+  auto words = VectorType::get({2}, b.getI32Type());
+  Value bits = b.create<LLVM::BitcastOp>(loc, words, b.create<LLVM::PtrToIntOp>(loc, b.getI64Type(), pointer));
+  for (int64_t i : {0, 1}) {
+    Value at = constantInt(b, loc, 32, i), word = b.create<LLVM::ExtractElementOp>(loc, bits, at);
+    word = b.create<LLVM::CallIntrinsicOp>(loc, b.getI32Type(), b.getStringAttr("llvm.amdgcn.readfirstlane"), word)
+               .getResult(0);
+    bits = b.create<LLVM::InsertElementOp>(loc, bits, word, at);
+  }
+  return b.create<LLVM::IntToPtrOp>(loc, pointer.getType(), b.create<LLVM::BitcastOp>(loc, b.getI64Type(), bits));
+}
+
 /// A buffer load of the tile's 2 GiB: an offset beyond them reads zero.
 static void lowerLoadOrZero(tile::LoadOrZeroOp op, bool rdna) {
   OpBuilder b(op);
   Location loc = op.getLoc();
   auto type = cast<VectorType>(op.getResult().getType());
-  Value base = getElementPointer(b, loc, op.getMemory(), op.getIndex());
+  Value base = makeUniform(b, loc, getElementPointer(b, loc, op.getMemory(), op.getIndex()));
   // Words of 32 bits, which the format is not asked for; RDNA is told to compare an offset with the size.
   int64_t flags = (7 << 12) | (4 << 15) | (rdna ? (1 << 24) | (3 << 28) : 0);
   auto resourceType = LLVM::LLVMPointerType::get(b.getContext(), 8);
@@ -203,7 +217,7 @@ struct ConvertTileToRocdl : flashc::impl::ConvertTileToRocdlBase<ConvertTileToRo
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
               .Case<tile::MmaOp>([](auto op) { return lowerMma(op); })
               .Case<tile::LoadOrZeroOp>([&](auto op) { return lowerLoadOrZero(op, rdna), success(); })
-              .Case<tile::VectorLoadOp, tile::VectorStoreOp>([](auto op) { return lowerVectorAccess(op), success(); })
+              .Case<tile::VectorLoadOp, tile::VectorStoreOp>([](auto op) { return lowerVectorAccess(op, /*parted=*/true), success(); })
               .Case<tile::ScheduleFenceOp>([](auto op) { return lowerFence(op), success(); })
               .Default([](Operation *op) { return op->emitOpError("has no form in ROCDL"); });
       if (failed(lowered))

@@ -10,15 +10,23 @@
 #include "passes/MemRefPointers.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace flashc;
 
-Value flashc::getElementPointer(OpBuilder &b, Location loc, Value memory, Value index) {
-  auto type = cast<MemRefType>(memory.getType());
+Value flashc::getElementPointer(OpBuilder &b, Location loc, Value memory, Value index, bool parted) {
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
   Value base = getFirstPointer(b, loc, memory);
-  Value offset = b.create<arith::IndexCastOp>(loc, b.getI64Type(), index);
-  return b.create<LLVM::GEPOp>(loc, base.getType(), type.getElementType(), base, ArrayRef<LLVM::GEPArg>{offset});
+  auto advance = [&](Value pointer, LLVM::GEPArg by) -> Value {
+    return b.create<LLVM::GEPOp>(loc, pointer.getType(), element, pointer, ArrayRef<LLVM::GEPArg>{by});
+  };
+  auto cast = [&](Value x) -> Value { return b.create<arith::IndexCastOp>(loc, b.getI64Type(), x); };
+  APInt known;
+  auto sum = parted ? index.getDefiningOp<arith::AddIOp>() : nullptr;
+  if (sum && matchPattern(sum.getRhs(), m_ConstantInt(&known)) && known.isSignedIntN(32))
+    return advance(advance(base, cast(sum.getLhs())), static_cast<int32_t>(known.getSExtValue()));
+  return advance(base, cast(index));
 }
 
 static unsigned bytesOf(Type vector) {
@@ -26,17 +34,17 @@ static unsigned bytesOf(Type vector) {
   return type.getNumElements() * type.getElementTypeBitWidth() / 8;
 }
 
-void flashc::lowerVectorAccess(tile::VectorLoadOp op) {
+void flashc::lowerVectorAccess(tile::VectorLoadOp op, bool parted) {
   OpBuilder b(op);
-  Value pointer = getElementPointer(b, op.getLoc(), op.getMemory(), op.getIndex());
+  Value pointer = getElementPointer(b, op.getLoc(), op.getMemory(), op.getIndex(), parted);
   Type type = op.getResult().getType();
   op.replaceAllUsesWith(b.create<LLVM::LoadOp>(op.getLoc(), type, pointer, bytesOf(type)).getResult());
   op.erase();
 }
 
-void flashc::lowerVectorAccess(tile::VectorStoreOp op) {
+void flashc::lowerVectorAccess(tile::VectorStoreOp op, bool parted) {
   OpBuilder b(op);
-  Value pointer = getElementPointer(b, op.getLoc(), op.getMemory(), op.getIndex());
+  Value pointer = getElementPointer(b, op.getLoc(), op.getMemory(), op.getIndex(), parted);
   b.create<LLVM::StoreOp>(op.getLoc(), op.getValue(), pointer, bytesOf(op.getValue().getType()));
   op.erase();
 }

@@ -20,12 +20,15 @@
 
 namespace flashc {
 
-/// The address of element `index` of one-dimensional memory.
-mlir::Value getElementPointer(mlir::OpBuilder &b, mlir::Location loc, mlir::Value memory, mlir::Value index);
+/// The address of element `index` of one-dimensional memory. `parted`: what the index adds last and is constant, the
+/// address does, too, for a code generator that would take them for one number, and keep a register for each sum: an
+/// instruction has room for the constant.
+mlir::Value getElementPointer(mlir::OpBuilder &b, mlir::Location loc, mlir::Value memory, mlir::Value index,
+                              bool parted = false);
 
 /// Replaces `tile.vector_load` and `tile.vector_store` by LLVM's loads and stores, aligned to the vectors' sizes.
-void lowerVectorAccess(tile::VectorLoadOp op);
-void lowerVectorAccess(tile::VectorStoreOp op);
+void lowerVectorAccess(tile::VectorLoadOp op, bool parted = false);
+void lowerVectorAccess(tile::VectorStoreOp op, bool parted = false);
 
 /// A vector's bits as elements of `element`, one value each.
 llvm::SmallVector<mlir::Value> takeApart(mlir::OpBuilder &b, mlir::Location loc, mlir::Value vector,
