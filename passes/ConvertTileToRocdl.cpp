@@ -217,7 +217,8 @@ struct ConvertTileToRocdl : flashc::impl::ConvertTileToRocdlBase<ConvertTileToRo
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
               .Case<tile::MmaOp>([](auto op) { return lowerMma(op); })
               .Case<tile::LoadOrZeroOp>([&](auto op) { return lowerLoadOrZero(op, rdna), success(); })
-              .Case<tile::VectorLoadOp, tile::VectorStoreOp>([](auto op) { return lowerVectorAccess(op, /*parted=*/true), success(); })
+              .Case<tile::VectorLoadOp, tile::VectorStoreOp>(
+                  [](auto op) { return lowerVectorAccess(op, /*parted=*/true), success(); })
               .Case<tile::ScheduleFenceOp>([](auto op) { return lowerFence(op), success(); })
               .Default([](Operation *op) { return op->emitOpError("has no form in ROCDL"); });
       if (failed(lowered))

@@ -15,7 +15,7 @@
 
 #include "dialects/Attention/IndexMath.h"
 #include "dialects/Tile/Tile.h"
-#include "runtime/GpuCapabilities.h"
+#include "runtime/GpuTilePlan.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -250,12 +250,8 @@ private:
 
   //===--- through registers ---===//
 
-  /// How the pieces of a tile are divided among the threads: units of one piece of sixteen bytes, or of four rows'
-  /// pieces of a tile that lies transposed.
-  struct Units {
-    int64_t across, total, rows, columns;
-  };
-  Units unitsOf(tile::TileType type) const;
+  /// How the pieces of a tile are divided among the threads.
+  CopyUnits unitsOf(tile::TileType type) const;
   /// Units of each thread, the last of which may not exist.
   int64_t unitsOfThread(tile::TileType type) const;
   /// Whether a load's pieces can wait in registers.

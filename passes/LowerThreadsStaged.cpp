@@ -13,7 +13,6 @@
 
 #include "passes/ConvertFloat.h"
 #include "passes/LowerThreads.h"
-#include "runtime/GpuTilePlan.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
@@ -21,19 +20,10 @@ using namespace mlir;
 using namespace flashc;
 using namespace flashc::threads;
 
-/// Rows of a tile whose columns are stored as rows that a thread holds pieces of: it writes as many neighbours.
-static constexpr int64_t kTransposedRows = 4;
-
-ThreadBuilder::Units ThreadBuilder::unitsOf(tile::TileType type) const {
+CopyUnits ThreadBuilder::unitsOf(tile::TileType type) const {
   auto layout = cast<tile::SharedLayoutAttr>(type.getLayout());
-  int64_t bytes = bytesOf(type.getElementType()), piece = kPieceBytes / bytes;
   auto [rows, columns] = layout.getStoredShape(type.getShape());
-  if (layout.getTransposed()) {
-    int64_t across = rows / piece, down = llvm::alignTo(columns * bytes, layout.getPanel()) / bytes / kTransposedRows;
-    return {across, across * down, kTransposedRows, piece};
-  }
-  int64_t across = llvm::alignTo(columns * bytes, layout.getPanel()) / kPieceBytes;
-  return {across, across * rows, 1, piece};
+  return getCopyUnits(rows, columns, bytesOf(type.getElementType()), layout.getPanel(), layout.getTransposed());
 }
 
 int64_t ThreadBuilder::unitsOfThread(tile::TileType type) const {
@@ -46,7 +36,7 @@ bool ThreadBuilder::canStage(tile::TileType type) const {
 }
 
 ThreadBuilder::Piece ThreadBuilder::locate(tile::TileType type, Value first, int64_t unit) {
-  Units units = unitsOf(type);
+  CopyUnits units = unitsOf(type);
   Value across = constant(units.across), number = first;
   Piece result;
   if (units.total % block.threads != 0)
@@ -77,7 +67,7 @@ Value ThreadBuilder::exists(tile::TileType type, const Piece &piece, int64_t row
 
 SmallVector<Value> ThreadBuilder::stageElements(const SharedCopy &copy, Value first, int64_t count) {
   tile::TileType type = copy.type;
-  Units units = unitsOf(type);
+  CopyUnits units = unitsOf(type);
   Type element = type.getElementType();
   auto vector = VectorType::get({units.columns}, element);
   Value rows, columns;
@@ -122,7 +112,7 @@ SmallVector<Value> ThreadBuilder::stageElements(const SharedCopy &copy, Value fi
 
 SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int64_t count) {
   tile::TileType type = copy.type;
-  Units units = unitsOf(type);
+  CopyUnits units = unitsOf(type);
   Type element = type.getElementType();
   int64_t bytes = bytesOf(element);
   Value rows, columns;
@@ -167,7 +157,7 @@ SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int
 }
 
 void ThreadBuilder::unstage(tile::TileType type, Value memory, Value first, ValueRange pieces, int64_t unsettled) {
-  Units units = unitsOf(type);
+  CopyUnits units = unitsOf(type);
   bool transposed = cast<tile::SharedLayoutAttr>(type.getLayout()).getTransposed();
   for (int64_t unit = 0, count = pieces.size() / units.rows; unit < count; ++unit) {
     Piece place = locate(type, first, unit);
@@ -209,9 +199,10 @@ void ThreadBuilder::copyStaged(const SharedCopy &copy, Value memory) {
     --once;
   if (once == count)
     return unstage(type, memory, block.thread, stage(copy, block.thread, count), unsettled);
-  Value end = index.add(block.thread, count * block.threads);
-  auto loop = b.create<scf::ForOp>(loc, block.thread, end, constant(once * block.threads));
+  // Counted alike by all threads, so that what is the same for them stays so: buffers' descriptors, not the least.
+  auto loop = b.create<scf::ForOp>(loc, constant(0), constant(count * block.threads), constant(once * block.threads));
   OpBuilder lb = OpBuilder::atBlockBegin(loop.getBody());
   ThreadBuilder inner(lb, loc, block);
-  inner.unstage(type, memory, loop.getInductionVar(), inner.stage(copy, loop.getInductionVar(), once), unsettled);
+  Value first = inner.index.add(block.thread, loop.getInductionVar());
+  inner.unstage(type, memory, first, inner.stage(copy, first, once), unsettled);
 }

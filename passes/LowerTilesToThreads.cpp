@@ -143,12 +143,10 @@ static bool isMasked(scf::ForOp loop) {
 LogicalResult BlockLowering::lowerFor(scf::ForOp op) {
   OpBuilder b(op);
   // Addresses and positions are kept for all turns where there are registers for them. Turns that few tiles take
-  // compute them themselves, and so do those whose sums take half of the registers, a quarter with 32 threads, which
-  // hold operands twice, and a subgroup alone, which waits for memory anyway.
-  int64_t carriedShare = block.gpu.subgroupSize == 32 ? 4 : 2;
-  bool forgets =
-      block.gpu.registers != 0 && (isMasked(op) || block.threads == block.gpu.subgroupSize ||
-                                   carriedShare * countWords(flattenTypes(op.getResultTypes())) > block.gpu.registers);
+  // compute them themselves.
+  bool forgets = block.gpu.registers != 0 &&
+                 (isMasked(op) || !keepsAddresses(block.gpu.subgroupSize, block.threads / block.gpu.subgroupSize,
+                                                  countWords(flattenTypes(op.getResultTypes())), block.gpu.registers));
   // Erased in reverse: after its users and after its body's operations, which lie in the new loop by then.
   lowered.push_back(op);
   auto loop = b.create<scf::ForOp>(op.getLoc(), op.getLowerBound(), op.getUpperBound(), op.getStep(),

@@ -148,16 +148,37 @@ QueryPlace BlockTiles::placeQueries(int64_t sharedBytes, int64_t registers) cons
   case MatrixUnit::Wmma:
     break;
   }
-  return countRegisters(QueryPlace::Registers) <= registers || countSharedBytes(QueryPlace::Shared) > sharedBytes
+  // Waves of 32 read them for nothing beside products of the vector unit, and more of them share it with fewer
+  // registers.
+  const int64_t most = unit == MatrixUnit::Wmma ? registers * 7 / 8 : registers;
+  return countRegisters(QueryPlace::Registers) <= most || countSharedBytes(QueryPlace::Shared) > sharedBytes
              ? QueryPlace::Registers
              : QueryPlace::Shared;
 }
 
-int64_t BlockTiles::countCopied() const {
-  const int64_t threads = countThreads();
-  // A unit of values is four rows' pieces of sixteen bytes.
-  const int64_t key = divideUp(countTileBytes(keys, headDim, operandBytes) / 16, threads) * 4;
-  return std::max(key, divideUp(keys * valueHeadDim * operandBytes / 64, threads) * 16);
+CopyUnits flashc::getCopyUnits(int64_t rows, int64_t columns, int64_t elementBytes, int64_t panelBytes,
+                               bool transposed) {
+  constexpr int64_t rowsOfThread = 4;
+  const int64_t piece = 16 / elementBytes, padded = roundUp(columns * elementBytes, panelBytes) / elementBytes;
+  if (transposed)
+    return {rows / piece, rows / piece * (padded / rowsOfThread), rowsOfThread, piece};
+  return {padded / piece, padded / piece * rows, 1, piece};
+}
+
+namespace {
+int64_t countRegistersOf(const CopyUnits &units, int64_t threads) {
+  return divideUp(units.total, threads) * units.rows * 16 / 4;
+}
+} // namespace
+
+int64_t BlockTiles::countCopiedKeys() const {
+  const int64_t panel = getPanelBytes(headDim * operandBytes);
+  return countRegistersOf(getCopyUnits(keys, headDim, operandBytes, panel, /*transposed=*/false), countThreads());
+}
+
+int64_t BlockTiles::countCopiedValues() const {
+  const int64_t columns = roundUp(valueHeadDim, 32), panel = getPanelBytes(keys * operandBytes);
+  return countRegistersOf(getCopyUnits(columns, keys, operandBytes, panel, /*transposed=*/true), countThreads());
 }
 
 int64_t BlockTiles::countAccumulators() const {
@@ -176,8 +197,14 @@ int64_t BlockTiles::countRegisters(QueryPlace place) const {
     count += countHeld(left, headDim, operandBytes);
   if (!takesColumns(unit))
     return count + ofAssembler;
-  return count + std::min(countCopied(), kMostAtOnce * 4) + kOperandRegisters +
-         getOtherRegisters(getUnitThreads(unit, subgroupSize));
+  // Of the next tile all waits beside operands, or as many pieces as are read at once. All else - addresses, masks, a
+  // row's maximum and sum - is what code objects use (test/execution/test_gpu_assembly.py holds them to it): waves of
+  // 32 threads have more addresses, where those are kept.
+  count += kOperandRegisters + std::min(std::max(countCopiedKeys(), countCopiedValues()), kMostAtOnce * 4);
+  const int64_t ofRows = 2 * divideUp(divideUp(queries, countSubgroups()), getSums().rows);
+  const int64_t sums = countHeld(getSums(), valueHeadDim, sumBytes) + ofRows;
+  const bool isKept = keepsAddresses(subgroupSize, countSubgroups(), sums, kRegistersOfWave);
+  return count + (isKept && subgroupSize == 32 ? 20 + roundUp(headDim, 16) * 7 / 16 : 28);
 }
 
 int64_t BlockTiles::countBlocksAtATime(QueryPlace place, int64_t others) const {
@@ -223,7 +250,7 @@ int64_t BlockTiles::countSharedBytes(QueryPlace place) const {
     break;
   }
   // Values lie by columns, and the word where keys were, unless the next ones are there already.
-  const bool isApart = countCopied() > getMostWaiting(getUnitThreads(unit, subgroupSize));
+  const bool isApart = countCopiedKeys() > getMostWaiting(getUnitThreads(unit, subgroupSize));
   return key + tile(roundUp(valueHeadDim, 32), keys) + (isApart ? word : 0) + inShared;
 }
 
@@ -280,6 +307,9 @@ void chooseUnitTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
   const bool isMfma = tiles.unit == MatrixUnit::Mfma;
   const Candidate *begin = isMfma ? std::begin(mfma) : std::begin(wmma),
                   *end = isMfma ? std::end(mfma) : std::end(wmma);
+  // Some are left for what masks, biases and scores read and compute.
+  const int64_t room = problem.registers - 24,
+                mostWaiting = getMostWaiting(getUnitThreads(tiles.unit, tiles.subgroupSize));
   const BlockTiles wanted = tiles;
   const auto choose = [&](Candidate candidate) {
     tiles.queries = wanted.queries ? wanted.queries : kMostSubgroups * candidate.rows;
@@ -289,15 +319,14 @@ void chooseUnitTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
     int64_t blocks;
     bool waits;
   };
-  const int64_t mostWaiting = getMostWaiting(getUnitThreads(tiles.unit, tiles.subgroupSize));
   // The next tile is better smaller and on its way than whole and waited for.
   for (auto [blocks, waits] : {Demand{2, true}, Demand{1, true}, Demand{1, false}})
     for (const Candidate *candidate = begin; candidate != end; ++candidate) {
       choose(*candidate);
       const int64_t sharedBytes = problem.sharedBytes / blocks;
       const QueryPlace place = tiles.placeQueries(sharedBytes, problem.registers);
-      if (tiles.countRegisters(place) <= problem.registers && tiles.countSharedBytes(place) <= sharedBytes &&
-          (!waits || tiles.countCopied() <= mostWaiting))
+      if (tiles.countRegisters(place) <= room && tiles.countSharedBytes(place) <= sharedBytes &&
+          ((!waits && isMfma) || std::max(tiles.countCopiedKeys(), tiles.countCopiedValues()) <= mostWaiting))
         return;
     }
   choose(end[-1]);

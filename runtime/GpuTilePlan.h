@@ -24,14 +24,31 @@ inline constexpr int64_t kMostSubgroups = 4;
 /// Registers of 32 bits that operands take which are read before the first of them is multiplied: enough to hide the
 /// reads of a product that follow it, and little beside what a thread holds for good.
 inline constexpr int64_t kOperandRegisters = 32;
-/// Those for all that is no element of a tile: addresses, of which 32 threads need more, masks, a row's maximum and
-/// sum.
-constexpr int64_t getOtherRegisters(int64_t subgroupSize) { return subgroupSize == 32 ? 80 : 64; }
 /// The most for a thread's share of a tile that waits to be written to shared memory: an eighth of what each of two
 /// waves of 64 has, a sixteenth with 32 threads, whose products take more.
 constexpr int64_t getMostWaiting(int64_t subgroupSize) { return subgroupSize / 2; }
 /// Pieces of sixteen bytes that are read before the first one is written where all of them do not wait.
 inline constexpr int64_t kMostAtOnce = 8;
+
+/// Those of a thread of units that take columns.
+inline constexpr int64_t kRegistersOfWave = 256;
+
+/// Whether turns over keys, without masks, keep the addresses of what they read and write, where `sums` registers of a
+/// thread's `registers` go from turn to turn: half of all, and a quarter with 32 threads, which hold operands twice.
+/// Those of a subgroup alone do not: it waits for memory anyway.
+constexpr bool keepsAddresses(int64_t subgroupSize, int64_t subgroups, int64_t sums, int64_t registers) {
+  return subgroups > 1 && sums * (subgroupSize == 32 ? 4 : 2) <= registers;
+}
+
+/// How a tile is divided among threads that copy it to shared memory through their registers: `total` units, `across`
+/// of them side by side, of pieces of sixteen bytes from `rows` rows of `columns` elements each.
+struct CopyUnits {
+  int64_t across = 1, total = 0, rows = 1, columns = 1;
+};
+/// For a tile that lies there in `rows` rows of `columns` elements, padded to whole panels of `panelBytes`:
+/// `transposed`, they are the tile's columns, and a thread has pieces of four rows of the tile, so that it writes as
+/// many neighbours.
+CopyUnits getCopyUnits(int64_t rows, int64_t columns, int64_t elementBytes, int64_t panelBytes, bool transposed);
 
 /// Whether a unit takes the right-hand side with the elements of a column as neighbours, whichever way it comes. Code
 /// for such units is allocated by a code generator that has to be given few enough values.
@@ -124,8 +141,9 @@ struct BlockTiles {
   /// so, as it would else spill a few for blocks that it guesses to be worth it. `others` are a thread's registers for
   /// what masks and scores need beside elements.
   int64_t countBlocksAtATime(QueryPlace place, int64_t others) const;
-  /// Those for a thread's share of a tile of keys or values on its way to shared memory.
-  int64_t countCopied() const;
+  /// Those for a thread's share of a tile of keys on its way to shared memory, and of one of values.
+  int64_t countCopiedKeys() const;
+  int64_t countCopiedValues() const;
   /// Shared memory that the lowering takes: keys, values, weights where elements may be multiplied one by one, a word
   /// of all threads, and what passes through on the way to and from memory; each on its own kilobyte.
   int64_t countSharedBytes(QueryPlace place) const;
