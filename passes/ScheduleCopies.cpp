@@ -124,8 +124,10 @@ void schedule(KeyStep step) {
   scf::ForOp loop = step.loop;
   Location loc = loop.getLoc();
   IRRewriter b(loop.getContext());
-  // A turn without a next one has no keys to fetch but its own.
-  if (loop->hasAttr(kOneTurn)) {
+  // A turn without a next one has no keys to fetch but its own. Where they pass through registers, which is what tiles
+  // that are spread are for, they are fetched before there are others to hold.
+  auto layout = cast<tile::SharedLayoutAttr>(cast<tile::TileType>(step.keys.getType()).getLayout());
+  if (loop->hasAttr(kOneTurn) && !layout.getSpread()) {
     fetchValuesEarly(b, step, step.keys);
     return;
   }
