@@ -198,7 +198,7 @@ int64_t BlockTiles::countRegisters(QueryPlace place) const {
   if (!takesColumns(unit))
     return count + ofAssembler;
   // Of the next tile all waits beside operands, or as many pieces as are read at once. All else - addresses, masks, a
-  // row's maximum and sum - is what code objects use (test/execution/test_gpu_assembly.py holds them to it): waves of
+  // row's maximum and sum - is what code objects use: waves of
   // 32 threads have more addresses, where those are kept.
   count += kOperandRegisters + std::min(std::max(countCopiedKeys(), countCopiedValues()), kMostAtOnce * 4);
   const int64_t ofRows = 2 * divideUp(divideUp(queries, countSubgroups()), getSums().rows);

@@ -1,6 +1,6 @@
 // RUN: flash-opt %s --assign-gpu-tile-sizes="matrix-unit=mfma subgroup-size=64 shared-bytes=65536" | FileCheck %s --check-prefixes=CHECK,MFMA
 // RUN: flash-opt %s --assign-gpu-tile-sizes="matrix-unit=wmma subgroup-size=32 shared-bytes=65536" | FileCheck %s --check-prefixes=CHECK,WMMA
-// RUN: flash-opt %s --assign-gpu-tile-sizes="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=192" | FileCheck %s --check-prefixes=CHECK,FEW
+// RUN: flash-opt %s --assign-gpu-tile-sizes="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=200" | FileCheck %s --check-prefixes=CHECK,FEW
 // RUN: not flash-opt %s --assign-gpu-tile-sizes="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 queries=128 keys=64" 2>&1 | FileCheck %s --check-prefix=ERROR
 
 // What a thread holds decides: rows of queries, sums, scores, weights and the next tile, beside what is read for products. Rows

@@ -34,11 +34,24 @@ gpu.module @device {
 
   // What does not exist is beyond a buffer's end.
   // CHECK-LABEL: gpu.func @buffer(
+  // CHECK-COUNT-2: llvm.call_intrinsic "llvm.amdgcn.readfirstlane"
   // CHECK: rocdl.make.buffer.rsrc
   // CHECK: llvm.select %{{.*}}, %{{.*}}, %{{.*}} : i1, i32
   // CHECK: llvm.call_intrinsic "llvm.amdgcn.raw.ptr.buffer.load"
   gpu.func @buffer(%m: memref<?xbf16>, %i: index, %o: index, %e: i1) {
     %x = tile.load_or_zero %m[%i + %o] if %e : memref<?xbf16> -> vector<8xbf16>
+    gpu.return
+  }
+
+  // What an index adds last is the instruction's own.
+  // CHECK-LABEL: gpu.func @parted(
+  // CHECK: %[[SHARE:.*]] = llvm.getelementptr %{{.*}}[%{{.*}}]
+  // CHECK: %[[ADDRESS:.*]] = llvm.getelementptr %[[SHARE]][512]
+  // CHECK: llvm.load %[[ADDRESS]] {alignment = 16 : i64}
+  gpu.func @parted(%m: memref<4096xbf16, 3>, %i: index) {
+    %c512 = arith.constant 512 : index
+    %at = arith.addi %i, %c512 : index
+    %x = tile.vector_load %m[%at] : memref<4096xbf16, 3> -> vector<8xbf16>
     gpu.return
   }
 
