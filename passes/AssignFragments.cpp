@@ -150,7 +150,8 @@ LogicalResult BlockLayouts::chooseUnit() {
 
 int64_t BlockLayouts::countOtherRegisters(int64_t rows) {
   // What a position is compared with is a number of two words of each row; what is read of keys has addresses.
-  constexpr int64_t ofComparison = 2, ofReads = 24;
+  // And so have loops through memory for the tiles that are not empty.
+  constexpr int64_t ofComparison = 2, ofReads = 24, ofSearch = 16;
   int64_t most = 0;
   loop.walk([&](tile::MapOp map) {
     int64_t count = 0;
@@ -161,7 +162,11 @@ int64_t BlockLayouts::countOtherRegisters(int64_t rows) {
     });
     most = std::max(most, count + (reads ? ofReads : 0));
   });
-  return most;
+  WalkResult search = loop.walk([](memref::LoadOp load) {
+    auto scan = dyn_cast<scf::ForOp>(load->getParentOp());
+    return WalkResult(failure(scan && !llvm::any_of(scan.getResultTypes(), llvm::IsaPred<tile::TileType>)));
+  });
+  return most + (search.wasInterrupted() ? ofSearch : 0);
 }
 
 bool BlockLayouts::isWholeForWarpgroups() {

@@ -95,7 +95,7 @@ RoleRegisters flashc::getRoleRegisters(int64_t consumers, bool looks) {
   // All 65,536 registers of a multiprocessor: what the producer does not need holds the consumers' accumulators.
   switch (consumers) {
   case 2:
-    return looks ? RoleRegisters{104, 200} : RoleRegisters{56, 224};
+    return looks ? RoleRegisters{72, 216} : RoleRegisters{56, 224};
   case 3:
     return looks ? RoleRegisters{80, 144} : RoleRegisters{56, 152};
   default: // one has as many as an instruction can name
@@ -282,9 +282,10 @@ constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
 /// the key, with a bias three quarters, as that is of each row, too; the others are for addresses and rows.
 Candidate chooseBusyTiles(const GpuTileProblem &problem) {
   constexpr int64_t rows = 2 * kWarpgroupRows, step = 16, sumColumns = 8;
-  const int64_t others = problem.hasScore ? 44 : 36;
-  const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others -
-                       roundUp(problem.valueHeadDim, sumColumns) / 2;
+  // What is read of each key has addresses, and the block's tiles are looked for between products.
+  const int64_t others = problem.readsKeys ? 84 : problem.hasScore ? 44 : 36;
+  const int64_t left =
+      getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others - roundUp(problem.valueHeadDim, sumColumns) / 2;
   const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;
   return {rows, std::clamp<int64_t>(keys / step * step, step, most)};
 }
@@ -356,8 +357,12 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
 }
 
 /// Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide heads,
-/// of rows of so many bytes, tiles are half as wide.
-int64_t chooseFewKeys(int64_t rowBytes) { return rowBytes > 256 ? 32 : 64; }
+/// of rows of so many bytes, tiles are half as wide, and half of that where a mask reads what is said of each key.
+int64_t chooseFewKeys(int64_t rowBytes, bool readsKeys) {
+  if (readsKeys)
+    return rowBytes > 384 ? 16 : rowBytes > 128 ? 32 : 64;
+  return rowBytes > 256 ? 32 : 64;
+}
 
 /// A smaller size in whole `unit`s, the next one or half of it; false where there is none.
 bool reduce(int64_t &size, int64_t unit, bool byUnits) {
@@ -397,7 +402,8 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   } else if (takesColumns(tiles.unit)) {
     chooseUnitTiles(tiles, problem);
   } else {
-    Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows, chooseFewKeys(widest * problem.operandBytes)};
+    Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows,
+                     chooseFewKeys(widest * problem.operandBytes, problem.readsKeys)};
     if (isWarpgroups)
       chosen = chooseWarpgroupTiles(problem, *warpgroups);
     tiles.queries = wanted.rows ? wanted.rows : chosen.rows;
@@ -423,7 +429,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   plan.few.unit = getUnitForRows(tiles.unit, 0);
   plan.few.queries = isElements ? plan.rowUnit : getUnitSums(plan.few.unit, 1).rows;
   if (isWarpgroups && !wanted.keys && (widest <= 192 || problem.skipsZeros))
-    plan.few.keys = chooseFewKeys(widest * problem.operandBytes);
+    plan.few.keys = chooseFewKeys(widest * problem.operandBytes, problem.readsKeys);
   // One subgroup's threads may need what more of them do not: a word of their own.
   while (plan.few.countSharedBytes(plan.few.placeQueries(problem.sharedBytes, problem.registers)) >
              problem.sharedBytes &&
