@@ -4,6 +4,7 @@
 #include "compiler/PipelineParts.h"
 #include "passes/GpuUnits.h"
 #include "passes/Passes.h"
+#include "passes/ScanPasses.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -40,6 +41,10 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
 /// The code of one thread: layouts, copies and the expansion of tile operations.
 void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
+  // Turns that do something, all in a row, are what schedules are for. An assembler has too few registers for what that
+  // adds to a turn.
+  if (options.gpu.registers != 0)
+    functions.addPass(createSkipIdleTurns());
   AssignFragmentsOptions fragments;
   fragments.matrixUnit = toString(options.gpu.matrixUnit).str();
   fragments.subgroupSize = options.gpu.subgroupSize;
@@ -58,6 +63,11 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
     functions.addPass(createSpecializeRoles(roles));
   }
   functions.addPass(createScheduleCopies());
+  ShareScansOptions scans;
+  scans.subgroupSize = options.gpu.subgroupSize;
+  // A code generator that allocates registers knows those of whole subgroups; an assembler finds out by itself.
+  scans.uniform = options.gpu.registers != 0;
+  functions.addPass(createShareScans(scans));
   LowerTilesToThreadsOptions threads;
   threads.matrixUnit = fragments.matrixUnit;
   threads.subgroupSize = fragments.subgroupSize;

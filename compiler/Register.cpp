@@ -7,6 +7,7 @@
 #include "passes/BufferizeAttention.h"
 #include "passes/ModulePipeline.h"
 #include "passes/Passes.h"
+#include "passes/ScanPasses.h"
 #include "passes/TaskPasses.h"
 
 #include "mlir/InitAllDialects.h"
@@ -48,6 +49,7 @@ void flashc::registerAllPasses() {
   mlir::registerAllPasses();
   flashc::registerFlashcPasses();
   flashc::registerFlashcTaskPasses();
+  flashc::registerFlashcScanPasses();
   flashc::registerEmitCAbiPass();
   flashc::registerLowerGpuModulePasses();
   flashc::registerPipelines();

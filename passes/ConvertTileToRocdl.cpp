@@ -120,16 +120,24 @@ static void lowerLoadOrZero(tile::LoadOrZeroOp op, bool rdna) {
 }
 
 /// The value of the lane whose number differs in one bit, by an instruction that does not go through LDS where there is
-/// one.
+/// one; or the first lane's value, in a register of the whole subgroup.
 static void lowerShuffle(gpu::ShuffleOp op) {
   APInt offset, width;
-  if (op.getMode() != gpu::ShuffleMode::XOR || !matchPattern(op.getOffset(), m_ConstantInt(&offset)) ||
-      !matchPattern(op.getWidth(), m_ConstantInt(&width)) || !op.getValid().use_empty())
+  if (!matchPattern(op.getOffset(), m_ConstantInt(&offset)) || !matchPattern(op.getWidth(), m_ConstantInt(&width)) ||
+      !op.getValid().use_empty())
     return;
   OpBuilder b(op);
   Location loc = op.getLoc();
   Type type = op.getValue().getType(), i32 = b.getI32Type();
   if (type.getIntOrFloatBitWidth() != 32)
+    return;
+  if (op.getMode() == gpu::ShuffleMode::IDX && offset == 0 && type == i32) {
+    auto first = b.create<LLVM::CallIntrinsicOp>(loc, i32, b.getStringAttr("llvm.amdgcn.readfirstlane"), op.getValue());
+    op.getShuffleResult().replaceAllUsesWith(first.getResult(0));
+    op.erase();
+    return;
+  }
+  if (op.getMode() != gpu::ShuffleMode::XOR)
     return;
   // Four lanes in any order; rows of sixteen lanes turned by eight.
   int64_t control = offset == 0 ? 0xE4 : offset == 1 ? 0xB1 : offset == 2 ? 0x4E : offset == 8 ? 0x128 : 0;

@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/KeyLoops.h"
+#include "passes/ReadOnly.h"
+
+#include "mlir/Transforms/LoopInvariantCodeMotionUtils.h"
 
 using namespace mlir;
 using namespace flashc;
@@ -167,6 +170,14 @@ static SmallVector<Value> emitStep(OpBuilder &b, KeyLoop loop, Value first, OpFo
   return SmallVector<Value>(step.getResults());
 }
 
+/// Moves out of a loop what masks ask of the block's rows alone, which no turn answers otherwise: the rows are there
+/// whatever the loop's bounds, so that asking is safe where there are no turns.
+static void hoistQuestions(scf::ForOp loop) {
+  moveLoopInvariantCode(
+      loop.getLoopRegions(), [&](Value value, Region *) { return loop.isDefinedOutsideOfLoop(value); },
+      [&](Operation *op, Region *) { return onlyReads(op); }, [&](Operation *op, Region *) { loop.moveOutOfLoop(op); });
+}
+
 scf::ForOp flashc::emitKeyLoop(OpBuilder &b, KeyLoop loop, KeyInterval keys, bool masked, ValueRange state) {
   OnlineOp op = loop.step;
   Location loc = op.getLoc();
@@ -174,37 +185,39 @@ scf::ForOp flashc::emitKeyLoop(OpBuilder &b, KeyLoop loop, KeyInterval keys, boo
   std::optional<int64_t> first = getConstantIntValue(keys.lo), last = getConstantIntValue(keys.hi);
   bool whole = first && last && (*last - *first) % size == 0;
   Value stride = b.create<arith::ConstantIndexOp>(loc, size);
-  return b.create<scf::ForOp>(loc, keys.lo, keys.hi, stride, state,
-                              [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
-                                IndexMath math(b, loc);
-                                OpFoldResult count = b.getIndexAttr(size);
-                                if (!whole)
-                                  count = math.min(math.sub(keys.hi, j), stride);
+  auto turns = b.create<scf::ForOp>(
+      loc, keys.lo, keys.hi, stride, state, [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
+        IndexMath math(b, loc);
+        OpFoldResult count = b.getIndexAttr(size);
+        if (!whole)
+          count = math.min(math.sub(keys.hi, j), stride);
 
-                                Value empty;
-                                ValueRange position = op.getPosition();
-                                if (masked) {
-                                  Value queryEnd, keyBegin, keyEnd;
-                                  for (const MaskUse &use : getMaskUses(op)) {
-                                    if (!queryEnd) {
-                                      queryEnd = math.add(position[kFirstQuery], getNumQueries(b, op));
-                                      keyBegin = math.add(j, loop.firstKey);
-                                      keyEnd = math.add(keyBegin, getValueOrCreateConstantIndexOp(b, loc, count));
-                                    }
-                                    Value one = emitIsEmpty(b, op, use, queryEnd, keyBegin, keyEnd);
-                                    if (one)
-                                      empty = empty ? b.create<arith::OrIOp>(loc, empty, one).getResult() : one;
-                                  }
-                                }
-                                if (!empty) {
-                                  b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
-                                  return;
-                                }
-                                auto skip = b.create<scf::IfOp>(
-                                    loc, empty, [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, state); },
-                                    [&](OpBuilder &b, Location loc) {
-                                      b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
-                                    });
-                                b.create<scf::YieldOp>(loc, skip.getResults());
-                              });
+        Value empty;
+        ValueRange position = op.getPosition();
+        if (masked) {
+          Value queryEnd, keyBegin, keyEnd;
+          for (const MaskUse &use : getMaskUses(op)) {
+            if (!queryEnd) {
+              queryEnd = math.add(position[kFirstQuery], getNumQueries(b, op));
+              keyBegin = math.add(j, loop.firstKey);
+              keyEnd = math.add(keyBegin, getValueOrCreateConstantIndexOp(b, loc, count));
+            }
+            Value one = emitIsEmpty(b, op, use, queryEnd, keyBegin, keyEnd);
+            if (one)
+              empty = empty ? b.create<arith::OrIOp>(loc, empty, one).getResult() : one;
+          }
+        }
+        if (!empty) {
+          b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
+          return;
+        }
+        auto skip = b.create<scf::IfOp>(
+            loc, empty, [&](OpBuilder &b, Location loc) { b.create<scf::YieldOp>(loc, state); },
+            [&](OpBuilder &b, Location loc) {
+              b.create<scf::YieldOp>(loc, emitStep(b, loop, j, count, masked, state));
+            });
+        b.create<scf::YieldOp>(loc, skip.getResults());
+      });
+  hoistQuestions(turns);
+  return turns;
 }

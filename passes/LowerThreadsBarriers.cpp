@@ -153,8 +153,8 @@ private:
       // writes: whoever may still read there has been waited for then.
       if (!forward)
         reach.accesses = copied;
-    } else if (isa<scf::IfOp, scf::ForOp>(op)) {
-      bool through = isa<scf::ForOp>(op) || op.getRegion(1).empty();
+    } else if (isa<scf::IfOp, scf::ForOp, scf::WhileOp>(op)) {
+      bool through = !isa<scf::IfOp>(op) || op.getRegion(1).empty();
       for (Region &region : op.getRegions()) {
         if (region.empty())
           continue;

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "passes/LaneExchange.h"
 #include "passes/LowerThreads.h"
 
 #include "mlir/Analysis/SliceAnalysis.h"
@@ -240,27 +241,7 @@ void ThreadBuilder::fence() {
 }
 
 Value ThreadBuilder::shuffleXor(Value x, int64_t mask) {
-  auto shuffle = [&](Value word) -> Value {
-    return b.create<gpu::ShuffleOp>(loc, word, mask, block.gpu.subgroupSize, gpu::ShuffleMode::XOR).getShuffleResult();
-  };
-  unsigned bits = x.getType().getIntOrFloatBitWidth();
-  if (bits == 32)
-    return shuffle(x);
-  // Lanes exchange words of 32 bits.
-  Type i32 = b.getI32Type();
-  if (bits == 64) {
-    auto pair = VectorType::get({2}, i32);
-    Value words = b.create<vector::BitCastOp>(loc, pair,
-                                              b.create<vector::BroadcastOp>(loc, VectorType::get({1}, x.getType()), x));
-    Value moved = words;
-    for (int64_t word = 0; word < 2; ++word)
-      moved = b.create<vector::InsertOp>(loc, shuffle(b.create<vector::ExtractOp>(loc, words, word)), moved, word);
-    Value back = b.create<vector::BitCastOp>(loc, VectorType::get({1}, x.getType()), moved);
-    return b.create<vector::ExtractOp>(loc, back, 0);
-  }
-  Type half = b.getIntegerType(bits);
-  Value word = b.create<arith::ExtUIOp>(loc, i32, b.create<arith::BitcastOp>(loc, half, x));
-  return b.create<arith::BitcastOp>(loc, x.getType(), b.create<arith::TruncIOp>(loc, half, shuffle(word)));
+  return exchangeLanes(b, loc, x, gpu::ShuffleMode::XOR, mask, block.gpu.subgroupSize);
 }
 
 ThreadTile ThreadBuilder::reduce(tile::ReduceOp op, const ThreadTile &input, const ThreadTile &init) {

@@ -419,7 +419,9 @@ LogicalResult BlockLowering::lowerOp(Operation *op) {
     return success();
   if (isa<tile::TakeTurnOp, tile::PassTurnOp>(op))
     return lowerTurn(op);
-  if (op->getNumRegions() == 0 && llvm::none_of(op->getOperands(), isTile) && llvm::none_of(op->getResults(), isTile))
+  // A search holds no tiles.
+  if ((op->getNumRegions() == 0 || isa<scf::WhileOp>(op)) && llvm::none_of(op->getOperands(), isTile) &&
+      llvm::none_of(op->getResults(), isTile))
     return success();
   // Operands that are tiles have been lowered: the order is that of execution.
   if (auto load = dyn_cast<tile::LoadOp>(op)) {

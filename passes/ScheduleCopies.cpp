@@ -33,8 +33,14 @@ struct KeyStep {
   tile::DotOp scores, sums;
 };
 
-/// Whether a turn's load can be made in another turn: it knows its rows, and nothing of what turns hand on to each
-/// other.
+/// Whether what a turn hands on in the place of `argument` is a number that it knows before it does anything else.
+bool isKnownAhead(BlockArgument argument, scf::ForOp loop, Operation *before) {
+  Operation *next = loop.getTiedLoopYieldedValue(argument)->get().getDefiningOp();
+  return argument.getType().isIndex() && (!next || next->getBlock() != loop.getBody() || next->isBeforeInBlock(before));
+}
+
+/// Whether a turn's load can be made in another turn: it knows its rows, and of what turns hand on to each other only
+/// numbers that are known ahead.
 bool canMove(tile::LoadOp load, scf::ForOp loop) {
   if (load.getValid().empty())
     return false;
@@ -45,7 +51,8 @@ bool canMove(tile::LoadOp load, scf::ForOp loop) {
   getBackwardSlice(load.getOperation(), &slice, options);
   return llvm::all_of(slice, [&](Operation *op) {
     return op->getNumRegions() == 0 && llvm::all_of(op->getOperands(), [&](Value operand) {
-             return !llvm::is_contained(loop.getRegionIterArgs(), operand);
+             auto argument = dyn_cast<BlockArgument>(operand);
+             return !llvm::is_contained(loop.getRegionIterArgs(), operand) || isKnownAhead(argument, loop, load);
            });
   });
 }
@@ -76,14 +83,17 @@ std::optional<KeyStep> match(scf::ForOp loop) {
   return step;
 }
 
-/// The load again, of the turn at `position`, with what it is computed from; nothing where that is beyond the end.
-Value loadAt(OpBuilder &b, KeyStep &step, Value position) {
+/// The load again, of the turn at `position` that is handed `carried`, with what it is computed from; nothing where
+/// that is beyond the end.
+Value loadAt(OpBuilder &b, KeyStep &step, Value position, ValueRange carried) {
   SetVector<Operation *> slice;
   BackwardSliceOptions options;
   options.filter = [&](Operation *op) { return op->getBlock() == step.loop.getBody(); };
   getBackwardSlice(step.keys.getOperation(), &slice, options);
   IRMapping map;
   map.map(step.loop.getInductionVar(), position);
+  for (auto [argument, value] : llvm::zip(step.loop.getRegionIterArgs(), carried))
+    map.map(argument, value);
   for (Operation *op : slice)
     b.clone(*op, map);
   auto load = cast<tile::LoadOp>(b.clone(*step.keys, map));
@@ -133,7 +143,7 @@ void schedule(KeyStep step) {
   }
   // The first keys are on their way before the loop.
   b.setInsertionPoint(loop);
-  Value first = loadAt(b, step, loop.getLowerBound());
+  Value first = loadAt(b, step, loop.getLowerBound(), loop.getInitArgs());
   auto result = loop.replaceWithAdditionalYields(
       b, first, /*replaceInitOperandUsesInLoop=*/false,
       [&](OpBuilder &nb, Location, ArrayRef<BlockArgument>) { return SmallVector<Value>{first}; });
@@ -147,7 +157,7 @@ void schedule(KeyStep step) {
   // read.
   b.setInsertionPointAfter(fetchValuesEarly(b, step, keys.getDefiningOp()));
   Value next = b.create<arith::AddIOp>(loc, pipelined.getInductionVar(), pipelined.getStep());
-  Value pending = loadAt(b, step, next);
+  Value pending = loadAt(b, step, next, pipelined.getYieldedValues());
   body->getTerminator()->setOperand(body->getTerminator()->getNumOperands() - 1, pending);
   step.scores.getRhsMutable().set(keys);
   step.keys.erase();

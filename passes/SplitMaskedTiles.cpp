@@ -7,9 +7,9 @@
 
 #include "passes/KeyLoops.h"
 #include "passes/Passes.h"
+#include "passes/ReadOnly.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace flashc {
 #define GEN_PASS_DEF_SPLITMASKEDTILES
@@ -18,13 +18,6 @@ namespace flashc {
 
 using namespace mlir;
 using namespace flashc;
-
-static bool mayWrite(Operation &op) {
-  std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
-  return !effects || !llvm::all_of(*effects, [](const MemoryEffects::EffectInstance &effect) {
-    return isa<MemoryEffects::Read>(effect.getEffect());
-  });
-}
 
 /// Position of the first of all keys, from that of the loop's current tile: the tile's position less the loop's
 /// variable.
@@ -91,7 +84,7 @@ static bool isEmpty(KeyInterval keys) {
 static void keepFirstOfEqual(Block::iterator end) {
   Block *block = end->getBlock();
   Block::iterator begin = end;
-  while (begin != block->begin() && !mayWrite(*std::prev(begin)))
+  while (begin != block->begin() && onlyReads(&*std::prev(begin)))
     --begin;
   for (Operation &op : llvm::make_early_inc_range(llvm::make_range(begin, end)))
     for (Operation &earlier : llvm::make_range(begin, Block::iterator(op)))
@@ -121,7 +114,7 @@ private:
     auto key = op.getKey().getDefiningOp<memref::SubViewOp>(), value = op.getValue().getDefiningOp<memref::SubViewOp>();
     int64_t size = op.getTiles().getKeys();
     if (!loop || !isConstantIntValue(loop.getStep(), size) || !isTileOf(key, loop, size) ||
-        !isTileOf(value, loop, size) || !carriesState(loop, op) || mayWrite(*loop))
+        !isTileOf(value, loop, size) || !carriesState(loop, op) || !onlyReads(loop))
       return;
     OpBuilder b(loop);
     KeyLoop keys = {op, key.getSource(), value.getSource(),

@@ -68,9 +68,10 @@ static KeyClasses scanKeys(OpBuilder &builder, Location loc, const MaskContext &
       loc, begin, last, one, ValueRange{last, begin, zero}, [&](OpBuilder &b, Location l, Value j, ValueRange found) {
         IndexMath inner(b, l);
         Value yes = attended(b, l, j);
-        Value first = b.create<arith::SelectOp>(l, yes, inner.min(found[0], j), found[0]);
-        Value end = b.create<arith::SelectOp>(l, yes, inner.add(j, one), found[1]);
-        Value count = b.create<arith::SelectOp>(l, yes, inner.add(found[2], one), found[2]);
+        // Of each turn a number of its own, for targets that do turns side by side.
+        Value first = inner.min(found[0], b.create<arith::SelectOp>(l, yes, j, last));
+        Value end = inner.max(found[1], b.create<arith::SelectOp>(l, yes, inner.add(j, one), begin));
+        Value count = inner.add(found[2], b.create<arith::SelectOp>(l, yes, one, zero).getResult());
         b.create<scf::YieldOp>(l, ValueRange{first, end, count});
       });
   Value first = loop.getResult(0), end = loop.getResult(1), count = loop.getResult(2);

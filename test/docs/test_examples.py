@@ -14,7 +14,11 @@ from examples import PassExample, blocks, pass_examples, shows
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("FLASHC_BUILD_DIR", ROOT / "build"))
 REFERENCE = BUILD / "docs/reference"
-PASSES = {**pass_examples(REFERENCE / "Passes.md"), **pass_examples(REFERENCE / "TaskPasses.md")}
+PASSES = {
+    name: example
+    for page in ("Passes.md", "TaskPasses.md", "ScanPasses.md")
+    for name, example in pass_examples(REFERENCE / page).items()
+}
 PAGES = [REFERENCE / "Attention.md", REFERENCE / "Tile.md", *sorted((ROOT / "docs").glob("*.md"))]
 IR = [(page, block) for page in PAGES for block in blocks(page) if block.language == "mlir"]
 

@@ -122,6 +122,21 @@ def test_empty(chip):
         run(Case(D=64, Hq=4, Hkv=2, dtype="bf16", masks=("causal_br",), target=target(chip), **sizes))
 
 
+@pytest.mark.parametrize("chip", CHIPS)
+def test_tiles_left_out(chip):
+    """Tiles of keys that masks leave empty, first, last and in between, of many query rows and of few; and no others."""
+    rng = np.random.default_rng(0)
+    keys = np.repeat([[7, 1, 7, 7, 2, 1, 7, 3]], 64, axis=1).astype(np.int32)
+    for Sq, wanted in ((97, (1, 2)), (1, (1, 1)), (97, (4, 4)), (70, (3, 3))):
+        q, k, v = (rng.standard_normal((1, 2, count, 40), np.float32) for count in (Sq, 512, 512))
+        queries = np.sort(rng.choice(wanted, (1, Sq))).astype(np.int32)
+        allowed = queries[:, None, :, None] == keys[:, None, None, :]
+        expected, _ = flashc.reference(q, k, v, mask=flashc.tensor(allowed))
+        for mask in (flashc.segments(queries, keys), flashc.tensor(allowed)):
+            out = flashc.attention(q, k, v, mask=mask, target=target(chip))
+            assert np.abs(out - expected).max() < 1e-5
+
+
 @pytest.mark.parametrize("dtype", ("f32", "bf16"))
 @pytest.mark.parametrize("chip", CHIPS)
 def test_masked_nan(chip, dtype):

@@ -173,3 +173,39 @@ func.func @static_keys(%q: !weights, %keys: memref<128x64xbf16>, %values: memref
   }
   return
 }
+
+// -----
+
+#lhs = #tile.fragment<warps = 1, block = [16, 16], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0, 0, 8]>
+#acc = #tile.fragment<warps = 1, block = [16, 8], lanes = [0, 2, 0, 4, 1, 0, 2, 0, 4, 0], registers = [0, 1, 8, 0]>
+#rhs = #tile.shared<panel = 128>
+
+// Where turns hand on the position of the next one, its keys are fetched ahead, too.
+// CHECK-LABEL: func.func @chosen(
+// CHECK-SAME: %[[FIRST:[a-z0-9]*]]: index
+// CHECK: tile.load %{{.*}}[%[[FIRST]], %{{.*}}] async
+// CHECK: scf.for {{.*}} iter_args(%[[AT:[a-z0-9]*]] = %[[FIRST]],
+// CHECK: tile.await
+// CHECK: tile.load %{{.*}}[%[[AT]], %{{.*}}] async
+// CHECK: %[[NEXT:.*]] = arith.muli %[[AT]],
+// CHECK: tile.load %{{.*}}[%[[NEXT]], %{{.*}}] async
+func.func @chosen(%first: index, %q: !tile.tile<16x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %values: memref<?x64xbf16>,
+                  %p: !tile.tile<16x64xbf16, #lhs>, %none: !tile.tile<16x64xf32, #acc>, %count: index, %hi: index,
+                  %n: index) {
+  %z = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c64 = arith.constant 64 : index
+  scf.forall (%i) in (%n) {
+    %sums:2 = scf.for %t = %z to %count step %c1 iter_args(%j = %first, %sum = %none) -> (index, !tile.tile<16x64xf32, #acc>) {
+      %next = arith.muli %j, %c2 : index
+      %rows = arith.subi %hi, %j : index
+      %k = tile.load %keys[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+      %s = tile.dot %q, %k, %none transposed : !tile.tile<16x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<16x64xf32, #acc>
+      %v = tile.load %values[%j, %z] valid(%rows, %c64) : memref<?x64xbf16> -> !tile.tile<64x64xbf16, #rhs>
+      %o = tile.dot %p, %v, %sum : !tile.tile<16x64xbf16, #lhs>, !tile.tile<64x64xbf16, #rhs> -> !tile.tile<16x64xf32, #acc>
+      scf.yield %next, %o : index, !tile.tile<16x64xf32, #acc>
+    }
+  } {flashc.threads = 32 : i64}
+  return
+}
