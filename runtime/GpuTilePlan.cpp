@@ -284,8 +284,8 @@ Candidate chooseBusyTiles(const GpuTileProblem &problem) {
   constexpr int64_t rows = 2 * kWarpgroupRows, step = 16, sumColumns = 8;
   // What is read of each key has addresses, and the block's tiles are looked for between products.
   const int64_t others = problem.readsKeys ? 84 : problem.hasScore ? 44 : 36;
-  const int64_t left =
-      getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others - roundUp(problem.valueHeadDim, sumColumns) / 2;
+  const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others -
+                       roundUp(problem.valueHeadDim, sumColumns) / 2;
   const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;
   return {rows, std::clamp<int64_t>(keys / step * step, step, most)};
 }
