@@ -249,7 +249,8 @@ def ExpandMath : Pass<"expand-math"> {
     smallest normal number are 0. With `scale-instruction` its scaling uses AVX-512's `vscalef`. Where `tile.precision`
     says that 8 bits of an exp2 matter, its degree is 3 and its relative error below 2^-13. `tile.group_dot` becomes one
     instruction with `bf16-dot`, else it multiplies widened elements. With `exp2-intrinsic`, a GPU's instruction takes
-    the polynomial's place for f32, one element at a time.
+    the polynomial's place for f32, one element at a time, and its estimate of a reciprocal, with a correction, that of f32's
+    divisions, but for those of 1.
 
     Before, with `scale-instruction=true`:
     ```mlir

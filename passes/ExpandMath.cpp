@@ -15,6 +15,8 @@
 #include "passes/FloatMath.h"
 #include "passes/Passes.h"
 
+#include "llvm/ADT/StringSwitch.h"
+
 namespace flashc {
 #define GEN_PASS_DEF_EXPANDMATH
 #include "passes/Passes.h.inc"
@@ -156,6 +158,38 @@ Value divideByMoreThanOne(const Math &m, Value x, Value y) {
   return m.fused(m.fused(minus, quotient, x), r, quotient);
 }
 
+/// x / y where r is 1 / y but for a unit in the last place. The remainder corrects the quotient: it is rounded rightly,
+/// but for x below 2^-100, whose remainder would be subnormal, and which may be off by three units.
+Value divideByReciprocal(const Math &m, Value x, Value y, Value r) {
+  Value estimate = m.mul(x, r);
+  Value quotient = m.fused(m.fused(m.neg(y), estimate, x), r, estimate);
+  // Infinities have no remainder, and zeros lose their sign.
+  return m.select(m.compare(arith::CmpFPredicate::UEQ, quotient, m.constant(0)), estimate, quotient);
+}
+
+/// The instruction that estimates reciprocals of one f32 beside that for exponentials, by LLVM's intrinsics; "" where
+/// there is none.
+StringRef getReciprocal(StringRef exp2) {
+  return llvm::StringSwitch<StringRef>(exp2)
+      .Case("llvm.nvvm.ex2.approx.ftz.f", "llvm.nvvm.rcp.approx.ftz.f")
+      .Case("llvm.amdgcn.exp2.f32", "llvm.amdgcn.rcp.f32")
+      .Default("");
+}
+
+/// x / y of f32 by an instruction that estimates reciprocals: GPUs divide in dozens of instructions, NVIDIA's in a
+/// routine that is called. Subnormal numbers are zeros, as everywhere in a task.
+Value buildDivide(const Math &m, Value x, Value y, StringRef reciprocal) {
+  if (std::optional<double> known = m.getConstant(y);
+      known && std::abs(*known) >= 0x1p-126 && std::abs(*known) <= 0x1p126)
+    return divideByReciprocal(m, x, y, m.constant(1 / *known));
+  // A divisor whose reciprocal would be subnormal is made smaller, and the quotient with it.
+  Value large = m.compare(arith::CmpFPredicate::OGT, m.b.create<math::AbsFOp>(m.loc, y), m.constant(0x1p96));
+  Value scale = m.select(large, m.constant(0x1p-32), m.constant(1));
+  y = m.mul(y, scale);
+  Value r = buildEach(m, y, reciprocal);
+  return r ? m.mul(divideByReciprocal(m, x, y, r), scale) : Value();
+}
+
 /// tanh(x) = sign(x) (1 - t) / (1 + t), t = e^(-2|x|): the error is relative to 1, not to a small result, which is what
 /// a score capped by it needs.
 Value buildTanh(const Math &m, Value x, Exp2Instruction instruction) {
@@ -288,6 +322,8 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
   using ExpandMathBase::ExpandMathBase;
 
   void runOnOperation() override {
+    if (StringRef reciprocal = getReciprocal(exp2Intrinsic.getValue()); !reciprocal.empty())
+      getOperation()->walk([&](arith::DivFOp op) { expandDivision(op, reciprocal); });
     RewritePatternSet patterns(&getContext());
     Exp2Instruction instruction{scaleInstruction, StringRef(exp2Intrinsic.getValue())};
     add<math::Exp2Op>(patterns, [instruction](const Math &m, math::Exp2Op op) {
@@ -327,6 +363,19 @@ struct ExpandMath : flashc::impl::ExpandMathBase<ExpandMath> {
   }
 
 private:
+  /// What is made of logarithms divides once a row, and reciprocals have instructions of their own: both stay.
+  void expandDivision(arith::DivFOp op, StringRef reciprocal) {
+    OpBuilder b(op);
+    Math m{b, op.getLoc(), op.getType()};
+    if (!m.element().isF32() || m.getConstant(op.getLhs()) == 1.0)
+      return;
+    if (Value quotient = buildDivide(m, op.getLhs(), op.getRhs(), reciprocal)) {
+      ++numExpanded;
+      op.replaceAllUsesWith(quotient);
+      op.erase();
+    }
+  }
+
   template <typename Op> void add(RewritePatternSet &patterns, typename Expand<Op>::Build build) {
     patterns.add<Expand<Op>>(&getContext(), [this, build](const Math &m, Op op) -> Value {
       if (!m.element().isF32() && !m.element().isF64())

@@ -15,7 +15,10 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/TypeUtilities.h"
+
+#include <optional>
 
 namespace flashc {
 
@@ -36,6 +39,16 @@ struct Math {
   mlir::Type integerType() const { return like(b.getIntegerType(element().getWidth())); }
 
   mlir::Value constant(double value) const { return fromAttr(type, b.getFloatAttr(element(), value)); }
+  /// The number that `x` is known to be, in all of its elements.
+  std::optional<double> getConstant(mlir::Value x) const {
+    mlir::Attribute known;
+    if (!mlir::matchPattern(x, mlir::m_Constant(&known)))
+      return std::nullopt;
+    if (auto elements = llvm::dyn_cast<mlir::SplatElementsAttr>(known))
+      known = elements.getSplatValue<mlir::Attribute>();
+    auto number = llvm::dyn_cast<mlir::FloatAttr>(known);
+    return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
+  }
   mlir::Value integer(int64_t value) const {
     return fromAttr(integerType(), b.getIntegerAttr(mlir::getElementTypeOrSelf(integerType()), value));
   }
