@@ -386,8 +386,11 @@ FailureOr<bool> BlockRoles::specialize() {
   while (!code.empty())
     code.back().erase();
   (void)runRegionDCE(b, roles->getRegions());
+  int64_t columns = 0;
+  for (const Pipe &pipe : plan.pipes)
+    columns = std::max(columns, pipe.type.getShape()[1]);
   RoleRegisters registers =
-      getRoleRegisters(threads.getInt() / kWarpgroupThreads, looksThroughMemory(roles.getProducer()));
+      getRoleRegisters(threads.getInt() / kWarpgroupThreads, looksThroughMemory(roles.getProducer()), columns);
   if (registers.producer)
     roles.setProducerRegisters(registers.producer);
   if (registers.consumer)

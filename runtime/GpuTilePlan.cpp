@@ -91,11 +91,13 @@ FragmentBlock flashc::getSubgroupBlock(ElementBlock block, int64_t subgroupSize)
   return {subgroupSize / kThreadsAcross * block.rows, kThreadsAcross * block.columns, block.rows * block.columns};
 }
 
-RoleRegisters flashc::getRoleRegisters(int64_t consumers, bool looks) {
+RoleRegisters flashc::getRoleRegisters(int64_t consumers, bool looks, int64_t columns) {
   // All 65,536 registers of a multiprocessor: what the producer does not need holds the consumers' accumulators.
   switch (consumers) {
   case 2:
-    return looks ? RoleRegisters{72, 216} : RoleRegisters{56, 224};
+    if (!looks)
+      return {56, 224};
+    return columns > 128 ? RoleRegisters{72, 216} : RoleRegisters{104, 200};
   case 3:
     return looks ? RoleRegisters{80, 144} : RoleRegisters{56, 152};
   default: // one has as many as an instruction can name
@@ -283,9 +285,9 @@ constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
 Candidate chooseBusyTiles(const GpuTileProblem &problem) {
   constexpr int64_t rows = 2 * kWarpgroupRows, step = 16, sumColumns = 8;
   // What is read of each key has addresses, and the block's tiles are looked for between products.
-  const int64_t others = problem.readsKeys ? 84 : problem.hasScore ? 44 : 36;
-  const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys).consumer - others -
-                       roundUp(problem.valueHeadDim, sumColumns) / 2;
+  const int64_t others = problem.readsKeys ? problem.valueHeadDim > 128 ? 84 : 72 : problem.hasScore ? 44 : 36;
+  const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys, problem.valueHeadDim).consumer -
+                       others - roundUp(problem.valueHeadDim, sumColumns) / 2;
   const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;
   return {rows, std::clamp<int64_t>(keys / step * step, step, most)};
 }

@@ -190,11 +190,12 @@ struct GpuTilePlan {
 GpuTilePlan planGpuTiles(const GpuTileProblem &problem, const TileSizes &wanted);
 
 /// Registers of a thread where one warpgroup copies for `consumers` that multiply; 0 = as many as an instruction can
-/// name. One that `looks` through what is said of each key to know which tiles are next needs more of them.
+/// name. One that `looks` through what is said of each key to know which tiles are next needs more of
+/// them, as many as sums of `columns` columns leave.
 struct RoleRegisters {
   int64_t producer = 0, consumer = 0;
 };
-RoleRegisters getRoleRegisters(int64_t consumers, bool looks = false);
+RoleRegisters getRoleRegisters(int64_t consumers, bool looks = false, int64_t columns = 0);
 
 } // namespace flashc
 

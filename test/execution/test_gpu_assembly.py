@@ -74,15 +74,9 @@ def every() -> list[Kernel]:
 
 #: Bytes of stack that code generators take, of one form, beside what is read and looked through of keys.
 SPILLED = {
-    ("sm_90a", "bf16", 40, "segments"): 24,
-    ("sm_90a", "bf16", 64, "segments"): 8,
-    ("sm_90a", "bf16", 96, "segments"): 8,
-    ("sm_90a", "bf16", 128, "segments"): 8,
     ("sm_90a", "bf16", 256, "segments"): 16,
     ("sm_90a", "f32", 256, "segments"): 24,
-    ("sm_80", "f32", 256, "segments"): 96,
     ("sm_80", "f64", 64, "segments"): 16,
-    ("gfx1100", "bf16", 192, "segments"): 36,
 }
 
 

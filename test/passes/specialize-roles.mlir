@@ -145,10 +145,10 @@ func.func @few(%q: !tile.tile<16x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %none
 
 // A producer that looks through memory for the tiles to bring keeps more registers.
 // CHECK-LABEL: func.func @looks(
-// CHECK: tile.roles producer threads 128 registers 72 {
+// CHECK: tile.roles producer threads 128 registers 104 {
 // CHECK: memref.load
 // CHECK: tile.push
-// CHECK: } consumers threads 256 registers 216 {
+// CHECK: } consumers threads 256 registers 200 {
 func.func @looks(%q: !tile.tile<128x64xbf16, #lhs>, %keys: memref<?x64xbf16>, %flags: memref<?xi32>,
                  %none: !tile.tile<128x64xf32, #acc>, %out: memref<128x64xf32>, %n: index, %hi: index) {
   %z = arith.constant 0 : index

@@ -53,12 +53,13 @@ TEST(GpuTilePlan, ChoosesTilesByHeadDim) {
   GpuTileProblem scored = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
   scored.hasScore = true;
   EXPECT_EQ(sizesOf(planGpuTiles(scored, {}).many), (TileSizes{128, 112, 0}));
-  // And more where that is read, also by the producer, who looks through it: 216 - 84 - 64 are 68.
+  // And more where that is read, also by the producer, who looks through it: 200 - 72 - 64 are 64.
   GpuTileProblem read = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
   read.readsKeys = true;
   EXPECT_EQ(sizesOf(planGpuTiles(read, {}).many), (TileSizes{128, 64, 0}));
   EXPECT_EQ(planGpuTiles(read, {}).few.keys, 32);
-  EXPECT_EQ(getRoleRegisters(2, /*looks=*/true).consumer, 216);
+  EXPECT_EQ(getRoleRegisters(2, /*looks=*/true, /*columns=*/128).consumer, 200);
+  EXPECT_EQ(getRoleRegisters(2, /*looks=*/true, /*columns=*/192).consumer, 216);
   GpuTileProblem windowed = problemOf("sm_90a", 64, 2, /*skipsZeros=*/true);
   windowed.hasWindow = true;
   EXPECT_EQ(sizesOf(planGpuTiles(windowed, {}).many), (TileSizes{128, 128, 0}));
