@@ -1,12 +1,12 @@
-// flashc-plant-bugs PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...]: for the functions that packs of
-// emulated targets launch on the problems (Trial.h; they begin with a digit), of those that differ in rows or keys
-// alone only every Nth, and the bugs that can be planted in them, N of a kind and function (8, with FLASHC_DEEP=1 all),
-// whether each is caught: by a finding, or by wrong results. A bug is tried where it changes something, asynchronous
-// work completing as late as it may, then in two random orders; it is caught if one of the runs shows it. A bug that
-// changes nothing on any problem is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE
-// REASON" for bugs that are not caught, with UNREACHED for those among them that change nothing on any problem. Ends
-// with 1 if a kernel as it is fails, if a bug is not caught of which neither a proof nor a line says that it changes
-// nothing, or if a line fits no bug that can be planted.
+// flashc-plant-bugs PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...] [+PROBLEM...]: for the functions
+// that packs of emulated targets launch on the problems (Trial.h; they begin with a digit, and those to try besides the
+// usual ones with a plus), of those that differ in rows or keys alone only every Nth, and the bugs that can be planted
+// in them, N of a kind and function (8, with FLASHC_DEEP=1 all), whether each is caught: by a finding, or by wrong
+// results. A bug is tried where it changes something, asynchronous work completing as late as it may, then in two
+// random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem is one that nobody
+// has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught, with UNREACHED for
+// those among them that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a bug is not caught
+// of which neither a proof nor a line says that it changes nothing, or if a line fits no bug that can be planted.
 
 #include "emulator/PlantedBugs.h"
 #include "emulator/Planting.h"
@@ -33,7 +33,7 @@ struct Order {
 };
 
 struct Request {
-  std::vector<std::string> packs, problems;
+  std::vector<std::string> packs, problems, more;
   unsigned perKind = 8, every = 1;
 };
 
@@ -312,14 +312,17 @@ int main(int argc, char **argv) {
     } else if (word == "--harmless" && i + 1 < argc) {
       if (const std::string wrong = excuses.read(argv[++i]); !wrong.empty())
         return fail(wrong);
+    } else if (word[0] == '+') {
+      request.more.push_back(word.substr(1));
     } else {
       (std::isdigit(static_cast<unsigned char>(word[0])) ? request.problems : request.packs).push_back(word);
     }
   }
   if (request.packs.empty())
-    return fail("expected PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...]");
+    return fail("expected PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...] [+PROBLEM...]");
   if (request.problems.empty())
     request.problems.assign(std::begin(allProblems), std::end(allProblems));
+  request.problems.insert(request.problems.end(), request.more.begin(), request.more.end());
   registerEmulatedDevices();
   Counts counts;
   for (const std::string &pack : request.packs)

@@ -74,6 +74,14 @@ void spreadInfinities(const flashc_tensor &v) {
                        (head / v.size[1] % 2 ? -1 : 1) * std::numeric_limits<double>::infinity());
 }
 
+/// Infinity in the last column of each head's last key, and nowhere else.
+void placeInfinityInCorner(const flashc_tensor &v) {
+  const int64_t keys = v.size[2], columns = v.size[3];
+  for (int64_t head = 0; keys && head < v.size[0] * v.size[1]; ++head)
+    writeElement(static_cast<char *>(v.data) + ((head + 1) * keys * columns - 1) * bytesOf(v), v.dtype,
+                 std::numeric_limits<double>::infinity());
+}
+
 /// All batches have what the first one has.
 void shareBatches(const flashc_tensor &tensor) {
   const int64_t bytes = tensor.size[1] * tensor.size[2] * tensor.size[3] * bytesOf(tensor);
@@ -97,9 +105,10 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
   const size_t colon = std::min(text.find(':'), text.size());
   const std::set<std::string> how = splitWords(text.substr(colon));
   for (const std::string &word : how)
-    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "shared", "empty", "inf"}.count(word))
+    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "shared", "empty", "inf", "corner"}.count(word))
       return Error{FLASHC_ERROR_INVALID,
-                   "expected gaps, odd, columns, spread, shared, empty or inf behind a colon, got '" + word + "'"};
+                   "expected gaps, odd, columns, spread, shared, empty, inf or corner behind a colon, got '" + word +
+                       "'"};
   Result<ProblemSizes> sizes = ProblemSizes::parse(text.substr(0, colon));
   if (!sizes)
     return sizes.error();
@@ -120,6 +129,8 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
     spoilUnattended(*trial->problem);
   if (how.count("inf"))
     spreadInfinities(*trial->problem->find("v"));
+  if (how.count("corner"))
+    placeInfinityInCorner(*trial->problem->find("v"));
   Result<KernelCheck> check = KernelCheck::create(*trial->problem);
   if (!check)
     return check.error();

@@ -25,6 +25,7 @@ public:
   ///   shared   all batches are one in memory, at a stride of zero
   ///   empty    no keys at all
   ///   inf      each column of the values has infinity at one of the last keys
+  ///   corner   the values have infinity in the last column of the last key alone
   static Result<std::unique_ptr<Trial>> create(const LoadedPack &pack, const std::string &text);
 
   const std::string &name() const { return text; }
