@@ -48,7 +48,7 @@ func.func @wide_masked(%q: memref<1x1x?x256xbf16>) {
 // What is read of each key takes registers of both roles; what is known of an entry of the batch does not. A window's ends are numbers
 // of each row.
 // CHECK-LABEL: @segments
-// CHECK: tiles = #attn.tiles<queries = 128, keys = 96, granule = 96,
+// CHECK: tiles = #attn.tiles<queries = 128, keys = 64, granule = 64,
 func.func @segments(%q: memref<1x1x?x128xbf16>, %ids: memref<1x?xi32>) {
   attn.sdpa ins(%q, %q, %q : memref<1x1x?x128xbf16>, memref<1x1x?x128xbf16>, memref<1x1x?x128xbf16>) outs(%q : memref<1x1x?x128xbf16>)
             masks [#attn.segments] (%ids, %ids : memref<1x?xi32>, memref<1x?xi32>)
