@@ -35,14 +35,17 @@ def ShareScans : Pass<"share-scans", "mlir::func::FuncOp"> {
     ```
     After:
     ```mlir
+    %thread = gpu.thread_id x
     %lane = arith.remui %thread, %c32 : index
-    %last = arith.subi %hi, %c1 : index
-    %found = scf.for %j = %lo to %hi step %c32 iter_args(%found = %least) -> (i32) {
+    ...
+    %last = arith.addi %hi, %minus_one : index
+    %found = scf.for %j = %lo to %hi step %c32 iter_args(%so_far = %least) -> (i32) {
       %own = arith.addi %j, %lane : index
       %at = arith.minsi %own, %last : index
       %v = memref.load %x[%at] : memref<?xi32>
       ...
     }
+    ...
     %other, %valid = gpu.shuffle xor %found, %c1_i32, %c32_i32 : i32
     %both = arith.maxsi %found, %other : i32
     ...
@@ -86,15 +89,17 @@ def SkipIdleTurns : Pass<"skip-idle-turns", "mlir::func::FuncOp"> {
     %found:2 = scf.for %j = %lo to %hi step %c64 iter_args(%count = %c0, %first = %hi) -> (index, index) {
       ...
     }
-    %sums:2 = scf.for %t = %c0 to %found#0 step %c1 iter_args(%j = %found#1, %sum = %start) -> (index, vector<8xf32>) {
-      %following = arith.addi %j, %c64 : index
+    ...
+    %sums:2 = scf.for %t = %zero to %found#0 step %one iter_args(%position = %found#1, %sum = %start) -> (index, vector<8xf32>) {
+      %following = arith.addi %position, %c64 : index
       %next = scf.while (%at = %following) : (index) -> index {
         %inside = arith.cmpi slt, %at, %hi : index
         %idle = scf.if %inside -> (i1) {
-          %v = memref.load %x[%at] : memref<?xi32>
-          %empty = arith.cmpi eq, %v, %none : i32
+          %w = memref.load %x[%at] : memref<?xi32>
+          %empty = arith.cmpi eq, %w, %none : i32
           scf.yield %empty : i1
         } else {
+          ...
           scf.yield %false : i1
         }
         scf.condition(%idle) %at : index
