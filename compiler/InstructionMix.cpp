@@ -98,6 +98,11 @@ private:
     mix.globalBytes += laneBytes;
     shared(laneBytes);
   }
+  /// Additions and products of `elements` numbers of `bits` each: packed ones share an instruction.
+  void floats(unsigned bits, double elements) {
+    const bool packed = bits == 16 || (bits == 32 && rules.packsFloats);
+    add(bits == 64 ? Kind::Fma64 : Kind::Fma, packed ? std::ceil(elements / 2) : elements);
+  }
   void memory(unsigned space, double bytes, bool load, bool uniform);
   void arithmetic(const Instruction &op, Type *type, double elements, unsigned bits);
   void intrinsic(const CallBase &call, StringRef name);
@@ -139,8 +144,7 @@ void Counter::arithmetic(const Instruction &op, Type *type, double elements, uns
       add(Kind::Special, elements);
       elements *= 8; // the reciprocal's refinement
     }
-    // Packed halves share an instruction.
-    add(bits == 64 ? Kind::Fma64 : Kind::Fma, bits == 16 ? std::ceil(elements / 2) : elements);
+    floats(bits, elements);
     return;
   }
   switch (op.getOpcode()) {
@@ -240,7 +244,7 @@ void Counter::intrinsic(const CallBase &call, StringRef name) {
   const double elements = isa<FixedVectorType>(type) ? cast<FixedVectorType>(type)->getNumElements() : 1;
   const unsigned bits = type->getScalarSizeInBits();
   if (startsWithAny(name, {"llvm.fma.", "llvm.fmuladd."})) {
-    add(bits == 64 ? Kind::Fma64 : Kind::Fma, bits == 16 ? std::ceil(elements / 2) : elements);
+    floats(bits, elements);
     mix.multiplyAdds += elements;
   } else if (startsWithAny(name, {"llvm.exp2.", "llvm.log2.", "llvm.sqrt."})) {
     add(Kind::Special, elements);

@@ -70,6 +70,8 @@ struct InstructionMix {
 struct CountingRules {
   unsigned subgroupSize = 32;
   bool amd = false;
+  /// Whether two neighbouring float32 elements of a vector share an instruction (v_pk_fma_f32).
+  bool packsFloats = false;
 };
 
 /// Adds what `instruction` becomes to `mix`. `uniform`: it is the same for all lanes of a subgroup.

@@ -1,5 +1,7 @@
 #include "compiler/KernelLoops.h"
 
+#include "runtime/GpuChip.h"
+
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/Analysis/LoopInfo.h"
@@ -117,12 +119,13 @@ private:
     struct Way {
       InstructionMix mix;
       bool reached = false;
+      const BasicBlock *from = nullptr; ///< the only block that it was reached from so far
     };
     // What was executed when a block begins; the last entry stands for the branch back.
     DenseMap<const BasicBlock *, Way> before;
     Way back;
     before[loop.getHeader()].reached = true;
-    auto arrive = [&](const BasicBlock *at, const InstructionMix &mix) {
+    auto arrive = [&](const BasicBlock *from, const BasicBlock *at, const InstructionMix &mix) {
       if (!loop.contains(at))
         return;
       Way &known = at == loop.getHeader() ? back : before[at];
@@ -133,13 +136,22 @@ private:
         if (&known != &back && node->getIDom())
           if (auto found = before.find(node->getIDom()->getBlock()); found != before.end())
             common = found->second.mix;
+        if (std::optional<double> share = known.from ? shareOf(*node, known.from, from) : std::nullopt) {
+          InstructionMix both;
+          both.add(known.mix, *share);
+          both.add(mix, 1 - *share);
+          known = {both, true, nullptr};
+          return;
+        }
         InstructionMix way = mix, other = known.mix;
         way.add(common, -1);
         other.add(common, -1);
-        if (!isBetter(way, other))
+        if (!isBetter(way, other)) {
+          known.from = nullptr;
           return;
+        }
       }
-      known = {mix, true};
+      known = {mix, true, known.reached ? nullptr : from};
     };
     for (BasicBlock *block : order) {
       if (!loop.contains(block) || !before.count(block))
@@ -149,7 +161,7 @@ private:
       if (innermost == &loop) {
         mix.add(blocks[block]);
         for (const BasicBlock *next : successors(block))
-          arrive(next, mix);
+          arrive(block, next, mix);
         continue;
       }
       // An inner loop is passed at its header, as a whole.
@@ -164,9 +176,60 @@ private:
       SmallVector<BasicBlock *> exits;
       innermost->getUniqueExitBlocks(exits);
       for (const BasicBlock *next : exits)
-        arrive(next, mix);
+        arrive(block, next, mix);
     }
     return back.mix;
+  }
+
+  /// Numbers of threads from `begin` up to `end`.
+  struct Threads {
+    uint64_t begin, end;
+  };
+
+  /// The threads that go from a block to its successor 0, or to 1, where it compares their number.
+  std::optional<Threads> threadsThatGo(const BasicBlock &block, unsigned successor) const {
+    const auto *branch = dyn_cast<BranchInst>(block.getTerminator());
+    if (!branch || !branch->isConditional() || branch->getSuccessor(0) == branch->getSuccessor(1))
+      return std::nullopt;
+    const auto *compare = dyn_cast<ICmpInst>(branch->getCondition());
+    const auto *limit = compare ? dyn_cast<ConstantInt>(compare->getOperand(1)) : nullptr;
+    const Value *number = compare ? compare->getOperand(0) : nullptr;
+    while (number && isa<ZExtInst, SExtInst, TruncInst>(number))
+      number = cast<Instruction>(number)->getOperand(0);
+    if (!limit || !isThreadId(number))
+      return std::nullopt;
+    ICmpInst::Predicate predicate = successor == 0 ? compare->getPredicate() : compare->getInversePredicate();
+    const uint64_t value = std::min<uint64_t>(limit->getZExtValue(), threads);
+    switch (ICmpInst::isSigned(predicate) ? ICmpInst::getUnsignedPredicate(predicate) : predicate) {
+    case ICmpInst::ICMP_ULT:
+      return Threads{0, value};
+    case ICmpInst::ICMP_ULE:
+      return Threads{0, value + 1};
+    case ICmpInst::ICMP_UGT:
+      return Threads{value + 1, threads};
+    case ICmpInst::ICMP_UGE:
+      return Threads{value, threads};
+    default:
+      return std::nullopt;
+    }
+  }
+
+  /// Of the threads at `join`, whose ways part by their number, the share that come from `from`; the others come from
+  /// `other`. Nothing where something else parts them.
+  std::optional<double> shareOf(const DomTreeNode &join, const BasicBlock *from, const BasicBlock *other) const {
+    const BasicBlock *parting = join.getIDom() ? join.getIDom()->getBlock() : nullptr;
+    if (!parting || !threadsThatGo(*parting, 0))
+      return std::nullopt;
+    auto comesBy = [&](const BasicBlock *block, unsigned successor) {
+      const BasicBlock *next = parting->getTerminator()->getSuccessor(successor);
+      return block == parting ? next == join.getBlock() : next != join.getBlock() && dominators.dominates(next, block);
+    };
+    for (unsigned successor : {0, 1})
+      if (comesBy(from, successor) && comesBy(other, 1 - successor)) {
+        const Threads those = *threadsThatGo(*parting, successor);
+        return those.end > those.begin ? double(those.end - those.begin) / threads : 0;
+      }
+    return std::nullopt;
   }
 
   /// Threads for which the comparisons of their number that lead to the loop hold.
@@ -174,37 +237,14 @@ private:
     uint64_t begin = 0, end = threads;
     for (const DomTreeNode *node = dominators.getNode(loop.getHeader()); node && node->getIDom();
          node = node->getIDom()) {
-      const auto *branch = dyn_cast<BranchInst>(node->getIDom()->getBlock()->getTerminator());
-      if (!branch || !branch->isConditional() || branch->getSuccessor(0) == branch->getSuccessor(1))
-        continue;
-      const auto *compare = dyn_cast<ICmpInst>(branch->getCondition());
-      const auto *limit = compare ? dyn_cast<ConstantInt>(compare->getOperand(1)) : nullptr;
-      const Value *number = compare ? compare->getOperand(0) : nullptr;
-      while (number && isa<ZExtInst, SExtInst, TruncInst>(number))
-        number = cast<Instruction>(number)->getOperand(0);
-      if (!limit || !isThreadId(number))
-        continue;
-      bool holds = branch->getSuccessor(0) == node->getBlock();
-      if (!holds && branch->getSuccessor(1) != node->getBlock())
-        continue;
-      ICmpInst::Predicate predicate = holds ? compare->getPredicate() : compare->getInversePredicate();
-      const uint64_t value = limit->getZExtValue();
-      switch (ICmpInst::isSigned(predicate) ? ICmpInst::getUnsignedPredicate(predicate) : predicate) {
-      case ICmpInst::ICMP_ULT:
-        end = std::min(end, value);
-        break;
-      case ICmpInst::ICMP_ULE:
-        end = std::min(end, value + 1);
-        break;
-      case ICmpInst::ICMP_UGT:
-        begin = std::max(begin, value + 1);
-        break;
-      case ICmpInst::ICMP_UGE:
-        begin = std::max(begin, value);
-        break;
-      default:
-        break;
-      }
+      const BasicBlock *before = node->getIDom()->getBlock();
+      for (unsigned successor = 0, e = before->getTerminator()->getNumSuccessors(); successor < std::min(e, 2u);
+           ++successor)
+        if (before->getTerminator()->getSuccessor(successor) == node->getBlock())
+          if (std::optional<Threads> those = threadsThatGo(*before, successor)) {
+            begin = std::max(begin, those->begin);
+            end = std::min(end, those->end);
+          }
     }
     return end > begin ? uint32_t(end - begin) : threads;
   }
@@ -241,8 +281,11 @@ std::vector<KernelLoops> countKeyLoops(Module &module, TargetMachine &machine, A
     }
     CountingRules rules;
     rules.amd = machine.getTargetTriple().isAMDGPU();
-    if (rules.amd && machine.getSubtargetImpl(*function))
+    if (rules.amd && machine.getSubtargetImpl(*function)) {
       rules.subgroupSize = machine.getTargetCPU().starts_with("gfx9") ? 64 : 32;
+      const GpuChip *chip = findGpuChip(machine.getTargetCPU().str());
+      rules.packsFloats = chip && chip->packedFma > 1;
+    }
     kernels.push_back(FunctionCounter(*function, functions, rules, count).count(name));
   }
   return kernels;

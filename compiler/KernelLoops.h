@@ -20,8 +20,9 @@ namespace flashc {
 /// One loop over tiles of keys: the innermost that holds products and exchange between lanes, which a tile's row
 /// reductions need once.
 struct KeyLoop {
-  /// One turn. Where the code parts, the way counts that does more products on a matrix unit, else that copies, else
-  /// that is shorter: the ways for aligned memory and for finite values, not those beside them.
+  /// One turn. Where the code parts by the threads' numbers, each way counts for its share of them. Where else it
+  /// parts, the way counts that does more products on a matrix unit, else that copies, else that is shorter: the ways
+  /// for aligned memory and for finite values, not those beside them.
   InstructionMix turn;
   /// Threads of the block that run it: all, or those of its role.
   uint32_t threads = 0;

@@ -248,6 +248,7 @@ json::Object toJson(const GpuChip &chip) {
       {"matrix_flops_clock", &chip.matrixFlops},
       {"mma_sync_share", &chip.mmaShare},
       {"fma_lanes", &chip.fmaLanes},
+      {"packed_fma", &chip.packedFma},
       {"fma64_lanes", &chip.fma64Lanes},
       {"alu_lanes", &chip.aluLanes},
       {"special_lanes", &chip.specialLanes},

@@ -33,6 +33,7 @@ GpuChip makeA100() {
   chip.matrixFlops = {2048, a100Paper}; // 256 multiply-adds of each of four tensor cores
   chip.mmaShare = {1, "mma.sync is this chip's only one"};
   chip.fmaLanes = {64, guide80};
+  chip.packedFma = {1, guide80};
   chip.fma64Lanes = {32, guide80};
   chip.aluLanes = {64, guide80};
   chip.specialLanes = {16, guide80};
@@ -61,6 +62,7 @@ GpuChip makeH100() {
   chip.mmaShare = {0.62, "Luo et al., Benchmarking and Dissecting the Nvidia Hopper GPU Architecture "
                          "(arXiv 2402.13499): mma.sync beside wgmma"};
   chip.fmaLanes = {128, guide90};
+  chip.packedFma = {1, guide90};
   chip.fma64Lanes = {64, guide90};
   for (Sourced *lanes : {&chip.aluLanes, &chip.specialLanes, &chip.convertLanes})
     lanes->source = guide90;
@@ -102,6 +104,7 @@ GpuChip makeMi250x() {
   chip.matrixFlops = {1024, cdna2Paper};
   chip.mmaShare = {1, cdna2Paper};
   chip.fmaLanes = chip.fma64Lanes = chip.aluLanes = chip.convertLanes = {64, cdna2Isa};
+  chip.packedFma = {2, "AMD Instinct MI200 Instruction Set Architecture: v_pk_fma_f32"};
   chip.l2Bytes = {4096.0 / 110, "AMD CDNA 2 Architecture: 128 bytes of each of 32 channels of L2 a clock, of all"};
   return chip;
 }
@@ -116,6 +119,7 @@ GpuChip makeMi300x() {
   chip.matrixFlops = {2048, cdna3Paper};
   chip.mmaShare = {1, cdna3Paper};
   chip.fmaLanes = chip.fma64Lanes = chip.aluLanes = chip.convertLanes = {64, cdna3Isa};
+  chip.packedFma = {2, "AMD Instinct MI300 Instruction Set Architecture: v_pk_fma_f32"};
   chip.l2Bytes = {2048.0 / 38, "AMD CDNA 3 Architecture: 2 KiB a clock from the L2 of a die with 38 compute units"};
   return chip;
 }
@@ -131,7 +135,9 @@ GpuChip makeRx7900() {
   chip.memoryGbps = {960, rdna3Specs};
   chip.matrixFlops = {512, "RX 7900 XTX: 122.8 TFLOP/s of 96 compute units at 2.5 GHz"};
   chip.mmaShare = {1, rdna3Specs};
-  chip.fmaLanes = chip.aluLanes = chip.convertLanes = {64, rdna3Isa};
+  chip.fmaLanes = {128, "RX 7900 XTX: 61.4 TFLOP/s of float32, two instructions issued together (VOPD)"};
+  chip.packedFma = {1, rdna3Isa};
+  chip.aluLanes = chip.convertLanes = {64, rdna3Isa};
   chip.fma64Lanes = {4, "RX 7900 XTX: 1.92 TFLOP/s of float64"};
   chip.specialLanes = {16, quarterRate};
   chip.sharedBytes = {128, ldsBanks};
@@ -148,7 +154,7 @@ GpuChip makeRx7900() {
 } // namespace
 
 double GpuChip::peakFlops(bool matrixUnit, bool wide) const {
-  return matrixUnit ? matrixFlops : 2 * (wide ? fma64Lanes : fmaLanes);
+  return matrixUnit ? matrixFlops : 2 * (wide ? fma64Lanes : fmaLanes * packedFma);
 }
 
 const GpuChip *flashc::findGpuChip(std::string_view name, bool tf32) {

@@ -37,7 +37,8 @@ struct GpuChip {
   /// Of 16-bit products' rate: that of products in tf32, where there are any.
   static constexpr double tf32Share = 0.5;
   Sourced mmaShare;   ///< the share of it that mma.sync reaches, where another instruction reaches all
-  Sourced fmaLanes;   ///< float32 multiply-adds
+  Sourced fmaLanes;   ///< instructions on float32
+  Sourced packedFma;  ///< multiply-adds of float32 that one instruction does for a lane, of neighbours in a vector
   Sourced fma64Lanes; ///< float64 ones
   Sourced aluLanes;   ///< 32-bit integers, comparisons, minima
   Sourced specialLanes;

@@ -231,6 +231,27 @@ exit:
   EXPECT_EQ(turn.sharedBytes, 64 * 8 + 64 * 4);
 }
 
+TEST(KernelLoopsTest, WaysCountForTheirShareOfThreads) {
+  // 32 of 128 threads write a word, and another 64 two.
+  std::string ir = std::string(kDeclarations) + kLoop;
+  const std::string latch = "  %total = phi float [ %d0, %matrix ], [ %m, %single ]\n";
+  ir.replace(ir.find(latch), latch.size(),
+             latch + "  %quarter = icmp ult i32 %tid, 32\n"
+                     "  br i1 %quarter, label %one, label %joined\n"
+                     "one:\n  store i32 1, ptr addrspace(3) @shared\n  br label %joined\n"
+                     "joined:\n  %half = icmp ugt i32 %tid, 63\n  br i1 %half, label %none, label %two\n"
+                     "two:\n  store i64 1, ptr addrspace(3) @shared\n  store i64 2, ptr addrspace(3) @shared\n"
+                     "  br label %end\n"
+                     "none:\n  br label %end\nend:\n");
+  for (size_t at; (at = ir.find("%latch ]")) != std::string::npos;)
+    ir.replace(at, 8, "%end ]");
+  const KernelLoops kernel = count(ir, "nvptx:sm_80", 128);
+  ASSERT_EQ(kernel.loops.size(), 1u);
+  EXPECT_DOUBLE_EQ(kernel.loops.front().turn.count(Kind::SharedStore), 0.25 + 0.5 * 2);
+  // Of a warp's 32 lanes.
+  EXPECT_DOUBLE_EQ(kernel.loops.front().turn.sharedBytes, 512 + 128 + 4 * 512 + 32 * (0.25 * 4 + 0.5 * 2 * 8));
+}
+
 TEST(KernelLoopsTest, WithoutALoopOverKeys) {
   const KernelLoops kernel = count(std::string(kDeclarations) + R"(
 define void @k(ptr addrspace(1) %p) {
