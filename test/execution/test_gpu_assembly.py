@@ -77,6 +77,8 @@ SPILLED = {
     ("sm_90a", "bf16", 256, "segments"): 16,
     ("sm_90a", "f32", 256, "segments"): 24,
     ("sm_80", "f64", 64, "segments"): 16,
+    ("gfx90a", "f32", 256, "segments"): 16,
+    ("gfx942", "f32", 64, "segments"): 36,
 }
 
 
