@@ -130,15 +130,17 @@ private:
         });
   }
 
-  /// Whether `rows` are few: up to `most` over many keys, and no more than some of any number of keys.
+  /// Whether `rows` are few: up to `most` over many keys, and no more than some of any number of keys. No row at all is
+  /// not few: the form for many has no block then, where this one would read masks' and bias' elements of no row.
   static Value emitIsFew(OpBuilder &b, Location loc, Value rows, Value keys, int64_t most) {
     auto compare = [&](arith::CmpIPredicate predicate, Value x, int64_t y) {
       return b.createOrFold<arith::CmpIOp>(loc, predicate, x, b.create<arith::ConstantIndexOp>(loc, y));
     };
-    Value ofAny = compare(arith::CmpIPredicate::sle, rows, std::min(most, CpuCostModel::fewRows));
+    Value last = b.createOrFold<arith::SubIOp>(loc, rows, b.create<arith::ConstantIndexOp>(loc, 1));
+    Value ofAny = compare(arith::CmpIPredicate::ult, last, std::min(most, CpuCostModel::fewRows));
     if (most <= CpuCostModel::fewRows)
       return ofAny;
-    Value ofMany = compare(arith::CmpIPredicate::sle, rows, most);
+    Value ofMany = compare(arith::CmpIPredicate::ult, last, most);
     Value areMany = compare(arith::CmpIPredicate::sge, keys, CpuCostModel::manyKeys);
     ofMany = b.createOrFold<arith::AndIOp>(loc, ofMany, areMany);
     return b.createOrFold<arith::OrIOp>(loc, ofAny, ofMany);

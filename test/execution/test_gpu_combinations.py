@@ -65,7 +65,7 @@ def test_many_masks(chip, dtype):
 
 @pytest.mark.parametrize(("chip", "flat"), dealt(tuple(itertools.product((False, True), repeat=4))[1:15:3], 3), ids=str)
 def test_bias(chip, flat):
-    for Sq, heads in ((50, 2), (3, 6)):
+    for Sq, heads in ((50, 2), (3, 6), (0, 2)):
         run(Case(dtype="f32", B=2, Hq=heads, Sq=Sq, Sk=70, D=24, bias=flat, softcap=7.0, target=target(chip)))
 
 

@@ -11,7 +11,8 @@ func.func @dynamic(%q: memref<?x?x?x64xbf16>, %k: memref<?x?x?x64xbf16>, %out: m
   // CHECK: %[[RATIO:.*]] = arith.divui
   // CHECK: %[[GROUP:.*]] = arith.maxsi %[[RATIO]]
   // CHECK: %[[ROWS:.*]] = arith.muli %[[GROUP]]
-  // CHECK: %[[FEW:.*]] = arith.cmpi sle, %[[ROWS]], %c16
+  // CHECK: %[[LAST:.*]] = arith.subi %[[ROWS]], %c1
+  // CHECK: %[[FEW:.*]] = arith.cmpi ult, %[[LAST]], %c16
   // CHECK: scf.if %[[FEW]]
   // CHECK:   %[[SPLITS:.*]] = arith.maxsi
   // CHECK:   %[[PARTLSE:.*]] = memref.alloc(%[[SPLITS]], {{.*}}) {alignment = 64 : i64} : memref<?x?x?x?xf32>
@@ -93,8 +94,9 @@ func.func @inside_a_loop(%q: memref<2x8x?x64xf32>, %k: memref<2x1x?x64xf32>, %n:
 // CHECK-LABEL: func @wide
 func.func @wide(%q: memref<1x8x?x64xf32>, %k: memref<1x1x?x64xf32>) {
   // CHECK-DAG: %[[ROWS:.*]] = arith.muli %{{.*}}, %c8
-  // CHECK-DAG: %[[ANY:.*]] = arith.cmpi sle, %[[ROWS]], %c16
-  // CHECK-DAG: %[[MORE:.*]] = arith.cmpi sle, %[[ROWS]], %c32
+  // CHECK-DAG: %[[LAST:.*]] = arith.subi %[[ROWS]], %c1
+  // CHECK-DAG: %[[ANY:.*]] = arith.cmpi ult, %[[LAST]], %c16
+  // CHECK-DAG: %[[MORE:.*]] = arith.cmpi ult, %[[LAST]], %c32
   // CHECK-DAG: %[[MANY:.*]] = arith.cmpi sge, %{{.*}}, %c512
   // CHECK: %[[BOTH:.*]] = arith.andi %[[MORE]], %[[MANY]]
   // CHECK: %[[FEW:.*]] = arith.ori %[[ANY]], %[[BOTH]]
