@@ -346,15 +346,20 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
     tiles.keys = wanted.keys ? wanted.keys : candidate.keys;
     tiles.queries = wanted.queries ? wanted.queries : candidate.rows * tiles.getSums().rows;
   };
+  // What a mask reads of each key takes registers beside the sums, addresses of rows in place as well: wide heads'
+  // scores are of fewer keys then, and float64's, whose operands are two registers each.
+  const int64_t mostBesideKeys = tiles.subgroupSize == 32 ? 132 : 136;
+  const auto suitsMasks = [&](Candidate candidate, int64_t most) {
+    return !problem.readsKeys || wanted.keys ||
+           (tiles.countAccumulators() <= most && (tiles.sumBytes == 4 || candidate.keys <= 16));
+  };
   for (const Candidate candidate : copied)
-    if (choose(candidate); tiles.countSharedBytes(QueryPlace::Shared) <= problem.sharedBytes)
+    if (choose(candidate);
+        tiles.countSharedBytes(QueryPlace::Shared) <= problem.sharedBytes && suitsMasks(candidate, 136))
       return;
-  // Rows in place have addresses, and so has what a mask reads of keys: beside those, wide heads' scores are of few
-  // keys.
-  const int64_t most = problem.readsKeys ? 132 : 176;
   for (const Candidate candidate : inPlace)
     if (choose(candidate); tiles.countSharedBytes(QueryPlace::Global) <= problem.sharedBytes &&
-                           (wanted.keys || tiles.countAccumulators() <= most))
+                           (wanted.keys || tiles.countAccumulators() <= 176) && suitsMasks(candidate, mostBesideKeys))
       return;
 }
 
