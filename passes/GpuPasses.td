@@ -64,7 +64,8 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
     read in place. Tiles that are computed become operands by `tile.convert`. A loop without products, as the merge of parts
     is, takes threads along the rows, each with neighbouring pieces of sixteen bytes.
     With `matrix-unit=wgmma` tiles of whole warpgroups' rows (64 each) are theirs, and what is loaded for the left-hand
-    side is in shared memory, too; other tiles are `mma`'s.
+    side is in shared memory, too; other tiles are `mma`'s. A loop for NVIDIA also says how many of its blocks a
+    multiprocessor's registers are for (`nvvm.minctasm`): its assembler would else guess, and spill a few for more blocks.
 
     Before, with `matrix-unit=mma`:
     ```mlir
@@ -89,7 +90,7 @@ def AssignFragments : Pass<"assign-fragments", "mlir::func::FuncOp"> {
       %k = tile.load %m[%z, %z] : memref<64x64xbf16> -> <64x64xbf16, #tile.shared<panel = 128>>
       ...
       %s = tile.dot %q, %k, %zero transposed : ... -> <64x64xf32, #tile.fragment<warps = 1, block = [16, 8], ...
-    } {flashc.threads = 32 : i64}
+    } {flashc.threads = 32 : i64, nvvm.minctasm = 4 : i32}
     ```
   }];
   let options = [
