@@ -62,7 +62,7 @@ public:
         KeyLoop counted;
         counted.turn = countTurn(*loop, counted.unknownLoops);
         counted.threads = threadsOf(*loop);
-        result.loops.push_back(std::move(counted));
+        result.loops.push_back(counted);
       }
     return result;
   }
