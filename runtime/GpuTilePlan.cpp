@@ -285,7 +285,9 @@ constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
 Candidate chooseBusyTiles(const GpuTileProblem &problem) {
   constexpr int64_t rows = 2 * kWarpgroupRows, step = 16, sumColumns = 8;
   // What is read of each key has addresses, and the block's tiles are looked for between products.
-  const int64_t others = problem.readsKeys ? problem.valueHeadDim > 128 ? 84 : 72 : problem.hasScore ? 44 : 36;
+  int64_t others = problem.hasScore ? 44 : 36;
+  if (problem.readsKeys)
+    others = (problem.valueHeadDim > 128 ? 84 : 72) + (problem.hasWindow ? 32 : 0);
   const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys, problem.valueHeadDim).consumer -
                        others - roundUp(problem.valueHeadDim, sumColumns) / 2;
   const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;
@@ -364,11 +366,14 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
 }
 
 /// Four subgroups share each tile of keys. A thread's accumulators and scores must stay in registers: for wide heads,
-/// of rows of so many bytes, tiles are half as wide, and half of that where a mask reads what is said of each key.
-int64_t chooseFewKeys(int64_t rowBytes, bool readsKeys) {
-  if (readsKeys)
-    return rowBytes > 384 ? 16 : rowBytes > 128 ? 32 : 64;
-  return rowBytes > 256 ? 32 : 64;
+/// of rows of so many bytes, tiles are half as wide, and half of that where a mask reads what is said of each key, once
+/// more where a window or a bias stands beside it.
+int64_t chooseFewKeys(const GpuTileProblem &problem) {
+  const int64_t rowBytes = std::max(problem.headDim, problem.valueHeadDim) * problem.operandBytes;
+  if (!problem.readsKeys)
+    return rowBytes > 256 ? 32 : 64;
+  const int64_t keys = rowBytes > 384 ? 16 : rowBytes > 128 ? 32 : 64;
+  return problem.hasWindow || problem.hasBias ? std::max<int64_t>(keys / 2, 16) : keys;
 }
 
 /// A smaller size in whole `unit`s, the next one or half of it; false where there is none.
@@ -409,8 +414,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   } else if (takesColumns(tiles.unit)) {
     chooseUnitTiles(tiles, problem);
   } else {
-    Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows,
-                     chooseFewKeys(widest * problem.operandBytes, problem.readsKeys)};
+    Candidate chosen{kMostSubgroups * getUnitSums(tiles.unit, 0).rows, chooseFewKeys(problem)};
     if (isWarpgroups)
       chosen = chooseWarpgroupTiles(problem, *warpgroups);
     tiles.queries = wanted.rows ? wanted.rows : chosen.rows;
@@ -436,7 +440,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   plan.few.unit = getUnitForRows(tiles.unit, 0);
   plan.few.queries = isElements ? plan.rowUnit : getUnitSums(plan.few.unit, 1).rows;
   if (isWarpgroups && !wanted.keys && (widest <= 192 || problem.skipsZeros))
-    plan.few.keys = chooseFewKeys(widest * problem.operandBytes, problem.readsKeys);
+    plan.few.keys = chooseFewKeys(problem);
   // One subgroup's threads may need what more of them do not: a word of their own.
   while (plan.few.countSharedBytes(plan.few.placeQueries(problem.sharedBytes, problem.registers)) >
              problem.sharedBytes &&

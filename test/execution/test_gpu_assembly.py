@@ -35,6 +35,12 @@ MASKS = {
     "bias": ["--bias", "f32"],
     "softcap": ["--softcap", "30"],
 }
+#: Masks that meet, and one beside a bias: what is read of each key stands beside numbers of each row.
+JOINED = {
+    "segments & window": ["--mask", "segments & causal(bottom_right) & window(127,0)"],
+    "segments and bias": ["--mask", "segments", "--bias", "f32"],
+    "padding and bias": ["--mask", "key_padding", "--bias", "f32"],
+}
 #: Those of which registers hold most beside wide heads.
 WIDE_MASKS = ("window", "segments", "bias", "softcap")
 #: Serialised wgmma (C7510, C7511, C7515) and a setmaxnreg that is ignored (C7508).
@@ -68,6 +74,7 @@ def every() -> list[Kernel]:
     kernels += itertools.product(NVIDIA, ("bf16",), (40, 96, 192, 256), WIDE_MASKS)
     kernels += itertools.product(NVIDIA, ("f64",), (64, 128, 256), ("segments", "bias"))
     kernels += itertools.product(AMD, ("bf16",), (96, 160, 192, 256), ("segments", "bias"))
+    kernels += itertools.product(NVIDIA, ("bf16",), (64, 128), JOINED)
     kernels += [(chip, "f32", 256, "segments") for chip in AMD]
     return kernels + [(chip, "f32", D, "segments") for chip in NVIDIA for D in (192, 256)]
 
@@ -96,7 +103,7 @@ def parameters() -> list:
 def produce(kernel: Kernel) -> bytes:
     chip, dtype, D, mask = kernel
     element = ["f32", "--tf32"] if dtype == "tf32" else [dtype]
-    options = ["--head-dim", str(D), "--dtype", *element, "--lse", *MASKS[mask]]
+    options = ["--head-dim", str(D), "--dtype", *element, "--lse", *(MASKS | JOINED)[mask]]
     if chip in NVIDIA:
         return compile_kernel(options, f"nvptx:{chip}", "asm")
     return compile_kernel(options, f"amdgpu:{chip}", "binary")
