@@ -214,8 +214,10 @@ bool Counter::amdIntrinsic(const CallBase &call, StringRef name) {
   } else if (startsWithAny(name, {"ds.bpermute", "ds.permute", "ds.swizzle"})) {
     add(Kind::Shuffle);
     shared(4);
-  } else if (startsWithAny(name, {"update.dpp", "mov.dpp", "permlane", "readlane", "readfirstlane", "writelane"})) {
+  } else if (startsWithAny(name, {"update.dpp", "mov.dpp", "permlane", "readlane", "writelane"})) {
     add(Kind::Shuffle); // on the vector unit itself
+  } else if (name.starts_with("readfirstlane")) {
+    add(Kind::Alu); // what is the same in all lanes goes to a scalar register
   } else if (name.contains("load.lds")) {
     const auto *size = dyn_cast<ConstantInt>(call.getArgOperand(2));
     asyncCopy(size ? double(size->getZExtValue()) : 4);
