@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated Python d
 import micro_tests
 from gpu_check import child, peers, report
 from gpu_check.runtime import RuntimeFailureError, build_runtime
-from gpu_check.watched import Ended, watch, write_whole
+from gpu_check.watched import Ended, end_with_children, watch, write_whole
 
 # (batch, heads, key heads, queries, keys): odd lengths, groups, one query, nothing at all, several tiles.
 VERIFY_SIZES = [
@@ -242,14 +242,21 @@ class Check:
         if not (folder / "tests.json").exists():
             self.instructions = {"status": None, "output": [f"there is no {folder / 'tests.json'}"]}
             return
+        device = self.options.device or ""
+        if device and device.split(":")[0] not in ("cuda", "hip"):
+            self.instructions = {"status": None, "output": [f"{device} is no GPU"]}
+            return
         # A fifth of the time at most: kernels are what this is for.
         until = self.until and min(self.until, time.monotonic() + 0.2 * self.options.budget)
-        self.instructions = micro_tests.run_tests(folder, seconds=30, until=until)
+        self.instructions = micro_tests.run_tests(folder, seconds=30, until=until, device=device)
         print(*self.instructions["output"][-1:], sep="\n", flush=True)
+
+    def sizes(self) -> list[tuple]:
+        return QUICK_SIZES if self.options.quick else VERIFY_SIZES
 
     def verify(self, path: Path) -> None:
         kernel = self.kernels[path]
-        chosen = QUICK_SIZES if self.options.quick else VERIFY_SIZES
+        chosen = self.sizes()
         cases = list(enumerate(chosen))
         start = time.monotonic()
         about, results = self.run_cases(path, cases, 0)
@@ -299,7 +306,7 @@ class Check:
     def time_one(self, path: Path, sizes: tuple) -> None:
         kernel, metadata = self.kernels[path], read_metadata(path)
         row: dict = {"kernel": kernel["kernel"], "pack": kernel["pack"], "sizes": describe(sizes), "peers": {}}
-        row.update(target=kernel["target"], problem=list(sizes))
+        row.update(target=kernel["target"], device=kernel["device"], problem=list(sizes))
         _, results = self.run_cases(path, [(0, sizes)], self.options.seconds)
         if not results:
             return
@@ -327,8 +334,10 @@ class Check:
         configurations: dict[tuple, list[dict]] = {}
         for row in rows:
             metadata = read_metadata(self.options.packs / row["pack"])
+            device = self.options.peer_device or peers.device_beside(row["device"])
             if (
                 "ms" not in row
+                or not device
                 or not is_plain(metadata)
                 or metadata.get("tf32")
                 or metadata["dtype"] not in peers.DTYPES
@@ -336,11 +345,11 @@ class Check:
                 continue
             if metadata["mask"] and row["problem"][3] not in (1, row["problem"][4]):
                 continue
-            key = (metadata["dtype"], metadata["head_dim"], metadata["value_head_dim"], metadata["mask"])
+            key = (metadata["dtype"], metadata["head_dim"], metadata["value_head_dim"], metadata["mask"], device)
             configurations.setdefault(key, []).append(row)
-        for (dtype, dim, value_dim, mask), rows_of_one in configurations.items():
+        for (dtype, dim, value_dim, mask, device), rows_of_one in configurations.items():
             job = {"do": "peers", "dtype": dtype, "head_dim": dim, "value_head_dim": value_dim, "mask": mask}
-            job.update(peer_device=self.options.peer_device, seconds=self.options.seconds, names=names)
+            job.update(peer_device=device, seconds=self.options.seconds, names=names)
             self.time_peers({**job, "cases": [[i, row["problem"]] for i, row in enumerate(rows_of_one)]}, rows_of_one)
             if not set(names) - set(self.peers["missing"]):
                 return
@@ -407,8 +416,22 @@ class Check:
                 if rows and not self.options.no_peers:
                     self.step(f"peers of {what}", lambda rows=rows: self.run_peers(rows, ready))
                     self.step(f"Triton beside {what}", lambda rows=rows: self.run_peers(rows, ["Triton (flex)"]))
+        if self.times and not self.options.no_peers and not self.peers["versions"] and not self.peers["missing"]:
+            self.peers["missing"] = dict.fromkeys(peers.NAMES, "no kernel that they have, too, was timed on a GPU")
         self.state = "the time was over" if self.is_over() else "complete"
         self.save()
+
+    def left_out(self) -> list[str]:
+        """What the options say not to do."""
+        options = self.options
+        asked = {
+            f"every device but {options.device} (--device)": options.device,
+            f"{len(VERIFY_SIZES) - len(QUICK_SIZES)} of {len(VERIFY_SIZES)} sizes (--quick)": options.quick,
+            "times (--no-bench)": options.no_bench,
+            "decoding and heads of their own (--no-decode)": options.no_decode and not options.no_bench,
+            "others' times (--no-peers)": options.no_peers and not options.no_bench,
+        }
+        return [what for what, given in asked.items() if given]
 
     def as_data(self) -> dict:
         machine = {
@@ -419,6 +442,7 @@ class Check:
             **self.found,
         }
         data = {"machine": machine, "state": self.state, "seconds": round(time.monotonic() - self.start, 1)}
+        data.update(left_out=self.left_out(), compared=[describe(sizes) for sizes in self.sizes()])
         data.update(steps=self.steps, kernels=list(self.kernels.values()), instructions=self.instructions)
         data.update(times=self.times, fallbacks=self.fallbacks, peers=self.peers)
         return data
@@ -449,7 +473,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-bench", action="store_true", help="verify only")
     parser.add_argument("--no-decode", action="store_true", help="time no decoding, and no other heads")
     parser.add_argument("--no-peers", action="store_true", help="time nothing of others")
-    parser.add_argument("--peer-device", default="cuda", help=argparse.SUPPRESS)  # a test's CPU
+    parser.add_argument("--peer-device", help=argparse.SUPPRESS)  # a test's CPU
     options = parser.parse_args(arguments)
     if not options.runtime and not options.source:
         beside = Path(__file__).resolve().parent / "libflashc_runtime.so"
@@ -466,6 +490,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeFailureError as failure:  # nothing to build with
         print(failure, file=sys.stderr)
         return 2
+    end_with_children()
     check = Check(options)
     problem = check.find_devices()
     packs = find_packs(options.packs)

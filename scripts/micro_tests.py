@@ -35,7 +35,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated Python does not look beside its script
 
-from gpu_check.watched import say, watch
+from gpu_check.watched import end_with_children, say, watch
 
 
 def tool(name: str) -> str:
@@ -132,7 +132,7 @@ class Driver:
 class Cuda(Driver):
     suffix = ".ptx"
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(
             os.environ.get("FLASHC_CUDA_LIBRARY", "libcuda.so.1"),
             {
@@ -149,7 +149,7 @@ class Cuda(Driver):
         )
         device, context, major, minor = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
         self.call("cuInit", 0)
-        self.call("cuDeviceGet", ctypes.byref(device), 0)
+        self.call("cuDeviceGet", ctypes.byref(device), number)
         self.call("cuDeviceGetAttribute", ctypes.byref(major), 75, device)
         self.call("cuDeviceGetAttribute", ctypes.byref(minor), 76, device)
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
@@ -196,7 +196,7 @@ class Cuda(Driver):
 class Hip(Driver):
     suffix = ".hsaco"
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(
             os.environ.get("FLASHC_HIP_LIBRARY", "libamdhip64.so"),
             {
@@ -214,7 +214,9 @@ class Hip(Driver):
         self.call("hipInit", 0)
         # The name of the instruction set stands somewhere in the properties, whose layout changes with the version.
         properties = ctypes.create_string_buffer(8192)
-        self.call("hipGetDeviceProperties", properties, 0)
+        self.call("hipGetDeviceProperties", properties, number)
+        if number:
+            self.call("hipSetDevice", number)
         begin = properties.raw.find(b"gfx")
         self.chip = properties.raw[begin : begin + 16].split(b"\0")[0].split(b":")[0].decode() if begin >= 0 else ""
 
@@ -238,9 +240,12 @@ def run_child(folder: Path, job: dict) -> int:
     """Runs tests from number `begin` on, and says what comes of each. Ends after the first that the driver reports: after a fault a
     process can do no more with the device."""
     drivers, reasons = [], []
+    family, _, number = job["device"].partition(":")
     for kind in (Cuda, Hip):
+        if family and kind.__name__.lower() != family:
+            continue
         try:
-            drivers.append(kind())
+            drivers.append(kind(int(number or 0)))
         except (OSError, RuntimeError, AttributeError) as error:
             reasons.append(f"{kind.__name__}: {error}")
     say(drivers=len(drivers), reasons=reasons)
@@ -261,9 +266,11 @@ def run_child(folder: Path, job: dict) -> int:
     return 0
 
 
-def run_tests(folder: Path, seconds: float, only: str = "", images: str = "", until: float | None = None) -> dict:
-    """Every test that the machine's chips have, in processes with `seconds` for each, until a time of the monotonic clock: the exit
-    status, and lines to print."""
+def run_tests(
+    folder: Path, seconds: float, only: str = "", images: str = "", until: float | None = None, device: str = ""
+) -> dict:
+    """Every test that the machine's chips have, of each vendor the first one where none is given, in processes with `seconds` for
+    each, until a time of the monotonic clock: the exit status, and lines to print."""
     output: list[str] = []
     ran, failed, begin, ended = 0, 0, 0, None
     state: dict = {"reasons": [], "name": "", "end": False}
@@ -284,7 +291,8 @@ def run_tests(folder: Path, seconds: float, only: str = "", images: str = "", un
     command = [sys.executable, *isolated, str(Path(__file__).resolve()), "child", str(folder)]
     while not state["end"]:
         before = begin
-        ended = watch(command, hear, seconds, {"begin": begin, "only": only, "images": images}, until)
+        job = {"begin": begin, "only": only, "images": images, "device": device}
+        ended = watch(command, hear, seconds, job, until)
         if ended.kind == "out of time":
             break
         if ended.kind != "done":
@@ -309,6 +317,7 @@ def main() -> int:
     parser.add_argument(
         "--images", default="", help="what to give the driver: .ptx, .hsaco (as the driver takes) or .ll"
     )
+    parser.add_argument("--device", default="", help="'cuda:1'; by default the first one of each vendor")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for each test")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests compiled at a time")
     options = parser.parse_args()
@@ -316,7 +325,8 @@ def main() -> int:
         return compile_all(options.folder, options.jobs)
     if options.action == "child":
         return run_child(options.folder, json.load(sys.stdin))
-    result = run_tests(options.folder, options.timeout, options.only, options.images)
+    end_with_children()
+    result = run_tests(options.folder, options.timeout, options.only, options.images, device=options.device)
     print(*result["output"], sep="\n")
     return result["status"]
 

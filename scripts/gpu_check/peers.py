@@ -65,6 +65,12 @@ def packaged(problem: Problem, package: str) -> Callable[[], Any]:
     return lambda: attend(q, k, v, causal=problem.causal)
 
 
+def device_beside(device: str) -> str:
+    """What PyTorch calls the device that a kernel ran on; nothing where that is no GPU."""
+    family, _, number = device.partition(":")
+    return f"cuda:{number}" if family in ("cuda", "hip") else ""  # its builds for ROCm say cuda, too
+
+
 def make(torch: Any, name: str, problem: Problem) -> Callable[[], Any]:
     if name == "cuDNN":
         return sdpa(torch, problem, "CUDNN_ATTENTION")
@@ -119,10 +125,12 @@ def run(job: dict) -> None:
     except Exception as error:
         say(missing={name: first_line(error) for name in NAMES})
         return
-    on_gpu = job["peer_device"] == "cuda"
+    on_gpu = job["peer_device"].startswith("cuda")
     if on_gpu and not torch.cuda.is_available():
         say(missing=dict.fromkeys(NAMES, f"PyTorch {torch.__version__} sees no GPU"))
         return
+    if on_gpu:
+        torch.cuda.set_device(job["peer_device"])
     missing = why_missing(torch)
     say(
         missing=missing,

@@ -11,6 +11,11 @@ def predicted_cell(row: dict) -> str:
     return f"{model['measured_share']:.1%} of at most {model['share_of_peak']:.1%} ({model['bound']})"
 
 
+def short(target: str) -> str:
+    """A CPU's target names a hundred features."""
+    return target.split(",")[0]
+
+
 def machine_lines(report: dict) -> list[str]:
     machine = report["machine"]
     lines = [f"{machine['date']}, {machine['system']}, Python {machine['python']}, {machine['runtime']}", ""]
@@ -25,17 +30,26 @@ def step_lines(report: dict) -> list[str]:
         report["state"], f"Not everything was done: {report['state']}"
     )
     steps = ", ".join(f"{step['name']} {step['seconds']:.0f} s" for step in report["steps"])
-    return ["", f"{state}. {steps}.".replace(". .", ".")]
+    lines = ["", f"{state}. {steps}.".replace(". .", ".")]
+    return [*lines, "", f"Left out, as asked: {'; '.join(report['left_out'])}."] if report["left_out"] else lines
 
 
-def result_lines(kernels: list[dict]) -> list[str]:
+def result_lines(report: dict) -> list[str]:
+    kernels = report["kernels"]
     wrong = [r for r in kernels if r["failures"]]
     skipped = [r for r in kernels if r["skipped"]]
     later = [r for r in kernels if not r["complete"] and not r["failures"] and not r["skipped"]]
-    right = len(kernels) - len(wrong) - len(skipped) - len(later)
-    counts = f"{right} kernels right, {len(wrong)} wrong, {len(skipped)} not for this machine"
+    right = [r for r in kernels if r["complete"] and not r["failures"] and not r["skipped"]]
+    counts = f"{len(right)} kernels right, {len(wrong)} wrong, {len(skipped)} not for this machine"
     lines = ["", "## Results against the float64 reference", ""]
     lines += [counts + (f", {len(later)} not reached." if later else ".")]
+    sizes = report["compared"]
+    lines += ["", f"Each kernel on {len(sizes)} sizes of random operands: {', '.join(sizes)}."]
+    ran: dict[str, list[str]] = {}
+    for result in right:
+        ran.setdefault(f"{short(result['target'])} on {result['device']}", []).append(result["pack"])
+    for what, packs in ran.items():
+        lines += ["", f"Right as {what} ({len(packs)}): {', '.join(packs)}."]
     for result in wrong:
         lines += ["", f"**{result['pack']}** ({result.get('kernel', '?')}) on {result.get('device', '?')}:", ""]
         lines += [f"- {failure}" for failure in result["failures"]]
@@ -67,6 +81,8 @@ def time_lines(report: dict) -> list[str]:
     lines[-1] += (
         "before. FLOPs as the literature counts them, half under a causal mask; decoding counts the bytes of K and V."
     )
+    if names:
+        lines[-1] += " In brackets: flashc's rate over the other's."
     products = {row["predicted"]["product"] for row in rows if "predicted" in row}
     if products:
         lines += [
@@ -77,19 +93,19 @@ def time_lines(report: dict) -> list[str]:
     lines += ["", "| kernel | sizes | ms | flashc | share of peak | " + "".join(f"{name} | " for name in names)]
     lines += ["|---|---|---|---|---|" + "---|" * len(names)]
     for row in rows:
-        cells = [f"{row['kernel']} ({row['target']})", row["sizes"]]
+        cells = [f"{row['kernel']} ({short(row['target'])})", row["sizes"]]
         cells += [f"{row['ms']:.3f}", f"{row['rate']:.1f} {row['unit']}"] if "ms" in row else ["", row["error"]]
         cells.append(predicted_cell(row))
         for name in names:
             value = row["peers"].get(name, "")
-            cells.append(f"{value:.1f}" if isinstance(value, float) else value)
+            cells.append(f"{value:.1f} ({row['rate'] / value:.2f}x)" if isinstance(value, float) else value)
         lines.append("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells) + " |")
     return lines
 
 
 def to_markdown(report: dict) -> str:
     lines = ["# flashc on this machine's GPU", "", *machine_lines(report), *step_lines(report)]
-    lines += result_lines(report["kernels"])
+    lines += result_lines(report)
     if report["fallbacks"]:
         lines += ["", "## Slower than it could be", ""] + [f"- {text}" for text in report["fallbacks"]]
     lines += instruction_lines(report["instructions"])

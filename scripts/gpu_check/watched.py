@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MARK = "@flashc "
+#: The children that are watched now.
+watched: set[subprocess.Popen] = set()
 
 
 def say(**message: Any) -> None:
@@ -55,6 +57,21 @@ def stop(child: subprocess.Popen) -> str:
     return ""
 
 
+def end_with_children() -> None:
+    """Has Ctrl-C and kill end the children, too: they are in groups of their own, and may be what one wants to be rid of. What was
+    written until then stays."""
+
+    def end(number: int, _: object) -> None:
+        for child in list(watched):
+            with contextlib.suppress(OSError):
+                os.killpg(child.pid, signal.SIGKILL)
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+            signal.signal(number, end)
+
+
 def watch(
     command: list[str],
     on_message: Callable[[dict], None],
@@ -73,6 +90,7 @@ def watch(
         errors="replace",
         start_new_session=True,  # a group of its own, to be ended as one
     )
+    watched.add(child)
     lines: queue.Queue = queue.Queue()
 
     def read() -> None:
@@ -113,6 +131,7 @@ def watch(
     finally:
         if child.poll() is None:
             stop(child)
+        watched.discard(child)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,9 @@ def test_what_is_right_is_timed_and_reported(tmp_path):
     assert all(row["rate"] > 0 for row in report["times"])
     text = (tmp_path / "packs" / "report.md").read_text()
     assert "2 kernels right, 0 wrong, 0 not for this machine" in text
+    assert "Each kernel on 10 sizes of random operands: B1 Hq1/1 Sq1 Sk1, " in text
+    assert " on cpu (2): causal, fat." in text
+    assert "Left out, as asked: decoding and heads of their own (--no-decode); others' times (--no-peers)." in text
     assert "| cuda | none: turned off by FLASHC_CUDA_LIBRARY= | |" in text
 
 
@@ -97,6 +102,11 @@ def test_on_an_emulated_device(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["kernels"][0]["device"] == "emulated:sm_80"
     assert report["kernels"][0]["checked"] == 10
+    done, report = check(tmp_path, "--no-bench", "--quick", "--device", "emulated:sm_80")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "report.md").read_text()
+    assert "Left out, as asked: every device but emulated:sm_80 (--device); 7 of 10 sizes (--quick)" in text
+    assert "Right as emulated:sm_80 on emulated:sm_80 (1): one." in text
 
 
 @pytest.mark.skipif(
@@ -169,7 +179,7 @@ def kernels_of(report):
     return {kernel["pack"]: kernel for kernel in report["kernels"]}
 
 
-def spoil(pack, body):
+def spoil(pack, body, includes=""):
     """Puts a library before a pack's own, whose kernel does `body` first where there are 1023 keys."""
     description = pack / "kernel.json"
     metadata = json.loads(description.read_text())
@@ -185,6 +195,7 @@ def spoil(pack, body):
         #include <flashc/runtime.h>
         #include <signal.h>
         #include <unistd.h>
+        {includes}
         typedef long (*function)(long, long, long, long, long, long);
         static function find(const char *name) {{ return (function)dlsym(dlopen("{kept}", RTLD_NOW | RTLD_LOCAL), name); }}
         long {name}_query(long a) {{ return find("{name}_query")(a, 0, 0, 0, 0, 0); }}
@@ -229,6 +240,31 @@ def test_a_kernel_that_hangs_dies_or_is_wrong_is_one_line(tmp_path):
     text = (packs / "report.md").read_text()
     assert "1 kernels right, 3 wrong, 0 not for this machine." in text
     assert f"- {size}: crashed: ended by SIGSEGV" in text
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+def test_one_that_hangs_ends_with_the_check(tmp_path):
+    """The children are in groups of their own, which Ctrl-C does not reach."""
+    packs, witness = tmp_path / "packs", tmp_path / "witness"
+    flashc.compile(head_dim=16, dtype="f32").save(packs / "hangs")
+    touch = f'char text[99]; snprintf(text, 99, "echo %d > {witness}", getpid()); system(text);'
+    spoil(packs / "hangs", f"{touch} for (;;) pause();", includes="#include <stdio.h>\n#include <stdlib.h>")
+    command = [sys.executable, "-I", str(ROOT / "scripts" / "check_gpu.py"), str(packs), "--runtime", str(RUNTIME)]
+    command += ["--report", str(tmp_path / "report"), "--no-bench"]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        witness.unlink(missing_ok=True)
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        until = time.monotonic() + 120
+        while not (witness.exists() and witness.read_text().strip()) and time.monotonic() < until:
+            time.sleep(0.05)
+        child = int(witness.read_text())
+        running.send_signal(number)
+        assert running.wait(timeout=60) == 128 + number
+        # A zombie, where nobody waits for it, has no file.
+        while Path(f"/proc/{child}/exe").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{child}/exe").exists()
+    assert "Not ended yet, or ended from outside." in (tmp_path / "report.md").read_text()
 
 
 def test_what_the_time_does_not_reach_is_listed(tmp_path):
@@ -298,4 +334,8 @@ def test_peers_are_timed_beside_in_processes_of_their_own(tmp_path):
         assert row["peers"]["cuDNN"] == "no kernel"
         assert row["peers"]["flash"] > 0
         assert row["peers"]["Triton (flex)"] == "crashed: ended by SIGABRT"
-    assert "Missing: flash-attn 2 (No module named 'flash_attn')" in (tmp_path / "packs" / "report.md").read_text()
+    text = (tmp_path / "packs" / "report.md").read_text()
+    assert "Missing: flash-attn 2 (No module named 'flash_attn')" in text
+    assert "In brackets: flashc's rate over the other's." in text
+    row = report["times"][0]
+    assert f"| {row['peers']['flash']:.1f} ({row['rate'] / row['peers']['flash']:.2f}x) |" in text
