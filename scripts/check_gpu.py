@@ -80,6 +80,15 @@ def read_metadata(path: Path) -> dict:
         return {}
 
 
+def targets_of(path: Path) -> list[str]:
+    """The targets of a pack, without loading it."""
+    try:
+        metadata = json.loads((path / "kernel.json").read_text())
+        return [member["target"] for member in metadata.get("packs", [metadata])]
+    except (OSError, ValueError, KeyError):
+        return []  # loading it says what is wrong
+
+
 def kernel_name(metadata: dict) -> str:
     dtype = "tf32" if metadata.get("tf32") else metadata.get("dtype", "?")
     parts = [dtype, f"D{metadata.get('head_dim', '?')}"]
@@ -237,6 +246,26 @@ class Check:
             print(f"{absent['name']:12} none: {absent['reason']}")
         return self.missing_device or (f"the devices: {ended.kind}: {ended.detail}" if ended.kind != "done" else "")
 
+    def find_none(self, paths: list[Path]) -> str:
+        """Why no device of the machine is of a kind that one of these packs is for, or nothing."""
+        if not paths:
+            return f"{self.options.packs}: expected packs (folders with a kernel.json), found none"
+        found = [targets_of(path) for path in paths]
+        targets = sorted({target for some in found for target in some})
+        devices = [device["name"] for device in self.found["devices"]]
+        families = {device.split(":")[0] for device in devices}
+        for target in targets:
+            family = target.split(":")[0]
+            if {"nvptx": "cuda", "amdgpu": "hip"}.get(family, family) in families - {"emulated"} or target in devices:
+                return ""
+        if not all(found):
+            return ""
+        absent = [f"{absent['name']}: {absent['reason']}" for absent in self.found["absent"]]
+        return (
+            f"no device of this machine runs any of the packs, which are for {', '.join(targets)}; "
+            f"expected one that does, got {'; '.join([', '.join(devices), *absent])}"
+        )
+
     def run_instructions(self) -> None:
         folder = self.options.packs / "micro-tests"
         if not (folder / "tests.json").exists():
@@ -261,7 +290,10 @@ class Check:
         start = time.monotonic()
         about, results = self.run_cases(path, cases, 0)
         with self.lock:
-            kernel.update(about.get("loaded", {}), skipped=about.get("skipped", ""), checked=len(results))
+            skipped = about.get("skipped", "")
+            name = f"{path}: "  # without it, the reason is the same for all
+            skipped = skipped[len(name) :] if skipped.startswith(name) else skipped
+            kernel.update(about.get("loaded", {}), skipped=skipped, checked=len(results))
             kernel["seconds"] = round(time.monotonic() - start, 2)
             kernel["failures"] = [
                 f"{describe(chosen[index])}: {result['message']}"
@@ -270,7 +302,7 @@ class Check:
             ]
             kernel["complete"] = len(results) == len(cases) or bool(kernel["skipped"] or kernel["failures"])
             if kernel["skipped"]:
-                state = f"skipped: {kernel['skipped']}"
+                state = f"skipped: {report.shorten(kernel['skipped'], 200)}"
             else:
                 state = f"{kernel['checked']} sizes, {len(kernel['failures'])} wrong, {kernel['seconds']:.1f} s"
             print(f"{kernel['pack']:32} {state}", flush=True)
@@ -490,13 +522,15 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeFailureError as failure:  # nothing to build with
         print(failure, file=sys.stderr)
         return 2
+    options.report.parent.mkdir(parents=True, exist_ok=True)
     end_with_children()
     check = Check(options)
     problem = check.find_devices()
     packs = find_packs(options.packs)
-    if not problem and not packs:
-        problem = f"{options.packs}: expected packs (folders with a kernel.json), found none"
+    problem = problem or check.find_none(packs)
     if problem:
+        check.state = problem
+        check.save()
         print(problem, file=sys.stderr)
         return 2
     check.run(packs)

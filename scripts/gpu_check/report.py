@@ -11,6 +11,10 @@ def predicted_cell(row: dict) -> str:
     return f"{model['measured_share']:.1%} of at most {model['share_of_peak']:.1%} ({model['bound']})"
 
 
+def shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + " ..."
+
+
 def short(target: str) -> str:
     """A CPU's target names a hundred features."""
     return target.split(",")[0]
@@ -30,7 +34,7 @@ def step_lines(report: dict) -> list[str]:
         report["state"], f"Not everything was done: {report['state']}"
     )
     steps = ", ".join(f"{step['name']} {step['seconds']:.0f} s" for step in report["steps"])
-    lines = ["", f"{state}. {steps}.".replace(". .", ".")]
+    lines = ["", f"{state}. {steps}." if steps else f"{state}."]
     return [*lines, "", f"Left out, as asked: {'; '.join(report['left_out'])}."] if report["left_out"] else lines
 
 
@@ -41,6 +45,8 @@ def result_lines(report: dict) -> list[str]:
     later = [r for r in kernels if not r["complete"] and not r["failures"] and not r["skipped"]]
     right = [r for r in kernels if r["complete"] and not r["failures"] and not r["skipped"]]
     counts = f"{len(right)} kernels right, {len(wrong)} wrong, {len(skipped)} not for this machine"
+    if not kernels:
+        return []
     lines = ["", "## Results against the float64 reference", ""]
     lines += [counts + (f", {len(later)} not reached." if later else ".")]
     sizes = report["compared"]
@@ -54,7 +60,11 @@ def result_lines(report: dict) -> list[str]:
         lines += ["", f"**{result['pack']}** ({result.get('kernel', '?')}) on {result.get('device', '?')}:", ""]
         lines += [f"- {failure}" for failure in result["failures"]]
     if skipped:
-        lines += ["", "Not for this machine:", ""] + [f"- {r['pack']}: {r['skipped']}" for r in skipped]
+        reasons: dict[str, list[str]] = {}
+        for result in skipped:
+            reasons.setdefault(shorten(result["skipped"], 600), []).append(result["pack"])
+        lines += ["", "Not for this machine:", ""]
+        lines += [f"- {', '.join(packs)}: {reason}" for reason, packs in reasons.items()]
     if later:
         lines += ["", "Not reached: " + ", ".join(r["pack"] for r in later) + "."]
     return lines

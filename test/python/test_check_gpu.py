@@ -86,7 +86,20 @@ def test_a_machine_that_runs_nothing(tmp_path):
     description.write_text(json.dumps(text))
     done, report = check(tmp_path)
     assert done.returncode == 2
-    assert "no cuda device: turned off by FLASHC_CUDA_LIBRARY=" in report["kernels"][0]["skipped"]
+    for text in (done.stderr, report["state"], (tmp_path / "report.md").read_text()):
+        assert "no device of this machine runs any of the packs, which are for nvptx:sm_80; " in text
+        assert "cuda: turned off by FLASHC_CUDA_LIBRARY=" in text
+    # Beside what it runs, each that it does not run is said with the reason.
+    flashc.compile(head_dim=16).save(tmp_path / "two")
+    shutil.copytree(tmp_path / "one", tmp_path / "three")
+    done, report = check(tmp_path, "--no-bench")
+    assert done.returncode == 0, done.stdout + done.stderr
+    kernels = kernels_of(report)
+    assert "no cuda device: turned off by FLASHC_CUDA_LIBRARY=" in kernels["one"]["skipped"]
+    assert not kernels["two"]["skipped"]
+    text = (tmp_path / "report.md").read_text()
+    assert "1 kernels right, 0 wrong, 2 not for this machine." in text
+    assert "- one, three: expected a target of a device of this machine" in text
     done, report = check(tmp_path, "--device", "cuda:7")
     assert done.returncode == 2
     assert 'got "cuda:7"' in done.stderr
