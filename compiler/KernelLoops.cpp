@@ -22,11 +22,20 @@ namespace flashc {
 namespace {
 using Kind = InstructionKind;
 
+/// The thread's number in its block: the hardware's, or that one kept where it is needed by an exchange with oneself.
 bool isThreadId(const Value *value) {
+  while (const auto *cast = dyn_cast<CastInst>(value))
+    value = cast->getOperand(0);
   const auto *call = dyn_cast<CallBase>(value);
   const Function *callee = call ? call->getCalledFunction() : nullptr;
-  return callee &&
-         (callee->getName() == "llvm.nvvm.read.ptx.sreg.tid.x" || callee->getName() == "llvm.amdgcn.workitem.id.x");
+  if (!callee)
+    return false;
+  const StringRef name = callee->getName();
+  const auto *distance =
+      name == "llvm.nvvm.shfl.sync.bfly.i32" ? dyn_cast<ConstantInt>(call->getArgOperand(2)) : nullptr;
+  if (distance && distance->isZero())
+    return isThreadId(call->getArgOperand(1));
+  return name == "llvm.nvvm.read.ptx.sreg.tid.x" || name == "llvm.amdgcn.workitem.id.x";
 }
 
 /// The expression with the number of the block's first thread in the place of every thread's.

@@ -146,6 +146,8 @@ public:
   /// `number`, of which the code generator does not know that it is the same as elsewhere: what is computed from it is
   /// computed here, not before a loop, where it would take the registers of products. Less than 2^31.
   mlir::Value keepHere(mlir::Value number);
+  /// Computes the thread's number anew, so that whatever comes from it is computed here: until `block` is set back.
+  void renumberThread();
   /// Computes the thread's number anew, and from it whatever the code of `loop`'s turns needs, but for the rows of
   /// scores where those are divided, a branch amid products: until `block` is set back.
   void forgetThread(mlir::scf::ForOp loop);

@@ -576,7 +576,10 @@ ThreadTile ThreadBuilder::dot(tile::DotOp op, const ThreadTile &lhs, const Threa
   auto branch = b.create<scf::IfOp>(loc, types, hasNonFinite(op, rhs.memory, flag), true);
   {
     OpBuilder ib = branch.getThenBodyBuilder();
-    ThreadBuilder inner(ib, loc, block);
+    // A way that is rarely taken: its addresses would take registers beside the unit's products.
+    ThreadBlock own = block;
+    ThreadBuilder inner(ib, loc, own);
+    inner.renumberThread();
     tile::TileType inMemory =
         lhsType.withLayout(getSharedLayout(b.getContext(), lhsType.getShape(), bytesOf(lhsType.getElementType()),
                                            block.gpu.matrixUnit, /*transposed=*/false));

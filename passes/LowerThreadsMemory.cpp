@@ -348,7 +348,11 @@ void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
     inner.copyPieces(copy, memory, inner.flatten(copy, pieces), pieces.offset, pieces.strides);
   }
   OpBuilder eb = branch.getElseBodyBuilder();
-  ThreadBuilder(eb, loc, block).copyElements(copy, memory);
+  // A way that is rarely taken: its addresses would take registers beside the unit's products.
+  ThreadBlock own = block;
+  ThreadBuilder single(eb, loc, own);
+  single.renumberThread();
+  single.copyElements(copy, memory);
   b.create<tile::CopyCommitOp>(loc);
 }
 

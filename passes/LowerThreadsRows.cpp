@@ -188,13 +188,18 @@ void ThreadBuilder::forgetThread(scf::ForOp loop) {
     if (layout && !map.getOrigin().empty() && divides.wasInterrupted())
       rows[{layout, type.getShape()[0]}] = firstRow(layout, type.getShape()[0]);
   });
+  renumberThread();
+  block.firstRows = std::move(rows);
+}
+
+void ThreadBuilder::renumberThread() {
   // What is below the next power of two stays known to be.
   Value most = constant(llvm::PowerOf2Ceil(block.threads)), size = constant(block.gpu.subgroupSize);
   block.thread = b.create<arith::RemUIOp>(loc, keepHere(block.thread), most);
   block.lane = b.create<arith::RemUIOp>(loc, block.thread, size);
   block.warp = b.create<arith::DivUIOp>(loc, block.thread, size);
   block.known = block.warp;
-  block.firstRows = std::move(rows);
+  block.firstRows.clear();
   block.firstColumns.clear();
   block.laneRows.clear();
 }

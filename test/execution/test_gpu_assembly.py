@@ -81,7 +81,6 @@ def every() -> list[Kernel]:
 
 #: What of a kernel's form for few query rows lies in memory.
 SPILLED = {
-    ("sm_90a", "bf16", 256, "segments"): "12 bytes beside what is read and looked through of keys",
     ("gfx942", "f32", 64, "segments"): "36 bytes, which no instruction touches",
 }
 

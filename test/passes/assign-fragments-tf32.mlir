@@ -24,9 +24,9 @@
 // THREADS: tile.round_tf32 %{{.*}} : vector<2xf32>
 // THREADS: tile.mma {{.*}} shape [16, 8, 8] : vector<4xf32>, vector<2xf32>, vector<4xf32>
 // THREADS: arith.subf
-// THREADS-NOT: gpu.shuffle
+// THREADS-NOT: gpu.shuffle{{.*}} : f32
 // THREADS: tile.round_tf32 %{{.*}} : vector<4xf32>
-// THREADS-NOT: gpu.shuffle
+// THREADS-NOT: gpu.shuffle{{.*}} : f32
 // THREADS: memref.load %{{.*}} : memref<2048xf32, #gpu.address_space<workgroup>>
 // THREADS: tile.round_tf32 %{{.*}} : vector<2xf32>
 // THREADS: tile.mma

@@ -20,11 +20,15 @@ func.func @rows(%m: memref<16xf32>, %x: f32, %n: index) {
 
 // The left-hand side passes through shared memory on its way to fragments. The right-hand side comes to shared memory in
 // sixteen-byte pieces where rows begin at them, else by elements, before a barrier; then 16x8x16 products, two columns'
-// blocks a load.
+// blocks a load. Copying by elements is rare: it takes the thread's number anew, so that no address waits for it.
 // CHECK-LABEL: @product
 // CHECK: gpu.dynamic_shared_memory
 // MMA: tile.copy_async
 // MMA: } else {
+// MMA: %[[SAME:.*]], %{{.*}} = gpu.shuffle xor %{{.*}}, %c0_i32
+// MMA: %[[AGAIN:.*]] = arith.index_castui %[[SAME]] : i32 to index
+// MMA: %[[FIRST:.*]] = arith.remui %[[AGAIN]], %c32
+// MMA: scf.for %{{.*}} = %[[FIRST]] to
 // MMA: memref.store
 // MMA: tile.copy_commit
 // MMA: tile.copy_wait 0
@@ -47,6 +51,34 @@ func.func @product(%q: memref<16x16xf16>, %k: memref<?x?xf16, strided<[?, ?]>>, 
     %none = tile.splat %zero : f32 -> !tile.tile<16x64xf32>
     %s = tile.dot %query, %key, %none transposed : !tile.tile<16x16xf16>, !tile.tile<64x16xf16> -> !tile.tile<16x64xf32>
     tile.store %s, %o[%z, %z] : !tile.tile<16x64xf32>, memref<16x64xf32>
+  }
+  return
+}
+
+// Where the unit would make NaN of zero times infinity, a thread multiplies its elements one by one, with addresses that it
+// computes there: the unit's products do not have them beside their sums.
+// CHECK-LABEL: @rarely
+// MMA: %[[THREAD:.*]] = gpu.thread_id x
+// MMA: memref.atomic_rmw ori
+// MMA: scf.if
+// MMA: %[[SAME:.*]], %{{.*}} = gpu.shuffle xor %{{.*}}, %c0_i32
+// MMA: %[[AGAIN:.*]] = arith.index_castui %[[SAME]] : i32 to index
+// MMA: %[[HERE:.*]] = arith.remui %[[AGAIN]], %c32
+// MMA: arith.remui %[[HERE]], %c32
+// MMA: scf.for
+// MMA-NOT: %[[THREAD]]
+// MMA: math.fma
+// MMA: } else {
+// MMA: tile.mma
+func.func @rarely(%k: memref<64x64xf16>, %o: memref<64x64xf32>, %x: f16, %n: index) {
+  %z = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  scf.forall (%i) in (%n) {
+    %weights = tile.splat %x : f16 -> !tile.tile<64x64xf16>
+    %values = tile.load %k[%z, %z] : memref<64x64xf16> -> !tile.tile<64x64xf16>
+    %none = tile.splat %zero : f32 -> !tile.tile<64x64xf32>
+    %s = tile.dot %weights, %values, %none skip_zeros : !tile.tile<64x64xf16>, !tile.tile<64x64xf16> -> !tile.tile<64x64xf32>
+    tile.store %s, %o[%z, %z] : !tile.tile<64x64xf32>, memref<64x64xf32>
   }
   return
 }
