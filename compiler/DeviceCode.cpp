@@ -110,7 +110,9 @@ FailureOr<DeviceCode> compileDeviceCode(ModuleOp module, const DeviceTarget &tar
       return fail(text.takeError());
     show("asm", *text);
   }
-  auto image = target.createImage(*llvmModule, optLevel, binary);
+  // Code generators go by the order of uses, which is another one in a copy: what is shown and what is shipped are both
+  // made of one.
+  auto image = target.createImage(*llvm::CloneModule(*llvmModule), optLevel, binary);
   if (!image)
     return fail(image.takeError());
   code.image = std::move(*image);
