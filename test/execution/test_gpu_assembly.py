@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from assembly import (
-    assemble_ptx,
+    check_code,
     compile_kernel,
     find_linker,
     find_ptxas,
@@ -45,8 +45,6 @@ JOINED = {
 }
 #: Those of which registers hold most beside wide heads.
 WIDE_MASKS = ("window", "segments", "bias", "softcap")
-#: Serialised wgmma (C7510, C7511, C7515) and a setmaxnreg that is ignored (C7508).
-WARNINGS = ("C7508", "C7510", "C7511", "C7515", "wgmma.mma_async instructions are serialized")
 
 Kernel = tuple[str, str, int, str]  # chip, element type or tf32, head dim, mask
 
@@ -113,30 +111,12 @@ def missing_tool(chip: str) -> str:
     return "" if find_linker() and find_readelf() else "ld.lld-19 or llvm-readelf is not installed (apt install lld-19)"
 
 
-def registers_of(chip: str, threads: int) -> int:
-    """Vector registers that a thread may have where a block of `threads` has to fit into one compute unit at once."""
-    if chip == "gfx1100":  # 1,536 registers a lane and SIMD, at most 256 a wave; four SIMDs of two units share a block
-        return min(256, 1536 // max(1, threads // 32 // 4))
-    return min(512, 512 // max(1, threads // 64 // 4))  # with those of the matrix cores
-
-
 @pytest.mark.parametrize("kernel", parameters())
 def test_kernel(kernel, images):
     chip = kernel[0]
     if reason := missing_tool(chip):
         pytest.skip(reason)
-    image = images[kernel].result()
-    if chip in NVIDIA:
-        usages, log = assemble_ptx(image, chip)
-        assert not [warning for warning in WARNINGS if warning in log], log
-        assert ".local" not in image.decode(), "something lies in local memory"
-    else:
-        usages = read_code_object(image)
-        for usage in usages:
-            assert usage.registers <= registers_of(chip, usage.threads), usage
-    assert len(usages) == 3, "the forms for few rows and for many, and the merge of parts"
-    spilled = [usage for usage in usages if usage.spills or usage.scratch]
-    assert not spilled
+    check_code(images[kernel].result(), chip)
 
 
 @pytest.mark.parametrize("kernel", [("sm_80", "bf16", 128, "causal"), ("sm_90a", "bf16", 64, "segments")])

@@ -12,6 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Serialised wgmma (C7510, C7511, C7515) and a setmaxnreg that is ignored (C7508).
+WARNINGS = ("C7508", "C7510", "C7511", "C7515", "wgmma.mma_async instructions are serialized")
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -79,13 +82,18 @@ def assemble_ptx(ptx: bytes, chip: str) -> tuple[list[Usage], str]:
 
 
 def read_code_object(image: bytes) -> list[Usage]:
-    """The metadata of each kernel of an AMD code object, as the loader reads it."""
+    """What the metadata of an AMD code object, which the loader reads, says of each kernel."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.hsaco"
         path.write_bytes(image)
         notes = subprocess.run(
             [find_readelf(), "--notes", str(path)], capture_output=True, text=True, check=True
         ).stdout
+    return read_metadata(notes)
+
+
+def read_metadata(notes: str) -> list[Usage]:
+    """The same of the metadata as text, which ends AMD's assembly."""
     usages = []
     # Each kernel is an entry of a list; its keys are sorted, so the name stands among the others.
     for entry in re.split(r"\n  - (?=\.)", notes.split("amdhsa.kernels:")[1].split("amdhsa.target:")[0])[1:]:
@@ -101,6 +109,28 @@ def read_code_object(image: bytes) -> list[Usage]:
             )
         )
     return usages
+
+
+def registers_of(chip: str, threads: int) -> int:
+    """Vector registers that a thread may have where a block of `threads` has to fit into one compute unit at once."""
+    if chip == "gfx1100":  # 1,536 registers a lane and SIMD, at most 256 a wave; four SIMDs of two units share a block
+        return min(256, 1536 // max(1, threads // 32 // 4))
+    return min(512, 512 // max(1, threads // 64 // 4))  # with those of the matrix cores
+
+
+def check_code(code: bytes, chip: str) -> None:
+    """Asserts that the assembler takes a kernel for NVIDIA, as PTX, or for AMD, as a code object or as text, and that nothing
+    of it lies in memory: no spill, no stack. NVIDIA's neither serialises a matrix product nor ignores a register budget; AMD's
+    leaves room for a whole block."""
+    if chip.startswith("sm_"):
+        usages, log = assemble_ptx(code, chip)
+        assert not [warning for warning in WARNINGS if warning in log], log
+        assert b".local" not in code, "something lies in local memory"
+    else:
+        usages = read_code_object(code) if code.startswith(b"\x7fELF") else read_metadata(code.decode())
+        assert not [usage for usage in usages if usage.registers > registers_of(chip, usage.threads)], usages
+    assert len(usages) == 3, "the forms for few rows and for many, and the merge of parts"
+    assert not [usage for usage in usages if usage.spills or usage.scratch], usages
 
 
 def inner_loops(ptx: str) -> list[list[str]]:

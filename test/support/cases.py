@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
+from assembly import check_code, find_ptxas
+from conftest import DEEP
 from oracle import DTYPES, MaskTerm, Problem, attention, standard, standard_tf32
 
 import flashc
@@ -237,7 +240,22 @@ def judge(case: Case, problem: Problem, out: np.ndarray, lse: np.ndarray | None)
         assert (difference <= limit).all(), f"lse differs by {difference.max():.3g}: {case}"
 
 
+@cache
+def assemble(case: Case) -> None:
+    """Asserts that a GPU's kernel is taken by the assembler of its chip as it should be: `check_code`."""
+    p = build(case).problem
+    kernel = flashc.compile(
+        head_dim=case.D, value_head_dim=case.value_dim, dtype=case.dtype, mask=flashc_mask(p.masks), scale=p.scale,
+        softcap=p.softcap, bias=None if p.bias is None else p.bias.dtype, score_mod=p.score_mod, mask_mod=p.mask_mod,
+        return_lse=case.lse, tf32=case.tf32, target=case.target,
+    )  # fmt: skip
+    check_code(kernel.ir("asm").encode(), case.target.removeprefix("emulated:"))
+
+
 def run(case: Case) -> None:
     inputs = build(case)
     out, lse = call(case, inputs)
     judge(case, inputs.problem, out, lse)
+    if DEEP and case.target.startswith("emulated:") and (find_ptxas() or "sm_" not in case.target):
+        # One kernel serves all sizes and strides.
+        assemble(replace(case, B=1, Hq=1, Hkv=1, Sq=1, Sk=1, strides="plain", seed=0))
