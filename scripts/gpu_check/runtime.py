@@ -103,7 +103,7 @@ def build_runtime(source: Path) -> str:
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DFLASHC_ENABLE_COMPILER=OFF", "-DFLASHC_ENABLE_TESTS=OFF"]
     for command in (
         ["cmake", "-S", str(source), "-B", folder, *options],
-        ["cmake", "--build", folder, "--target", "flashc_runtime_shared", "-j"],
+        ["cmake", "--build", folder, "--target", "flashc_runtime_shared", "-j", str(os.cpu_count() or 1)],
     ):
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
