@@ -20,8 +20,25 @@ namespace flashc {
 using namespace mlir;
 using namespace flashc;
 
-namespace {
+static ScoreTraits readTraits(attn::SdpaOp op) {
+  ScoreTraits scores;
+  scores.hasMask = !op.getMaskList().empty();
+  scores.hasBias = static_cast<bool>(op.getBias());
+  scores.hasScore = !op.getScore().empty();
+  scores.hasSoftcap = op.getSoftcap().has_value();
+  // What is said of an entry of the batch is one number; what is said of keys, or pairs, has more dimensions.
+  scores.readsKeys = llvm::any_of(op.getMaskOperands(), [](Value operand) {
+    auto type = dyn_cast<ShapedType>(operand.getType());
+    return type && type.getRank() > 1;
+  });
+  scores.hasWindow = llvm::any_of(op.getMaskList(), [](Attribute mask) {
+    auto window = dyn_cast<attn::WindowAttr>(mask);
+    return window && window.getLeft() >= 0;
+  });
+  return scores;
+}
 
+namespace {
 struct AssignGpuTileSizes : flashc::impl::AssignGpuTileSizesBase<AssignGpuTileSizes> {
   using AssignGpuTileSizesBase::AssignGpuTileSizesBase;
 
@@ -67,18 +84,7 @@ private:
     problem.valueHeadDim = value.getDimSize(3);
     problem.operandBytes = operand.getIntOrFloatBitWidth() / 8;
     problem.sumBytes = compute.getWidth() / 8;
-    problem.hasBias = static_cast<bool>(op.getBias());
-    problem.hasScore = !op.getScore().empty();
-    // What is said of an entry of the batch is one number; what is said of keys, or pairs, has more dimensions.
-    problem.readsKeys = llvm::any_of(op.getMaskOperands(), [](Value operand) {
-      auto type = dyn_cast<ShapedType>(operand.getType());
-      return type && type.getRank() > 1;
-    });
-    problem.hasWindow = llvm::any_of(op.getMaskList(), [](Attribute mask) {
-      auto window = dyn_cast<attn::WindowAttr>(mask);
-      return window && window.getLeft() >= 0;
-    });
-    problem.skipsZeros = problem.hasBias || !op.getMaskList().empty() || !op.getScore().empty();
+    problem.scores = readTraits(op);
     GpuTilePlan plan = planGpuTiles(problem, {queries, keys, split});
     if (failed(check(op, problem, plan, operand)))
       return failure();

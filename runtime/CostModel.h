@@ -6,6 +6,7 @@
 #ifndef FLASHC_RUNTIME_COSTMODEL_H
 #define FLASHC_RUNTIME_COSTMODEL_H
 
+#include "runtime/ScoreTraits.h"
 #include "runtime/TileSizes.h"
 
 #include <cstdint>
@@ -22,11 +23,11 @@ struct AttentionShape {
   int64_t operandBytes = 4; ///< of one element that the products take: 2 where they take bfloat16 pairs or tiles
   int64_t computeBytes = 4; ///< of one score
   int64_t batch = -1, heads = -1, kvHeads = -1, queries = -1, keys = -1;
-  bool causal = false;     ///< rows attend up to a diagonal
-  int64_t window = -1;     ///< keys that a row attends at most; below 0 = all
-  bool skipsZeros = false; ///< whether weights may be zero by anything else: another mask, a bias, a score function
-  bool tf32 = false;       ///< whether products round float32 to tf32
-  std::string target;      ///< what the kernel is compiled for where that is less than the device: "nvptx:sm_80"
+  bool causal = false; ///< rows attend up to a diagonal
+  int64_t window = -1; ///< keys that a row attends at most; below 0 = all
+  ScoreTraits scores;  ///< what is done to scores; that of a diagonal and of a window need not be said again
+  bool tf32 = false;   ///< whether products round float32 to tf32
+  std::string target;  ///< what the kernel is compiled for where that is less than the device: "nvptx:sm_80"
 
   /// The same with every size known: else one batch entry, `heads` heads, as many of keys, `length` queries, and as
   /// many keys as queries, but not fewer than `length`.

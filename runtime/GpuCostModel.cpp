@@ -14,6 +14,30 @@ constexpr int64_t middlingLength = 4096, middlingHeads = 32;
 
 std::string text(int64_t value) { return std::to_string(value); }
 std::string textOf(const TileSizes &tiles) { return text(tiles.rows) + " x " + text(tiles.keys); }
+
+/// What one score takes between the products, in instructions of the vector unit and of the special one, and what is
+/// read for it alone.
+struct ScoreCost {
+  double arithmetic = 0, special = 0, bytes = 0;
+};
+
+ScoreCost costOf(const ScoreTraits &scores, bool isWide) {
+  // Scaled, compared, summed and half of a conversion. Of float64 an exponential is a polynomial.
+  ScoreCost cost = isWide ? ScoreCost{18, 0, 0} : ScoreCost{4.5, 1, 0};
+  if (scores.hasScore) // positions as numbers, and a function of them, which may be any
+    cost.arithmetic += 6;
+  if (scores.hasSoftcap) { // a hyperbolic tangent is an exponential and a quotient
+    cost.arithmetic += isWide ? 36 : 5;
+    cost.special += isWide ? 0 : 2;
+  }
+  if (scores.hasBias) { // an address, a load, a sum
+    cost.arithmetic += 3;
+    cost.bytes += 4;
+  }
+  if (scores.readsKeys) // compared and selected
+    cost.arithmetic += 2;
+  return cost;
+}
 } // namespace
 
 GpuCostModel::Code GpuCostModel::codeFor(const AttentionShape &shape) const {
@@ -27,8 +51,7 @@ GpuCostModel::Code GpuCostModel::codeFor(const AttentionShape &shape) const {
   return {name, gpu ? *gpu : GpuCapabilities()};
 }
 
-GpuTilePlan GpuCostModel::planFor(const AttentionShape &shape, const TileSizes &tiles) const {
-  const GpuCapabilities gpu = codeFor(shape).gpu;
+GpuTileProblem flashc::getTileProblem(const AttentionShape &shape, const GpuCapabilities &gpu) {
   GpuTileProblem problem;
   problem.unit = shape.storedBytes == 2 ? gpu.matrixUnit : shape.tf32 ? MatrixUnit::Mma : MatrixUnit::None;
   problem.subgroupSize = gpu.subgroupSize;
@@ -38,21 +61,28 @@ GpuTilePlan GpuCostModel::planFor(const AttentionShape &shape, const TileSizes &
   problem.valueHeadDim = shape.valueHeadDim;
   problem.operandBytes = problem.unit == MatrixUnit::None ? shape.computeBytes : shape.storedBytes;
   problem.sumBytes = shape.computeBytes;
-  problem.skipsZeros = shape.skipsZeros || shape.causal || shape.window >= 0;
-  problem.hasWindow = shape.window >= 0;
-  return planGpuTiles(problem, tiles);
+  problem.scores = shape.scores;
+  problem.scores.hasMask |= shape.causal || shape.window >= 0;
+  problem.scores.hasWindow |= shape.window >= 0;
+  return problem;
+}
+
+GpuTilePlan GpuCostModel::planFor(const AttentionShape &shape, const TileSizes &tiles) const {
+  return planGpuTiles(getTileProblem(shape, codeFor(shape).gpu), tiles);
 }
 
 int64_t GpuCostModel::sharedBytes(const GpuCapabilities &gpu) const {
   return limits.sharedPerBlock > 0 ? std::min(gpu.sharedBytes, limits.sharedPerBlock) : gpu.sharedBytes;
 }
 
-int64_t GpuCostModel::mostRegisters(const GpuCapabilities &gpu, const BlockTiles &tiles) const {
+int64_t GpuCostModel::mostRegisters(const AttentionShape &shape, const BlockTiles &tiles) const {
+  const GpuCapabilities gpu = codeFor(shape).gpu;
   int64_t threads = tiles.countThreads();
   if (tiles.unit == MatrixUnit::Wgmma) {
     // Those that multiply have what the one that copies leaves.
-    if (const int64_t registers = getRoleRegisters(tiles.countSubgroups()).consumer)
-      return registers;
+    const RoleRegisters roles = getRoleRegisters(tiles.countSubgroups(), shape.scores.readsKeys, shape.valueHeadDim);
+    if (roles.consumer)
+      return roles.consumer;
     threads += kWarpgroupThreads;
   }
   const int64_t most = gpu.registers > 0 ? std::min(gpu.registers, chip.mostRegisters) : chip.mostRegisters;
@@ -76,7 +106,7 @@ std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
     return "expected at most the " + text(sharedBytes(code.gpu)) + " bytes of shared memory of a block on " +
            code.chip + ", got " + text(plan.sharedBytes) + " for tiles of " + textOf(tiles) + " and head dims " +
            text(shape.headDim) + " and " + text(shape.valueHeadDim);
-  const int64_t most = mostRegisters(code.gpu, plan.many);
+  const int64_t most = mostRegisters(shape, plan.many);
   // An assembler finds room for all else.
   const int64_t needed = takesColumns(plan.many.unit) ? plan.registers : plan.many.countAccumulators();
   if (needed > most)
@@ -137,19 +167,20 @@ double GpuCostModel::predictRows(const AttentionShape &s, const TileSizes &tiles
   const double fmaLanes = wide ? chip.fma64Lanes : chip.fmaLanes;
   const double matrixFlops = chip.matrixFlops * share * (s.tf32 ? GpuChip::tf32Share : 1);
   const double products = matrixUnit ? 2 * scores * (d + dv) / matrixFlops : scores * (d + dv) / fmaLanes;
-  // A score is scaled, compared, summed and half of a conversion; the sums so far are scaled; a tile has its overhead.
-  // Of float64 an exponential is a polynomial.
-  const double perThread = (wide ? 18.0 : 4.5) * scores / threads + rows * dv / threads + 80;
+  // Beside the scores, the sums so far are scaled, and a tile has its overhead.
+  const ScoreCost score = costOf(s.scores, wide);
+  const double perThread = score.arithmetic * scores / threads + rows * dv / threads + 80;
   const double arithmetic = perThread * threads / (wide ? std::min<double>(fmaLanes, chip.aluLanes) : chip.aluLanes);
-  const double special = wide ? 0 : scores / chip.specialLanes;
+  const double special = score.special * scores / chip.specialLanes;
   const double between = chip.oneVectorUnit ? arithmetic + special : std::max(arithmetic, special);
   // Each subgroup reads all keys and values; one by one, four loads of four feed sixteen multiply-adds.
   const double readBytes = matrixUnit ? static_cast<double>(block.countSubgroups()) * keys * (d + dv) * element
                                       : scores * (d + dv) * element / 2;
   const double tileBytes = keys * static_cast<double>(s.headDim + s.valueHeadDim) * static_cast<double>(s.storedBytes);
-  const double shared = (readBytes + tileBytes) / chip.sharedBytes, l2 = tileBytes / chip.l2Bytes;
+  const double shared = (readBytes + tileBytes) / chip.sharedBytes,
+               l2 = (tileBytes + score.bytes * scores) / chip.l2Bytes;
 
-  const int64_t most = mostRegisters(codeFor(s).gpu, block), held = std::min(plan.registers, most);
+  const int64_t most = mostRegisters(s, block), held = std::min(plan.registers, most);
   const GpuOccupancy occupancy = gpuOccupancy(chip, block.countThreads(), held, plan.sharedBytes);
   const double heads = static_cast<double>(s.batch * s.heads);
   const double blocksOfHead = static_cast<double>(divideUp(std::max<int64_t>(1, s.queries), block.queries));

@@ -14,6 +14,9 @@ struct GpuLimits {
   int64_t sharedPerBlock = 0;
 };
 
+/// `shape` as the passes see it that choose tiles for code which may use what `gpu` says.
+GpuTileProblem getTileProblem(const AttentionShape &shape, const GpuCapabilities &gpu);
+
 /// A GPU that computes tiles by blocks: a roofline over a multiprocessor's units (compiler/KernelReport.h makes the
 /// same of a kernel's code), as many blocks at a time as its registers and shared memory hold, and as many rounds of
 /// blocks as the device needs. What tiles need is the plan's (runtime/GpuTilePlan.h). `AttentionShape::target` says
@@ -43,7 +46,7 @@ private:
   /// What the passes make of `tiles`: those that are not 0 as they are, where they are legal.
   GpuTilePlan planFor(const AttentionShape &shape, const TileSizes &tiles) const;
   /// Registers that a thread of a block may have, so that one block fits.
-  int64_t mostRegisters(const GpuCapabilities &gpu, const BlockTiles &tiles) const;
+  int64_t mostRegisters(const AttentionShape &shape, const BlockTiles &tiles) const;
   double predictRows(const AttentionShape &shape, const TileSizes &tiles) const;
   double predictFew(const AttentionShape &shape, const TileSizes &tiles) const;
   double units() const { return limits.units > 0 ? limits.units : chip.units; }

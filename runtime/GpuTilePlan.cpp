@@ -285,23 +285,24 @@ constexpr WarpgroupTiles kWarpgroupTiles[] = {{64, {192, 112}, {192, 96}},
 Candidate chooseBusyTiles(const GpuTileProblem &problem) {
   constexpr int64_t rows = 2 * kWarpgroupRows, step = 16, sumColumns = 8;
   // What is read of each key has addresses, and the block's tiles are looked for between products.
-  int64_t others = problem.hasScore ? 44 : 36;
-  if (problem.readsKeys)
-    others = (problem.valueHeadDim > 128 ? 84 : 72) + (problem.hasWindow ? 32 : 0);
-  const int64_t left = getRoleRegisters(rows / kWarpgroupRows, problem.readsKeys, problem.valueHeadDim).consumer -
-                       others - roundUp(problem.valueHeadDim, sumColumns) / 2;
-  const int64_t keys = problem.hasBias ? left * 2 / 3 : left, most = problem.hasBias ? 64 : 128;
+  int64_t others = problem.scores.hasScore ? 44 : 36;
+  if (problem.scores.readsKeys)
+    others = (problem.valueHeadDim > 128 ? 84 : 72) + (problem.scores.hasWindow ? 32 : 0);
+  const int64_t left =
+      getRoleRegisters(rows / kWarpgroupRows, problem.scores.readsKeys, problem.valueHeadDim).consumer - others -
+      roundUp(problem.valueHeadDim, sumColumns) / 2;
+  const int64_t keys = problem.scores.hasBias ? left * 2 / 3 : left, most = problem.scores.hasBias ? 64 : 128;
   return {rows, std::clamp<int64_t>(keys / step * step, step, most)};
 }
 
 /// Rows and keys of warpgroups' tiles.
 Candidate chooseWarpgroupTiles(const GpuTileProblem &problem, const WarpgroupTiles &sizes) {
-  if (problem.hasBias || problem.hasScore || problem.readsKeys)
+  if (problem.scores.hasBias || problem.scores.hasScore || problem.scores.readsKeys)
     return chooseBusyTiles(problem);
   // Both ends of a window are numbers of each row.
-  if (problem.hasWindow && sizes.masked.rows > 2 * kWarpgroupRows)
+  if (problem.scores.hasWindow && sizes.masked.rows > 2 * kWarpgroupRows)
     return {2 * kWarpgroupRows, 128};
-  return problem.skipsZeros ? sizes.masked : sizes.whole;
+  return problem.scores.skipsZeros() ? sizes.masked : sizes.whole;
 }
 
 /// For units that take columns: the largest tiles that leave room for two blocks in shared memory and a thread's
@@ -352,7 +353,7 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
   // scores are of fewer keys then, and float64's, whose operands are two registers each.
   const int64_t mostBesideKeys = tiles.subgroupSize == 32 ? 132 : 136;
   const auto suitsMasks = [&](Candidate candidate, int64_t most) {
-    return !problem.readsKeys || wanted.keys ||
+    return !problem.scores.readsKeys || wanted.keys ||
            (tiles.countAccumulators() <= most && (tiles.sumBytes == 4 || candidate.keys <= 16));
   };
   for (const Candidate candidate : copied)
@@ -370,10 +371,10 @@ void chooseElementTiles(BlockTiles &tiles, const GpuTileProblem &problem) {
 /// more where a window or a bias stands beside it.
 int64_t chooseFewKeys(const GpuTileProblem &problem) {
   const int64_t rowBytes = std::max(problem.headDim, problem.valueHeadDim) * problem.operandBytes;
-  if (!problem.readsKeys)
+  if (!problem.scores.readsKeys)
     return rowBytes > 256 ? 32 : 64;
   const int64_t keys = rowBytes > 384 ? 16 : rowBytes > 128 ? 32 : 64;
-  return problem.hasWindow || problem.hasBias ? std::max<int64_t>(keys / 2, 16) : keys;
+  return problem.scores.hasWindow || problem.scores.hasBias ? std::max<int64_t>(keys / 2, 16) : keys;
 }
 
 /// A smaller size in whole `unit`s, the next one or half of it; false where there is none.
@@ -399,7 +400,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   tiles.valueHeadDim = problem.valueHeadDim;
   tiles.operandBytes = problem.operandBytes;
   tiles.sumBytes = problem.sumBytes;
-  tiles.skipsZeros = problem.skipsZeros;
+  tiles.skipsZeros = problem.scores.skipsZeros();
   tiles.queries = wanted.rows;
   tiles.keys = wanted.keys;
   const bool isElements = tiles.unit == MatrixUnit::None, isWarpgroups = tiles.unit == MatrixUnit::Wgmma;
@@ -439,7 +440,7 @@ GpuTilePlan flashc::planGpuTiles(const GpuTileProblem &problem, const TileSizes 
   plan.few = tiles;
   plan.few.unit = getUnitForRows(tiles.unit, 0);
   plan.few.queries = isElements ? plan.rowUnit : getUnitSums(plan.few.unit, 1).rows;
-  if (isWarpgroups && !wanted.keys && (widest <= 192 || problem.skipsZeros))
+  if (isWarpgroups && !wanted.keys && (widest <= 192 || problem.scores.skipsZeros()))
     plan.few.keys = chooseFewKeys(problem);
   // One subgroup's threads may need what more of them do not: a word of their own.
   while (plan.few.countSharedBytes(plan.few.placeQueries(problem.sharedBytes, problem.registers)) >

@@ -8,6 +8,7 @@
 #define FLASHC_RUNTIME_GPUTILEPLAN_H
 
 #include "runtime/GpuCapabilities.h"
+#include "runtime/ScoreTraits.h"
 #include "runtime/TileSizes.h"
 
 #include <cstdint>
@@ -165,11 +166,9 @@ struct GpuTileProblem {
   int64_t headDim = 0, valueHeadDim = 0;
   /// Bytes of an element in shared memory, and of a sum.
   int64_t operandBytes = 4, sumBytes = 4;
-  /// Whether a masked weight may stand beside a NaN, and whether scores have a bias, whose addresses take registers.
-  bool skipsZeros = false, hasBias = false;
-  /// Whether scores go through a function, whether a mask reads what is said of each key, and whether one bounds keys
-  /// at both ends: all of them take registers beside the scores.
-  bool hasScore = false, readsKeys = false, hasWindow = false;
+  /// What takes registers beside the scores: a function's values, a bias' addresses, what is read of each key, both
+  /// ends of a window.
+  ScoreTraits scores;
 };
 
 /// How a problem is done.

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 using namespace flashc;
 using nlohmann::json;
@@ -21,23 +22,63 @@ static int64_t roundToPower(int64_t size) {
   return size <= 0 ? size : power;
 }
 
-static std::string clauseClass(const std::string &clause) {
-  long long left, right;
+namespace {
+/// "window(100,0,top_left)": how far it reaches, and what follows; below 0 = to the end.
+struct Window {
+  long long left = -1, right = -1;
+  std::string rest;
+};
+
+std::optional<Window> readWindow(const std::string &clause) {
+  Window window;
   int end = 0;
-  if (std::sscanf(clause.c_str(), "window(%lld,%lld%n", &left, &right, &end) != 2)
-    return clause;
-  return "window(" + std::to_string(roundToPower(left)) + "," + std::to_string(roundToPower(right)) +
-         clause.substr(static_cast<size_t>(end));
+  if (std::sscanf(clause.c_str(), "window(%lld,%lld%n", &window.left, &window.right, &end) != 2)
+    return std::nullopt;
+  window.rest = clause.substr(static_cast<size_t>(end));
+  return window;
 }
+
+std::vector<std::string> clausesOf(const std::string &mask) {
+  std::vector<std::string> clauses;
+  for (size_t begin = 0; begin < mask.size();) {
+    const size_t end = std::min(mask.find(" & ", begin), mask.size());
+    clauses.push_back(mask.substr(begin, end - begin));
+    begin = end + 3;
+  }
+  return clauses;
+}
+} // namespace
 
 std::string flashc::maskClassOf(const std::string &mask) {
   std::string text;
-  for (size_t begin = 0; begin < mask.size();) {
-    const size_t end = std::min(mask.find(" & ", begin), mask.size());
-    text += (begin ? " & " : "") + clauseClass(mask.substr(begin, end - begin));
-    begin = end + 3;
+  for (std::string clause : clausesOf(mask)) {
+    if (const std::optional<Window> window = readWindow(clause))
+      clause = "window(" + std::to_string(roundToPower(window->left)) + "," +
+               std::to_string(roundToPower(window->right)) + window->rest;
+    text += (text.empty() ? "" : " & ") + clause;
   }
   return text;
+}
+
+void TunedKernel::readMask(const std::string &mask) {
+  maskClass = maskClassOf(mask);
+  std::vector<Window> windows;
+  for (const std::string &clause : clausesOf(mask)) {
+    const std::string name = clause.substr(0, clause.find('('));
+    causal |= name == "causal";
+    scores.readsKeys |= name == "key_padding" || name == "segments" || name == "tensor";
+    const std::optional<Window> bounds = readWindow(clause);
+    if (bounds)
+      windows.push_back(*bounds);
+    // A window without bounds masks nothing.
+    scores.hasMask |= !bounds || bounds->left >= 0 || bounds->right >= 0;
+  }
+  for (const Window &bounds : windows) {
+    scores.hasWindow |= bounds.left >= 0;
+    if (const int64_t keys = bounds.left + 1 + (causal ? 0 : bounds.right);
+        bounds.left >= 0 && (bounds.right >= 0 || causal))
+      window = window < 0 ? keys : std::min(window, keys);
+  }
 }
 
 std::optional<TunedKernel> TunedKernel::parse(const std::string &metadata) {
@@ -56,21 +97,13 @@ std::optional<TunedKernel> TunedKernel::parse(const std::string &metadata) {
   kernel.valueHeadDim = number("value_head_dim");
   if (kernel.dtype.empty() || kernel.headDim < 1 || kernel.valueHeadDim < 1)
     return std::nullopt;
-  const std::string mask = text("mask");
-  kernel.maskClass = maskClassOf(mask);
-  kernel.causal = mask.find("causal(") != std::string::npos;
-  if (const size_t at = mask.find("window("); at != std::string::npos) {
-    long long left, right;
-    if (std::sscanf(mask.c_str() + at, "window(%lld,%lld", &left, &right) == 2 && left >= 0 &&
-        (right >= 0 || kernel.causal))
-      kernel.window = left + 1 + (kernel.causal ? 0 : right);
-  }
-  kernel.score = root.contains("score") && root["score"] == true;
-  kernel.softcap = root.contains("softcap");
+  kernel.readMask(text("mask"));
+  kernel.scores.hasScore = root.contains("score") && root["score"] == true;
+  kernel.scores.hasSoftcap = root.contains("softcap");
   kernel.tf32 = root.contains("tf32") && root["tf32"] == true;
   if (root.contains("operands") && root["operands"].is_array())
     for (const json &operand : root["operands"])
-      kernel.bias |= operand.is_object() && operand.contains("name") && operand["name"] == "bias";
+      kernel.scores.hasBias |= operand.is_object() && operand.contains("name") && operand["name"] == "bias";
   if (!(root.contains("native") && root["native"] == true))
     kernel.target = text("target");
   return kernel;
@@ -82,8 +115,8 @@ std::string TunedKernel::key() const {
     text += "/" + std::to_string(valueHeadDim);
   if (!maskClass.empty())
     text += " " + maskClass;
-  for (auto [has, name] :
-       {std::pair(tf32, "tf32"), std::pair(bias, "bias"), std::pair(score, "score"), std::pair(softcap, "softcap")})
+  for (auto [has, name] : {std::pair(tf32, "tf32"), std::pair(scores.hasBias, "bias"),
+                           std::pair(scores.hasScore, "score"), std::pair(scores.hasSoftcap, "softcap")})
     if (has)
       text += std::string(" +") + name;
   if (!target.empty())
@@ -108,7 +141,7 @@ AttentionShape TunedKernel::shape(const ProblemSizes &sizes) const {
   shape.causal = causal;
   shape.window = window;
   shape.tf32 = tf32;
-  shape.skipsZeros = !maskClass.empty() || bias || score;
+  shape.scores = scores;
   shape.target = target;
   return shape;
 }

@@ -18,7 +18,7 @@ struct TunedKernel {
   std::string dtype; ///< "bf16"
   int64_t headDim = 0, valueHeadDim = 0;
   std::string maskClass; ///< "causal(bottom_right) & window(128,0)", the window's sizes as powers of two
-  bool bias = false, score = false, softcap = false;
+  ScoreTraits scores;
   bool tf32 = false; ///< whether products round f32 to tf32
   /// What it is compiled for when that is less than the machine it runs on: "cpu:x86-64-v3"; "" for the machine itself.
   std::string target;
@@ -32,6 +32,10 @@ struct TunedKernel {
   std::string key() const;
 
   AttentionShape shape(const ProblemSizes &sizes) const;
+
+private:
+  /// What a mask, as the compiler prints it, says of tiles.
+  void readMask(const std::string &mask);
 };
 
 /// "causal(top_left) & window(128,0,top_left)" for "causal(top_left) & window(100,0,top_left)".

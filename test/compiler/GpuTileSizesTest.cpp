@@ -9,6 +9,7 @@
 #include "passes/GpuUnits.h"
 #include "runtime/GpuCostModel.h"
 #include "runtime/Rounding.h"
+#include "runtime/TunedKernel.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Pass/PassManager.h"
@@ -22,53 +23,76 @@ namespace {
 
 constexpr const char *kChips[] = {"sm_80", "sm_90a", "gfx90a", "gfx942", "gfx1100"};
 
+/// A kernel by what tiles depend on; `what` is done to scores is one of kScores.
 struct Case {
   int32_t dtype;
   int64_t headDim;
-  bool causal;
+  std::string what;
+  bool tf32 = false;
 };
 
+const std::string kFull, kCausal = "causal(top_left)";
+/// Masks, and "bias", "score" and "softcap".
+const char *const kScores[] = {"",
+                               "causal(top_left)",
+                               "window(100,20,bottom_right)",
+                               "causal(top_left) & window(127,0,top_left)",
+                               "window(-1,-1,top_left)",
+                               "window(-1,5,top_left)",
+                               "prefix_lm(top_left)",
+                               "key_lengths",
+                               "key_padding",
+                               "causal(top_left) & segments",
+                               "tensor",
+                               "bias",
+                               "score",
+                               "softcap"};
+
 std::string nameOf(const char *chip, const Case &test, const TileSizes &tiles) {
-  return std::string(chip) + " " + flashc_dtype_name(test.dtype) + " D" + std::to_string(test.headDim) +
-         (test.causal ? " causal: " : ": ") + std::to_string(tiles.rows) + " x " + std::to_string(tiles.keys);
+  return std::string(chip) + (test.tf32 ? " tf32 D" : std::string(" ") + flashc_dtype_name(test.dtype) + " D") +
+         std::to_string(test.headDim) + " " + test.what + ": " + std::to_string(tiles.rows) + " x " +
+         std::to_string(tiles.keys);
 }
 
 class GpuTileSizesTest : public flashc::test::CompilerTest {
 protected:
-  static AttentionShape shapeOf(const Case &test) {
-    AttentionShape shape;
-    shape.headDim = shape.valueHeadDim = test.headDim;
-    shape.storedBytes = test.dtype == FLASHC_F64 ? 8 : test.dtype == FLASHC_F32 ? 4 : 2;
-    shape.computeBytes = shape.operandBytes = test.dtype == FLASHC_F64 ? 8 : 4;
-    shape.causal = test.causal;
-    return shape;
+  static KernelSpec specOf(const Case &test) {
+    KernelSpec spec;
+    spec.headDim = test.headDim;
+    spec.dtype = test.dtype;
+    spec.tf32 = test.tf32;
+    spec.lse = true;
+    if (test.what == "bias")
+      spec.biasDType = FLASHC_F32;
+    else if (test.what == "score")
+      spec.score = test.dtype == FLASHC_F64 ? "%x = arith.addf %s, %s : f64\n attn.yield %x : f64"
+                                            : "%x = arith.addf %s, %s : f32\n attn.yield %x : f32";
+    else if (test.what == "softcap")
+      spec.softcap = 30;
+    else
+      spec.mask = test.what;
+    return spec;
   }
 
-  static GpuTilePlan planOf(const char *chip, const Case &test, const TileSizes &tiles) {
-    const GpuCapabilities &gpu = *findGpuCapabilities(chip);
-    const AttentionShape shape = shapeOf(test);
-    GpuTileProblem problem;
-    problem.unit = shape.storedBytes == 2 ? gpu.matrixUnit : MatrixUnit::None;
-    problem.subgroupSize = gpu.subgroupSize;
-    problem.sharedBytes = gpu.sharedBytes;
-    problem.registers = gpu.registers;
-    problem.headDim = problem.valueHeadDim = test.headDim;
-    problem.operandBytes = shape.storedBytes;
-    problem.sumBytes = shape.computeBytes;
-    problem.skipsZeros = test.causal;
-    return planGpuTiles(problem, tiles);
+  /// What the tuner and the cost model know of a kernel: its description, as kernel.json has it.
+  AttentionShape shapeOf(const Case &test) {
+    llvm::json::Object description = describeSpec(context, specOf(test));
+    if (test.what == "bias")
+      description["operands"] = llvm::json::Array{llvm::json::Object{{"name", "bias"}}};
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::json::Value(std::move(description));
+    return TunedKernel::parse(text)->shape({-1, -1, -1, -1, -1});
+  }
+
+  GpuTilePlan planOf(const char *chip, const Case &test, const TileSizes &tiles) {
+    return planGpuTiles(getTileProblem(shapeOf(test), *findGpuCapabilities(chip)), tiles);
   }
 
   /// Runs the stages of the chip's target up to `lastStage`; null where they do not take `tiles`.
   mlir::OwningOpRef<mlir::ModuleOp> lower(const char *chip, const Case &test, const TileSizes &tiles,
                                           llvm::StringRef lastStage) {
     messages.clear();
-    KernelSpec spec;
-    spec.headDim = test.headDim;
-    spec.dtype = test.dtype;
-    spec.mask = test.causal ? "causal(top_left)" : "";
-    spec.lse = true;
-    auto module = buildKernelModule(context, spec);
+    auto module = buildKernelModule(context, specOf(test));
     EXPECT_TRUE(mlir::succeeded(module)) << messages;
     auto emulated = target(("emulated:" + llvm::Twine(chip)).str());
     PipelineOptions options;
@@ -156,11 +180,17 @@ TEST_F(GpuTileSizesTest, TilesInSharedMemoryHaveThePlansSize) {
 }
 
 TEST_F(GpuTileSizesTest, DefaultsAreThePlans) {
+  struct Element {
+    int32_t dtype;
+    bool tf32;
+  };
   for (const char *chip : kChips)
-    for (int32_t dtype : {FLASHC_BF16, FLASHC_F32, FLASHC_F64})
+    for (Element element : {Element{FLASHC_BF16, false}, {FLASHC_F32, false}, {FLASHC_F32, true}, {FLASHC_F64, false}})
       for (int64_t headDim : {8, 40, 64, 96, 128, 192, 256})
-        for (bool causal : {false, true}) {
-          const Case test{dtype, headDim, causal};
+        for (const char *what : kScores) {
+          if (element.tf32 && !takesTf32(findGpuCapabilities(chip)->matrixUnit))
+            continue;
+          const Case test{element.dtype, headDim, what, element.tf32};
           auto module = lower(chip, test, {}, "tiled");
           ASSERT_TRUE(module) << nameOf(chip, test, {}) << messages;
           const GpuTilePlan plan = planOf(chip, test, {});
@@ -174,8 +204,10 @@ TEST_F(GpuTileSizesTest, WhatIsLegalIsTakenAsItIsAndNothingElse) {
   const TileSizes grid[] = {{16, 16, 0},  {16, 64, 64},  {24, 64, 0},  {32, 40, 0},  {64, 48, 96},  {64, 512, 0},
                             {128, 64, 0}, {128, 176, 0}, {192, 96, 0}, {256, 32, 0}, {64, 64, 128}, {40, 32, 0}};
   for (const char *chip : kChips)
-    for (Case test :
-         {Case{FLASHC_BF16, 64, false}, {FLASHC_F16, 256, true}, {FLASHC_F32, 128, true}, {FLASHC_F64, 72, false}})
+    for (Case test : {Case{FLASHC_BF16, 64, kFull},
+                      {FLASHC_F16, 256, kCausal},
+                      {FLASHC_F32, 128, kCausal},
+                      {FLASHC_F64, 72, kFull}})
       for (const TileSizes &tiles : grid) {
         const std::string why = GpuCostModel(*findGpuChip(chip)).whyIllegal(shapeOf(test), tiles);
         auto module = lower(chip, test, tiles, "tiled");
@@ -191,7 +223,7 @@ TEST_F(GpuTileSizesTest, WhatIsLegalIsTakenAsItIsAndNothingElse) {
 
 TEST_F(GpuTileSizesTest, AllLegalTilesAreTakenAsTheyAre) {
   for (const char *chip : kChips)
-    for (Case test : {Case{FLASHC_BF16, 64, true}, {FLASHC_F32, 256, false}}) {
+    for (Case test : {Case{FLASHC_BF16, 64, kCausal}, {FLASHC_BF16, 128, "segments"}, {FLASHC_F32, 256, kFull}}) {
       const GpuCostModel model(*findGpuChip(chip));
       for (const RankedTiles &each : model.rank(shapeOf(test))) {
         auto module = lower(chip, test, each.tiles, "tiled");
@@ -203,12 +235,13 @@ TEST_F(GpuTileSizesTest, AllLegalTilesAreTakenAsTheyAre) {
 
 TEST_F(GpuTileSizesTest, WhatIsRankedIsLoweredInThePlansMemory) {
   for (const char *chip : kChips)
-    for (Case test : {Case{FLASHC_BF16, 8, true},
-                      {FLASHC_BF16, 64, true},
-                      {FLASHC_F16, 128, false},
-                      {FLASHC_BF16, 256, true},
-                      {FLASHC_F32, 256, false},
-                      {FLASHC_F64, 40, true}}) {
+    for (Case test : {Case{FLASHC_BF16, 8, kCausal},
+                      {FLASHC_BF16, 64, kCausal},
+                      {FLASHC_BF16, 96, "bias"},
+                      {FLASHC_F16, 128, kFull},
+                      {FLASHC_BF16, 256, kCausal},
+                      {FLASHC_F32, 256, kFull},
+                      {FLASHC_F64, 40, kCausal}}) {
       const GpuCostModel model(*findGpuChip(chip));
       const std::vector<RankedTiles> ranked = model.rank(shapeOf(test));
       // What WMMA's smallest tiles take there is more than there is.

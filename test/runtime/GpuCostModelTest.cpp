@@ -75,6 +75,26 @@ TEST(GpuCostModel, OneBlockFitsTheRegisters) {
             "expected at most the 256 registers of a t");
 }
 
+TEST(GpuCostModel, KnowsWhatIsDoneToScores) {
+  // Of narrow heads that takes longer than their products, and one vector unit does it all.
+  const GpuCostModel mi300 = modelOf("gfx942");
+  const double plain = mi300.predict(shapeOf(32, 2), {128, 64, 0});
+  for (bool ScoreTraits::*has :
+       {&ScoreTraits::hasScore, &ScoreTraits::hasBias, &ScoreTraits::hasSoftcap, &ScoreTraits::readsKeys}) {
+    AttentionShape shape = shapeOf(32, 2);
+    shape.scores.*has = true;
+    EXPECT_GT(mi300.predict(shape, {128, 64, 0}), plain);
+  }
+  // Where the producer looks through what is said of keys, the three others have 144 registers, else 152: 64 columns'
+  // sums and 88 keys' scores.
+  AttentionShape looking = shapeOf(128, 2);
+  EXPECT_EQ(modelOf("sm_90a").whyIllegal(looking, {192, 176, 0}), "");
+  looking.scores.readsKeys = true;
+  EXPECT_EQ(modelOf("sm_90a").whyIllegal(looking, {192, 176, 0}),
+            "expected at most the 144 registers of a thread on sm_90a, got 152 for the sums and scores of tiles of "
+            "192 x 176 and head dim 128");
+}
+
 TEST(GpuCostModel, Tf32IsAUnitsOwn) {
   AttentionShape shape = shapeOf(128, 4);
   const GpuCostModel a100 = modelOf("sm_80");

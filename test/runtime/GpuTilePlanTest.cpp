@@ -20,7 +20,7 @@ GpuTileProblem problemOf(const char *chip, int64_t headDim, int64_t elementBytes
   problem.headDim = problem.valueHeadDim = headDim;
   problem.operandBytes = elementBytes;
   problem.sumBytes = elementBytes == 8 ? 8 : 4;
-  problem.skipsZeros = skipsZeros;
+  problem.scores.hasMask = skipsZeros;
   return problem;
 }
 
@@ -47,21 +47,21 @@ TEST(GpuTilePlan, ChoosesTilesByHeadDim) {
   EXPECT_EQ(masked.few.countThreads(), 32);
   EXPECT_EQ(masked.split, 512);
   GpuTileProblem biased = problemOf("sm_90a", 64, 2, /*skipsZeros=*/true);
-  biased.hasBias = true;
+  biased.scores.hasBias = true;
   EXPECT_EQ(sizesOf(planGpuTiles(biased, {}).many), (TileSizes{128, 64, 0}));
   // What belongs to each key takes registers, which two warpgroups have more of: 224 - 44 - 64 for sums are 116 keys.
   GpuTileProblem scored = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
-  scored.hasScore = true;
+  scored.scores.hasScore = true;
   EXPECT_EQ(sizesOf(planGpuTiles(scored, {}).many), (TileSizes{128, 112, 0}));
   // And more where that is read, also by the producer, who looks through it: 200 - 72 - 64 are 64.
   GpuTileProblem read = problemOf("sm_90a", 128, 2, /*skipsZeros=*/true);
-  read.readsKeys = true;
+  read.scores.readsKeys = true;
   EXPECT_EQ(sizesOf(planGpuTiles(read, {}).many), (TileSizes{128, 64, 0}));
   EXPECT_EQ(planGpuTiles(read, {}).few.keys, 32);
   EXPECT_EQ(getRoleRegisters(2, /*looks=*/true, /*columns=*/128).consumer, 200);
   EXPECT_EQ(getRoleRegisters(2, /*looks=*/true, /*columns=*/192).consumer, 216);
   GpuTileProblem windowed = problemOf("sm_90a", 64, 2, /*skipsZeros=*/true);
-  windowed.hasWindow = true;
+  windowed.scores.hasWindow = true;
   EXPECT_EQ(sizesOf(planGpuTiles(windowed, {}).many), (TileSizes{128, 128, 0}));
   // Heads beyond what one instruction adds up are left to warps.
   EXPECT_EQ(planGpuTiles(problemOf("sm_90a", 512, 2), {}).many.unit, MatrixUnit::Mma);
@@ -126,7 +126,7 @@ TEST(GpuTilePlan, TakesFewKeysWhereRowsInPlaceMeetAMaskThatReads) {
   GpuTileProblem problem = problemOf("sm_80", 256, 4, /*skipsZeros=*/true);
   EXPECT_EQ(sizesOf(planGpuTiles(problem, {}).many), (TileSizes{64, 32, 0}));
   EXPECT_EQ(planGpuTiles(problem, {}).queries, QueryPlace::Global);
-  problem.readsKeys = true;
+  problem.scores.readsKeys = true;
   EXPECT_EQ(sizesOf(planGpuTiles(problem, {}).many), (TileSizes{64, 8, 0}));
 }
 

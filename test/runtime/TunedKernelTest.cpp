@@ -74,6 +74,36 @@ TEST(TuningKeys, ClassWindows) {
   EXPECT_EQ(kernel.window, 128);
 }
 
+TEST(TuningKeys, TellWhatIsDoneToScores) {
+  struct Traits {
+    const char *members;
+    bool hasMask, hasBias, hasScore, hasSoftcap, readsKeys, hasWindow;
+  };
+  for (const Traits &expected :
+       {Traits{R"json("mask": "")json", false, false, false, false, false, false},
+        {R"json("mask": "causal(top_left) & key_lengths")json", true, false, false, false, false, false},
+        {R"json("mask": "segments")json", true, false, false, false, true, false},
+        {R"json("mask": "causal(top_left) & key_padding")json", true, false, false, false, true, false},
+        {R"json("mask": "tensor & window(9,-1,top_left)")json", true, false, false, false, true, true},
+        {R"json("mask": "window(-1,3,top_left)")json", true, false, false, false, false, false},
+        {R"json("mask": "window(9,0,top_left) & window(-1,3,top_left)")json", true, false, false, false, false, true},
+        {R"json("mask": "window(-1,-1,top_left)")json", false, false, false, false, false, false},
+        {R"json("mask": "", "score": true)json", false, false, true, false, false, false},
+        {R"json("mask": "", "softcap": 3.0, "operands": [{"name": "bias"}])json", false, true, false, true, false,
+         false}}) {
+    const std::string text = R"json({"dtype": "f32", "head_dim": 64, "value_head_dim": 64, )json";
+    const std::optional<TunedKernel> kernel = TunedKernel::parse(text + expected.members + "}");
+    ASSERT_TRUE(kernel) << expected.members;
+    const ScoreTraits scores = kernel->shape({1, 8, 8, 64, 64}).scores;
+    EXPECT_EQ(scores.hasMask, expected.hasMask) << expected.members;
+    EXPECT_EQ(scores.hasBias, expected.hasBias) << expected.members;
+    EXPECT_EQ(scores.hasScore, expected.hasScore) << expected.members;
+    EXPECT_EQ(scores.hasSoftcap, expected.hasSoftcap) << expected.members;
+    EXPECT_EQ(scores.readsKeys, expected.readsKeys) << expected.members;
+    EXPECT_EQ(scores.hasWindow, expected.hasWindow) << expected.members;
+  }
+}
+
 TEST(TuningKeys, AreOfOneAttention) {
   for (const char *text : {"", "[]", "{}", R"json({"dtype": "f32"})json", R"json({"dtype": 1, "head_dim": 64})json",
                            R"json({"dtype": "f32", "head_dim": -1, "value_head_dim": 1})json"})
