@@ -74,6 +74,7 @@ void populateThreads(OpPassManager &pm, const PipelineOptions &options) {
   threads.sharedBytes = options.gpu.sharedBytes;
   threads.asyncCopy = options.gpu.asyncCopy;
   threads.registers = options.gpu.registers;
+  threads.unalignedAccess = options.gpu.unalignedAccess;
   functions.addPass(createLowerTilesToThreads(threads));
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
@@ -168,6 +169,9 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
       llvm::cl::init(0)};
   Option<bool> tma{*this, "tma", llvm::cl::desc("Whether a unit of its own copies boxes of tensors"),
                    llvm::cl::init(false)};
+  Option<bool> unalignedAccess{*this, "unaligned-access",
+                               llvm::cl::desc("Whether an access to neighbours in global memory may begin anywhere"),
+                               llvm::cl::init(false)};
 
   PipelineOptions get() const {
     PipelineOptions options;
@@ -178,6 +182,7 @@ struct CommandLineOptions : public PassPipelineOptions<CommandLineOptions> {
     options.gpu.asyncCopy = asyncCopy;
     options.gpu.tma = tma;
     options.gpu.registers = registers;
+    options.gpu.unalignedAccess = unalignedAccess;
     options.maskBounds = true;
     return options;
   }

@@ -372,7 +372,9 @@ def LowerTilesToThreads : Pass<"lower-tiles-to-threads", "mlir::func::FuncOp"> {
     Option<"sharedBytes", "shared-bytes", "int64_t", "101376", "Shared memory that a block may use">,
     Option<"asyncCopy", "async-copy", "bool", "false", "Whether threads start copies and wait for them later">,
     Option<"registers", "registers", "int64_t", "0",
-           "Registers of a thread, where reads are kept from running ahead; 0 where an assembler schedules">];
+           "Registers of a thread, where reads are kept from running ahead; 0 where an assembler schedules">,
+    Option<"unalignedAccess", "unaligned-access", "bool", "false",
+           "Whether an access to neighbours in global memory may begin at any of them">];
 }
 
 def ConvertTileToNvvm : Pass<"convert-tile-to-nvvm", "mlir::gpu::GPUModuleOp"> {

@@ -337,10 +337,6 @@ int64_t getUneven(mlir::Value columns, int64_t run);
 void forEachOfThread(mlir::OpBuilder &b, mlir::Location loc, const ThreadBlock &block, int64_t rows, int64_t columns,
                      llvm::function_ref<void(mlir::OpBuilder &, mlir::Value, mlir::Value)> body);
 
-/// Whether an access to several neighbours in global memory may begin at any of them: AMD's may, as ROCm's drivers set
-/// SH_MEM_CONFIG.alignment_mode, which LLVM takes for granted on amdhsa.
-bool accessesAnywhere(const GpuCapabilities &gpu);
-
 /// Whether a product is done by the target's matrix unit.
 bool usesUnit(tile::DotOp op, const GpuCapabilities &gpu);
 

@@ -38,7 +38,7 @@ static int64_t getAccessRun(const GpuCapabilities &gpu, tile::FragmentLayoutAttr
   if (!known || layout.isWarpgroup())
     return 1;
   int64_t run = getRun(layout, kPieceBytes / bytesOf(element));
-  bool suits = *known % run == 0 || (accessesAnywhere(gpu) && getUneven(columns, run));
+  bool suits = *known % run == 0 || (gpu.unalignedAccess && getUneven(columns, run));
   return suits && run * bytesOf(element) >= 4 ? run : 1;
 }
 

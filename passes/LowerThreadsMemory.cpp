@@ -230,8 +230,6 @@ std::pair<Value, Value> threads::extents(OpBuilder &b, Location loc, ValueRange 
   return {rows, columns};
 }
 
-bool threads::accessesAnywhere(const GpuCapabilities &gpu) { return takesColumns(gpu.matrixUnit); }
-
 bool threads::allExist(Value columns, int64_t most) {
   std::optional<int64_t> known = getConstantIntValue(columns);
   return known && *known >= most;
@@ -243,13 +241,13 @@ int64_t threads::getUneven(Value columns, int64_t run) {
 }
 
 Value ThreadBuilder::readNeighbours(VectorType type, Value memory, Value at) {
-  if (accessesAnywhere(block.gpu))
+  if (block.gpu.unalignedAccess)
     return b.create<vector::LoadOp>(loc, type, memory, at);
   return b.create<tile::VectorLoadOp>(loc, type, memory, at);
 }
 
 void ThreadBuilder::writeNeighbours(Value value, Value memory, Value at) {
-  if (accessesAnywhere(block.gpu))
+  if (block.gpu.unalignedAccess)
     b.create<vector::StoreOp>(loc, value, memory, at);
   else
     b.create<tile::VectorStoreOp>(loc, value, memory, at);
@@ -299,7 +297,7 @@ PieceSource ThreadBuilder::findPieces(const SharedCopy &copy, int64_t pieceBytes
     source.offset = index.add(source.offset, index.mul(first, source.strides.back()));
   }
   source.whole = b.create<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, source.strides.back(), constant(1));
-  if (accessesAnywhere(block.gpu))
+  if (block.gpu.unalignedAccess)
     return source;
   Value address = b.create<memref::ExtractAlignedPointerAsIndexOp>(loc, source.base);
   address = index.add(address, index.mul(source.offset, constant(bytes)));

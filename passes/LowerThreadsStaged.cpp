@@ -120,7 +120,7 @@ SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int
   std::optional<int64_t> known = getConstantIntValue(columns);
   int64_t uneven = getUneven(columns, units.columns);
   if (cast<MemRefType>(copy.source.getType()).getElementType() != element || !known ||
-      (*known % units.columns != 0 && !(uneven && accessesAnywhere(block.gpu))))
+      (*known % units.columns != 0 && !(uneven && block.gpu.unalignedAccess)))
     return stageElements(copy, first, count);
   PieceSource source = findPieces(copy);
   // A tile's pieces lie within the 2 GiB that an offset reaches. A stride that is negative counts as large.

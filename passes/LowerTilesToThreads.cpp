@@ -542,6 +542,7 @@ struct LowerTilesToThreads : flashc::impl::LowerTilesToThreadsBase<LowerTilesToT
     gpu.matrixUnit = *unit;
     gpu.asyncCopy = asyncCopy;
     gpu.registers = registers;
+    gpu.unalignedAccess = unalignedAccess;
     // A loop that says how much shared memory its blocks need holds a thread's code.
     for (scf::ForallOp loop : getTaskLoops(getOperation()))
       if (!loop->hasAttr(kSharedBytesAttr) && failed(BlockLowering(loop, gpu).run()))

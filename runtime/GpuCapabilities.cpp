@@ -17,13 +17,16 @@ constexpr GpuCapabilities nvidia(int64_t sharedBytes, MatrixUnit unit, bool tma)
   return gpu;
 }
 
-/// Two waves share a SIMD of CDNA, so that one has half of its registers.
-constexpr GpuCapabilities amd(unsigned subgroupSize, MatrixUnit unit) {
+constexpr GpuCapabilities amd(unsigned subgroupSize, MatrixUnit unit, unsigned wavesPerSimd) {
   GpuCapabilities gpu;
   gpu.subgroupSize = subgroupSize;
   gpu.sharedBytes = 64 << 10;
   gpu.matrixUnit = unit;
+  // Half of a SIMD of CDNA's, and all that an instruction of RDNA's can name.
   gpu.registers = 256;
+  // ROCm's drivers set SH_MEM_CONFIG.alignment_mode, which LLVM takes for granted on amdhsa.
+  gpu.unalignedAccess = true;
+  gpu.wavesPerSimd = wavesPerSimd;
   return gpu;
 }
 
@@ -39,9 +42,9 @@ constexpr Chip chips[] = {
     {"sm_89", ampere},
     {"sm_90", ampere},
     {"sm_90a", nvidia(sharedOfHopper, MatrixUnit::Wgmma, /*tma=*/true)},
-    {"gfx90a", amd(64, MatrixUnit::Mfma)},
-    {"gfx942", amd(64, MatrixUnit::Mfma)},
-    {"gfx1100", amd(32, MatrixUnit::Wmma)},
+    {"gfx90a", amd(64, MatrixUnit::Mfma, /*wavesPerSimd=*/2)},
+    {"gfx942", amd(64, MatrixUnit::Mfma, /*wavesPerSimd=*/2)},
+    {"gfx1100", amd(32, MatrixUnit::Wmma, /*wavesPerSimd=*/0)},
 };
 } // namespace
 

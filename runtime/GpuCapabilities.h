@@ -34,6 +34,11 @@ struct GpuCapabilities {
   bool asyncCopy = false;
   /// Copies of whole boxes by a unit of its own (TMA).
   bool tma = false;
+  /// Whether an access to several neighbours in global memory may begin at any of them.
+  bool unalignedAccess = false;
+  /// Waves that share a SIMD and what it has of registers, so that each hides what the other waits for; 0 = as many as
+  /// there is room for.
+  unsigned wavesPerSimd = 0;
 };
 
 /// Those of code for a chip by LLVM's name, "sm_90a"; null for one that no code is made for.

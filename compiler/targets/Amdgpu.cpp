@@ -41,10 +41,10 @@ public:
         function->addFnAttr("amdgpu-flat-work-group-size", threads + "," + threads);
         // A maximum does not ask first whether its operands are signalling NaN.
         function->addFnAttr("amdgpu-ieee", "false");
-        // Two waves of a matrix core's block hide each other's exponentials. That leaves 256 registers to each, so that
+        // Waves of a block that multiplies hide each other's exponentials. Two leave 256 registers to each, so that
         // products' sums are where the vector unit finds them, and nothing moves to and from accumulation registers.
-        if (capabilities.matrixUnit == MatrixUnit::Mfma && description.sharedBytes > 0)
-          function->addFnAttr("amdgpu-waves-per-eu", "2,2");
+        if (const unsigned waves = capabilities.wavesPerSimd; waves > 0 && description.sharedBytes > 0)
+          function->addFnAttr("amdgpu-waves-per-eu", utostr(waves) + "," + utostr(waves));
       }
   }
 

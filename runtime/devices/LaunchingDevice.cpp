@@ -216,7 +216,7 @@ void LaunchingDevice::noteFallbacks(const Call &call, const flashc_kernel_info &
     taken.note(kernel + kind + operand, kernel + text);
   };
   const bool byEngine = call.boxes && !call.missing;
-  const bool anywhere = accessesAnywhere(info);
+  const bool anywhere = hasUnalignedAccess(info);
   bool explained = !call.missing;
   for (uint32_t i = 0; i < args.num_tensors; ++i) {
     const flashc_operand_info &operand = info.operands[i];
@@ -227,12 +227,11 @@ void LaunchingDevice::noteFallbacks(const Call &call, const flashc_kernel_info &
     auto named = [&](const char *rest) { return std::string("\"") + operand.name + "\"" + rest; };
     // Nothing is copied of nothing.
     explained |= tiles && tensor.size[2] == 0;
-    if (!hasWholePieces(tensor, anywhere) && !(tiles && byEngine)) {
+    if (const std::string why = whyNoWholePieces(tensor, anywhere); !why.empty() && !(tiles && byEngine)) {
       explained |= tiles;
       note("pieces of ", operand.name,
-           named(written ? " is written" : " is read") +
-               " element by element and not sixteen bytes at a time: " + whyNoWholePieces(tensor) +
-               (anywhere ? "; expected elements side by side"
+           named(written ? " is written" : " is read") + " element by element and not sixteen bytes at a time: " + why +
+               (anywhere ? "; expected elements side by side, and sixteen bytes of them in a row"
                          : "; expected elements side by side, rows, an address and strides of a multiple of 16 bytes"));
     } else if (tiles && call.missing) {
       if (const std::string why = whyNoBoxes(tensor); !why.empty()) {

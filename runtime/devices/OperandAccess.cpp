@@ -2,7 +2,7 @@
 
 #include "runtime/devices/OperandAccess.h"
 
-#include "runtime/GpuTilePlan.h"
+#include "runtime/GpuCapabilities.h"
 
 #include <cstdint>
 #include <cstring>
@@ -37,29 +37,22 @@ bool flashc::isMatrix(const flashc_operand_info &operand) {
   return false;
 }
 
-bool flashc::accessesAnywhere(const flashc_kernel_info &info) {
+bool flashc::hasUnalignedAccess(const flashc_kernel_info &info) {
   const std::string_view target = info.target; // "amdgpu:gfx942", "emulated:gfx942"
   const GpuCapabilities *gpu = findGpuCapabilities(target.substr(target.find(':') + 1));
-  return gpu && takesColumns(gpu->matrixUnit);
+  return gpu && gpu->unalignedAccess;
 }
 
-bool flashc::hasWholePieces(const flashc_tensor &tensor, bool anywhere) {
-  const int64_t bytes = bytesOf(tensor);
-  auto together =
-      static_cast<uint64_t>(reinterpret_cast<uintptr_t>(tensor.data)) | static_cast<uint64_t>(tensor.size[3] * bytes);
-  for (int d = 0; d < 3; ++d)
-    if (tensor.size[d] > 1)
-      together |= static_cast<uint64_t>(tensor.stride[d] * bytes);
-  const bool dense = tensor.size[3] == 1 || tensor.stride[3] == 1;
-  return ((anywhere || together % piece == 0) && dense) || isEmpty(tensor);
-}
-
-std::string flashc::whyNoWholePieces(const flashc_tensor &tensor) {
-  const int64_t bytes = bytesOf(tensor);
+std::string flashc::whyNoWholePieces(const flashc_tensor &tensor, bool unalignedAccess) {
+  const int64_t bytes = bytesOf(tensor), row = tensor.size[3] * bytes;
+  if (isEmpty(tensor))
+    return "";
   if (tensor.size[3] != 1 && tensor.stride[3] != 1)
     return apart(tensor, 3) + ", of " + std::to_string(bytes) + " bytes each";
-  if (const int64_t row = tensor.size[3] * bytes; row % piece)
+  if (unalignedAccess ? row < piece : row % piece != 0)
     return "its rows have " + std::to_string(row) + " bytes";
+  if (unalignedAccess)
+    return "";
   if (const auto beyond = reinterpret_cast<uintptr_t>(tensor.data) % piece)
     return "it begins " + std::to_string(beyond) + " bytes beyond a multiple of 16";
   for (int d = 2; d >= 0; --d)

@@ -17,14 +17,12 @@ namespace flashc {
 /// Whether the operand is one of an attention's matrices, which tiles are made of.
 bool isMatrix(const flashc_operand_info &operand);
 
-/// Whether an access to several elements may begin at any of them on a kernel's chip: AMD's chips let it.
-bool accessesAnywhere(const flashc_kernel_info &info);
+/// Whether an access to several elements may begin at any of them on the chip that a kernel is for.
+bool hasUnalignedAccess(const flashc_kernel_info &info);
 
-/// Whether rows of a tensor [B, H, S, D] consist of pieces of sixteen bytes and begin at such; where accesses may begin
-/// anywhere, whether their elements are neighbours.
-bool hasWholePieces(const flashc_tensor &tensor, bool anywhere = false);
-/// What keeps it from that: "its rows lie 222 bytes apart".
-std::string whyNoWholePieces(const flashc_tensor &tensor);
+/// What keeps rows of a tensor [B, H, S, D] from being read in pieces of sixteen bytes: "its rows lie 222 bytes apart".
+/// "" where they consist of such and begin at such; with `unalignedAccess` where one fits into a row.
+std::string whyNoWholePieces(const flashc_tensor &tensor, bool unalignedAccess = false);
 
 /// What keeps a copy engine from a tensor whose pieces are whole; "" where nothing does.
 std::string whyNoBoxes(const flashc_tensor &tensor);

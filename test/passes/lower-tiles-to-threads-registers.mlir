@@ -1,6 +1,6 @@
 // Where LLVM's code generator allocates registers, it is kept from filling them with what is not needed yet.
-// RUN: flash-opt %s --assign-fragments="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=256" --lower-tiles-to-threads="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=256" --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,LLVM
-// RUN: flash-opt %s --assign-fragments="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=256" --lower-tiles-to-threads="matrix-unit=mfma subgroup-size=64 shared-bytes=65536" --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,OTHERS
+// RUN: flash-opt %s --assign-fragments="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=256" --lower-tiles-to-threads="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=256 unaligned-access" --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,LLVM
+// RUN: flash-opt %s --assign-fragments="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 registers=256" --lower-tiles-to-threads="matrix-unit=mfma subgroup-size=64 shared-bytes=65536 unaligned-access" --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,OTHERS
 
 // A fence behind as many operands as 32 registers hold, here all of the product's: eight of four registers each. Another
 // target's assembler needs none.
