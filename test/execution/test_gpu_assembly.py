@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import subprocess
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -20,10 +21,10 @@ from assembly import (
     find_linker,
     find_ptxas,
     find_readelf,
-    inner_loops,
     read_code_object,
 )
 from conftest import DEEP
+from loops import functions, opcodes, product_loops
 
 NVIDIA, AMD = ("sm_80", "sm_90a"), ("gfx90a", "gfx942", "gfx1100")
 MASKS = {
@@ -140,17 +141,30 @@ def test_shown_is_shipped_by_amd():
 
 
 @pytest.mark.parametrize("kernel", [("sm_80", dtype, D, "causal") for dtype in ("bf16", "f16") for D in (64, 128, 256)])
-def test_inner_loop(kernel, images):
-    """What a turn over a tile of keys is made of on sm_80."""
+def test_turns(kernel, images):
+    """What a turn over a tile of keys is made of on sm_80, whichever way it goes."""
     if reason := missing_tool("sm_80"):
         pytest.skip(reason)
-    loops = inner_loops(images[kernel].result().decode())
-    assert len(loops) >= 2, "of few rows and of many"
-    pair = f"cvt.rn.{kernel[1]}x2.f32"
-    for loop in loops:
-        kinds = set(loop)
-        for needed in ("mma.sync.aligned.m16n8k16.row.col", "ldmatrix.sync", "cp.async.cg", "ex2.approx", pair):
-            assert any(kind.startswith(needed) for kind in kinds), f"no {needed}: {sorted(kinds)}"
+    _, dtype, D, _ = kernel
+    text = images[kernel].result().decode()
+    turns = [opcodes(loop) for function in functions(text) for loop in product_loops(text, function)]
+    assert len(turns) == 4, "of few rows and of many, over whole tiles and over masked ones"
+    for turn in turns:
+
+        def count(beginning: str, turn: Counter[str] = turn) -> int:
+            return sum(times for name, times in turn.items() if name.startswith(beginning))
+
+        # A warp has 16 rows; beside the scores' exponentials a thread has those of two rows' scales.
+        keys = (count("ex2.approx") - 2) * 2
+        assert keys in (16, 32, 64)
+        products = count("mma.sync.aligned.m16n8k16.row.col")
+        assert products == 2 * (keys // 8) * (D // 16)
+        # Each of four matrices is what one product takes half of; rows that registers do not hold are read, too.
+        rows = D // 16 if D == 256 else 0
+        assert count("ldmatrix.sync.aligned.m8n8.x4.trans") == products // 4
+        assert count("ldmatrix.sync.aligned.m8n8.x4.shared") == products // 4 + rows
+        assert count("cp.async.cg") == 2, "keys and values, each by a loop"
         # One at a time would be two conversions and a third instruction to join them.
-        assert not [kind for kind in kinds if kind.startswith(f"cvt.rn.{kernel[1]}.f32")]
-        assert not [kind for kind in kinds if ".local" in kind]
+        assert count(f"cvt.rn.{dtype}x2.f32") == keys // 4
+        assert not count(f"cvt.rn.{dtype}.f32")
+        assert not [name for name in turn if ".local" in name]

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
 from dataclasses import dataclass
@@ -131,34 +130,3 @@ def check_code(code: bytes, chip: str) -> None:
         assert not [usage for usage in usages if usage.registers > registers_of(chip, usage.threads)], usages
     assert len(usages) == 3, "the forms for few rows and for many, and the merge of parts"
     assert not [usage for usage in usages if usage.spills or usage.scratch], usages
-
-
-def inner_loops(ptx: str) -> list[list[str]]:
-    """The instructions of each loop with matrix products that holds no other such loop, without their operands.
-
-    A loop is what lies between a label and the last branch back to it.
-    """
-    lines = [line.strip() for line in ptx.splitlines()]
-    labels = {line[:-1]: i for i, line in enumerate(lines) if re.fullmatch(r"\$\w+:", line)}
-    spans: dict[int, int] = {}
-    for i, line in enumerate(lines):
-        branch = re.search(r"\bbra(?:\.uni)?\s+(\$\w+);", line)
-        if branch and labels[branch[1]] < i:
-            spans[labels[branch[1]]] = i
-
-    def products(span: tuple[int, int]) -> bool:
-        return any("mma" in line for line in lines[span[0] : span[1]])
-
-    loops = [span for span in spans.items() if products(span)]
-    inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
-    result = []
-    for start, end in inner:
-        # The operands of long instructions stand on lines of their own.
-        found = (re.match(r"(?:@!?%\w+\s+)?([a-z]\w*(?:[.:]+\w+)*)(?:\s|;|$)", line) for line in lines[start : end + 1])
-        result.append([match[1] for match in found if match])
-    return result
-
-
-if __name__ == "__main__":  # assembly.py FILE.ptx: the kinds of instructions of each inner loop, sorted
-    for loop in inner_loops(Path(sys.argv[1]).read_text()):
-        print("loop:", *sorted(set(loop)), "end", sep="\n")

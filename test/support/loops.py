@@ -84,6 +84,11 @@ class Graph:
         return [found[header] for header in sorted(found)]
 
 
+def functions(assembly: str) -> list[str]:
+    """The names of kernels and of what they call, in the text's order."""
+    return [match[1] for match in FUNCTION.finditer(assembly)]
+
+
 def product_loops(assembly: str, function: str) -> list[list[str]]:
     """The lines of each loop of `function` with matrix products that holds no other such loop, in the text's order."""
     starts = [(match.start(), match[1]) for match in FUNCTION.finditer(assembly)]
@@ -105,6 +110,9 @@ def opcodes(lines: Iterable[str]) -> Counter[str]:
     return Counter(match[1] for match in found if match)
 
 
-if __name__ == "__main__":  # loops.py FILE FUNCTION: the instructions of each loop with products
-    for loop in product_loops(Path(sys.argv[1]).read_text(), sys.argv[2]):
-        print(*(f"{count:5} {name}" for name, count in sorted(opcodes(loop).items())), sep="\n", end="\n\n")
+if __name__ == "__main__":  # loops.py FILE: the instructions of each loop with products, and how many there are
+    text = Path(sys.argv[1]).read_text()
+    for function in functions(text):
+        for number, loop in enumerate(product_loops(text, function), 1):
+            print(f"{function}, loop {number}:")
+            print(*(f"{count:5} {name}" for name, count in sorted(opcodes(loop).items())), "end", sep="\n")
