@@ -3,7 +3,7 @@
 
 Where flashc is built (LLVM 19, no GPU), write and compile them:
 
-    build/bin/flashc-export-micro-tests tests/
+    mkdir tests && build/bin/flashc-export-micro-tests tests/
     python3 scripts/micro_tests.py compile tests/
 
 On the machine with the GPU (any Python from 3.8, the vendor's driver, nothing else), with the folder, this file and gpu_check
