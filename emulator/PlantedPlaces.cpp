@@ -50,38 +50,35 @@ bool isAccessed(const Value &address) {
   return any_of(address.users(), [](const User *user) { return isa<LoadInst, StoreInst, CallInst>(user); });
 }
 
+/// What an instruction has to do with shared memory; empty: nothing.
+StringRef useOfSharedMemory(const Instruction &instruction) {
+  if (const auto *call = dyn_cast<CallInst>(&instruction))
+    if (const Function *callee = call->getCalledFunction();
+        callee && hasAny(callee->getName(), {"barrier", "cp.async", "ldmatrix"}) &&
+        !callee->getName().contains(".sched.")) // an order of instructions, not of threads
+      return callee->getName();
+  const Value *address = getLoadStorePointerOperand(&instruction);
+  if (address && address->getType()->getPointerAddressSpace() == sharedSpace)
+    return isa<LoadInst>(instruction) ? "load" : "store";
+  return isa<AtomicRMWInst>(instruction) ? "atomicrmw" : "";
+}
+
 /// The nearest instruction before or behind one, in the order of the text, that has to do with shared memory.
-StringRef neighbour(const Instruction &from, bool forward) {
-  const auto name = [](const Instruction &instruction) -> StringRef {
-    if (const auto *call = dyn_cast<CallInst>(&instruction))
-      if (const Function *callee = call->getCalledFunction();
-          callee && hasAny(callee->getName(), {"barrier", "cp.async", "ldmatrix"}) &&
-          !callee->getName().contains(".sched.")) // an order of instructions, not of threads
-        return callee->getName();
-    const Value *address = getLoadStorePointerOperand(&instruction);
-    if (address && address->getType()->getPointerAddressSpace() == sharedSpace)
-      return isa<LoadInst>(instruction) ? "load" : "store";
-    return isa<AtomicRMWInst>(instruction) ? "atomicrmw" : "";
-  };
-  const Function &kernel = *from.getFunction();
-  StringRef nearest = forward ? "the end" : "the begin";
+const Instruction *neighbour(const Instruction &from, bool forward) {
+  const Instruction *nearest = nullptr;
   bool behind = false;
-  for (const Instruction &instruction : instructions(kernel)) {
+  for (const Instruction &instruction : instructions(*from.getFunction())) {
     if (&instruction == &from) {
       if (!forward)
         return nearest;
       behind = true;
-      continue;
+    } else if (behind == forward && !useOfSharedMemory(instruction).empty()) {
+      if (forward)
+        return &instruction;
+      nearest = &instruction;
     }
-    const StringRef found = name(instruction);
-    if (found.empty())
-      continue;
-    if (behind)
-      return found;
-    if (!forward)
-      nearest = found;
   }
-  return nearest;
+  return nullptr;
 }
 
 /// What a comparison's first side is: " where %a = and i64 %b, 15".
@@ -103,18 +100,44 @@ public:
     ModuleSlotTracker slots(kernel.getParent());
     slots.incorporateFunction(kernel);
     collect(kernel);
+    const Loop *last = lastNest(loops);
     for (std::vector<PlantedPlace> &kind : places)
       for (PlantedPlace &place : kind) {
         place.context = (" in " + Twine(loops.getLoopDepth(place.instruction->getParent())) + " loops").str();
-        if (isa<ICmpInst, FenceInst>(place.instruction) || place.without || place.kind <= BugKind::DroppedFence)
-          place.context += (", after " + neighbour(*place.instruction, false) + ", before " +
-                            neighbour(*place.instruction, true) + definition(*place.instruction, slots))
-                               .str();
+        const bool told =
+            isa<ICmpInst, FenceInst>(place.instruction) || place.without || place.kind <= BugKind::DroppedFence;
+        if (told)
+          place.context += between(place, loops);
+        if (last && last->contains(place.instruction))
+          place.context += ", in the last nest";
+        if (told)
+          place.context += definition(*place.instruction, slots);
       }
     return std::move(places);
   }
 
 private:
+  /// The last outermost loop that has others in it: of a kernel with several loops over keys the last one.
+  static const Loop *lastNest(const LoopInfo &loops) {
+    const Loop *last = nullptr;
+    for (const Loop *loop : loops.getTopLevelLoops()) // in reverse order of the text
+      if (!last && !loop->isInnermost())
+        last = loop;
+    return last;
+  }
+
+  /// Its neighbours: ", after load, before store"; of a barrier also in how many loops they are: "; of 1 and 2 loops".
+  static std::string between(const PlantedPlace &place, const LoopInfo &loops) {
+    const Instruction *before = neighbour(*place.instruction, false), *behind = neighbour(*place.instruction, true);
+    std::string text = (", after " + (before ? useOfSharedMemory(*before) : "the begin") + ", before " +
+                        (behind ? useOfSharedMemory(*behind) : "the end"))
+                           .str();
+    const auto depth = [&](const Instruction *of) { return of ? loops.getLoopDepth(of->getParent()) : 0; };
+    if (place.kind == BugKind::DroppedBarrier)
+      text += ("; of " + Twine(depth(before)) + " and " + Twine(depth(behind)) + " loops").str();
+    return text;
+  }
+
   void collect(Function &kernel) {
     const bool amd = StringRef(kernel.getParent()->getTargetTriple()).starts_with("amdgcn");
     for (Instruction &instruction : instructions(kernel)) {

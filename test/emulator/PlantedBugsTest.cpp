@@ -113,6 +113,42 @@ TEST(PlantedBugs, ProvesWhatNeverHappens) {
         << toString(bug.kind);
 }
 
+// Excuses are for places: they have to tell a barrier before a loop's first turn from one between its turns.
+TEST(PlantedBugs, SaysWhereABarrierLies) {
+  const auto planted = plantBugs(std::string(nvptxHeader) + R"(
+declare void @llvm.nvvm.barrier0()
+declare void @llvm.nvvm.cp.async.wait.group(i32)
+@smem = external addrspace(3) global [0 x i8], align 16
+define void @k(i32 %n) {
+begin:
+  call void @llvm.nvvm.cp.async.wait.group(i32 0)
+  br label %outer
+outer:
+  %i = phi i32 [ 0, %begin ], [ %next, %latch ]
+  call void @llvm.nvvm.barrier0()
+  br label %inner
+inner:
+  %j = phi i32 [ 0, %outer ], [ %following, %inner ]
+  store float 0.0, ptr addrspace(3) @smem, align 4
+  %following = add i32 %j, 1
+  %more = icmp slt i32 %following, %n
+  br i1 %more, label %inner, label %latch
+latch:
+  %next = add i32 %i, 1
+  %again = icmp slt i32 %next, %n
+  br i1 %again, label %outer, label %end
+end:
+  ret void
+}
+)",
+                                 "k", 1);
+  ASSERT_TRUE(planted) << planted.error().message;
+  ASSERT_FALSE(planted->bugs.empty());
+  EXPECT_EQ(planted->bugs[0].instruction, "call void @llvm.nvvm.barrier0() in 1 loops, after "
+                                          "llvm.nvvm.cp.async.wait.group, before store; of 0 and 2 loops, in the "
+                                          "last nest");
+}
+
 TEST(PlantedBugs, NamesWhatIsMissing) {
   EXPECT_THAT(plantBugs(kernel, "other", 1).error().message, testing::HasSubstr("with the kernel 'other'"));
   EXPECT_THAT(plantBugs("define", "k", 1).error().message, testing::HasSubstr("expected LLVM IR"));
