@@ -1,12 +1,13 @@
 // flashc-plant-bugs PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...] [+PROBLEM...]: for the functions
 // that packs of emulated targets launch on the problems (Trial.h; they begin with a digit, and those to try besides the
 // usual ones with a plus), of those that differ in rows or keys alone only every Nth, and the bugs that can be planted
-// in them, N of a kind and function (8, with FLASHC_DEEP=1 all), whether each is caught: by a finding, or by wrong
-// results. A bug is tried where it changes something, asynchronous work completing as late as it may, then in two
-// random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem is one that nobody
-// has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught, with UNREACHED for
-// those among them that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a bug is not caught
-// of which neither a proof nor a line says that it changes nothing, or if a line fits no bug that can be planted.
+// in them, N of a kind and function (8, with FLASHC_DEEP=1 all, on more problems), whether each is caught: by a
+// finding, or by wrong results. A bug is tried where it changes something, asynchronous work completing as late as it
+// may, then in two random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem
+// is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught,
+// with UNREACHED for those among them that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a
+// bug is not caught of which neither a proof nor a line says that it changes nothing, or if a line fits no bug that can
+// be planted.
 
 #include "emulator/PlantedBugs.h"
 #include "emulator/Planting.h"
@@ -258,6 +259,20 @@ const char *const allProblems[] = {
     "3,1,1,3,100:shared",
 };
 
+/// Where all bugs are planted: a diagonal that crosses from one tile of keys into the next below few rows, a block's
+/// third piece of work and more whose rows no unit for copies takes, and rows of single elements that are none, or as
+/// many as a tile has.
+const char *const deepProblems[] = {
+    "34,1,1,16,141",
+    "34,1,1,16,141:odd",
+    "10,1,1,64,134:odd",
+    "10,1,1,64,134:odd:queries",
+    "10,1,1,64,134:shared:queries",
+    "1,4,2,20,65:empty:spread",
+    "1,4,2,3,65:empty:spread",
+    "1,2,1,66,127:spread",
+};
+
 int fail(const std::string &why) {
   std::fprintf(stderr, "flashc-plant-bugs: %s\n", why.c_str());
   return 1;
@@ -299,9 +314,10 @@ std::string plant(const std::string &path, const Request &request, Excuses &excu
 
 int main(int argc, char **argv) {
   Request request;
-  // More of them than a test takes.
-  if (const char *profile = std::getenv("FLASHC_DEEP"); profile && *profile == '1')
-    request.perKind = 1000;
+  const char *profile = std::getenv("FLASHC_DEEP");
+  const bool deep = profile && *profile == '1';
+  if (deep)
+    request.perKind = 1000; // more of them than a test takes
   Excuses excuses;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -320,8 +336,11 @@ int main(int argc, char **argv) {
   }
   if (request.packs.empty())
     return fail("expected PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...] [+PROBLEM...]");
-  if (request.problems.empty())
+  if (request.problems.empty()) {
     request.problems.assign(std::begin(allProblems), std::end(allProblems));
+    if (deep)
+      request.problems.insert(request.problems.end(), std::begin(deepProblems), std::end(deepProblems));
+  }
   request.problems.insert(request.problems.end(), request.more.begin(), request.more.end());
   registerEmulatedDevices();
   Counts counts;

@@ -105,10 +105,11 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
   const size_t colon = std::min(text.find(':'), text.size());
   const std::set<std::string> how = splitWords(text.substr(colon));
   for (const std::string &word : how)
-    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "shared", "empty", "inf", "corner"}.count(word))
+    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "queries", "shared", "empty", "inf", "corner"}.count(
+            word))
       return Error{FLASHC_ERROR_INVALID,
-                   "expected gaps, odd, columns, spread, shared, empty, inf or corner behind a colon, got '" + word +
-                       "'"};
+                   "expected gaps, odd, columns, spread, queries, shared, empty, inf or corner behind a colon, got '" +
+                       word + "'"};
   Result<ProblemSizes> sizes = ProblemSizes::parse(text.substr(0, colon));
   if (!sizes)
     return sizes.error();
@@ -142,7 +143,8 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
     Operand &operand = trial->operands[i];
     operand.base = base.tensors[i];
     operand.output = trial->problem->isOutput(i);
-    trial->place(operand, how);
+    const bool asOthers = how.count("queries") && operand.base.data != trial->problem->find("q")->data;
+    trial->place(operand, asOthers ? std::set<std::string>() : how);
     trial->tensors.push_back(operand.placed);
   }
   trial->args = base;

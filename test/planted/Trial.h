@@ -23,6 +23,7 @@ public:
   ///   columns  elements of a row are not next to each other
   ///   spread   elements lie beside gaps of their size, rows at multiples of 16 bytes
   ///   shared   all batches are one in memory, at a stride of zero
+  ///   queries  the five above are of the queries alone
   ///   empty    no keys at all
   ///   inf      each column of the values has infinity at one of the last keys
   ///   corner   the values have infinity in the last column of the last key alone
