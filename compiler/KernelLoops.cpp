@@ -155,7 +155,12 @@ private:
         InstructionMix way = mix, other = known.mix;
         way.add(common, -1);
         other.add(common, -1);
-        if (!isBetter(way, other)) {
+        // Products beside those that the turn has anyway are of a rare way, which others pass by: what a NaN adds.
+        const BasicBlock *parting = &known != &back && node->getIDom() ? node->getIDom()->getBlock() : nullptr;
+        const bool passes = from == parting, otherPasses = known.from == parting;
+        const bool isBeside = parting && passes != otherPasses && way.matrixFlops != other.matrixFlops &&
+                              common.matrixFlops + blocks[parting].matrixFlops > 0;
+        if (isBeside ? !passes : !isBetter(way, other)) {
           known.from = nullptr;
           return;
         }

@@ -21,8 +21,9 @@ namespace flashc {
 /// reductions need once.
 struct KeyLoop {
   /// One turn. Where the code parts by the threads' numbers, each way counts for its share of them. Where else it
-  /// parts, the way counts that does more products on a matrix unit, else that copies, else that is shorter: the ways
-  /// for aligned memory and for finite values, not those beside them.
+  /// parts, the way counts that does more products on a matrix unit, but for one with products beside the turn's own
+  /// that may be passed by, else that copies, else that is shorter: the ways for aligned memory and for finite values,
+  /// not those beside them.
   InstructionMix turn;
   /// Threads of the block that run it: all, or those of its role.
   uint32_t threads = 0;
