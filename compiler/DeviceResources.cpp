@@ -63,6 +63,8 @@ std::vector<FunctionResources> parseAmdMetadata(StringRef assembly) {
       continue;
     else if (key == ".vgpr_count")
       function.registers = number;
+    else if (key == ".agpr_count")
+      function.accumulators = number;
     else if (key == ".sgpr_count")
       function.scalarRegisters = number;
     else if (key == ".vgpr_spill_count")

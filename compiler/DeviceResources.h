@@ -14,6 +14,7 @@ namespace flashc {
 struct FunctionResources {
   std::string name;
   int64_t registers = 0;       ///< of a thread; of AMD's the vector ones, accumulators among them
+  int64_t accumulators = 0;    ///< of these, those that only CDNA's matrix cores and moves reach
   int64_t scalarRegisters = 0; ///< of a wave; AMD
   /// Bytes of a thread that are stored because registers do not hold them.
   int64_t spilledBytes = 0;

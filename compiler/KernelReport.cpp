@@ -1,6 +1,8 @@
 #include "compiler/KernelReport.h"
 
 #include "compiler/DeviceCode.h"
+#include "runtime/GpuCostModel.h"
+#include "runtime/TunedKernel.h"
 
 #include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/LLVMContext.h"
@@ -118,6 +120,25 @@ void applyWork(const TileWork &work, const KeyLoop &loop, const GpuChip &chip, b
   prediction.share = double(std::max<int64_t>(1, blocks)) * prediction.usefulFlops /
                      (prediction.clocks * chip.peakFlops(usesMatrixUnit, wide));
 }
+
+/// The plan for the kernel that `metadata` describes, and `asked` for; nothing where it is not one attention.
+std::optional<std::pair<PlannedForm, PlannedForm>> planForms(StringRef metadata, StringRef chip,
+                                                             const TileSizes &asked) {
+  const std::optional<TunedKernel> kernel = TunedKernel::parse(metadata.str());
+  const GpuCapabilities *gpu = findGpuCapabilities(chip);
+  if (!kernel || !gpu)
+    return std::nullopt;
+  const GpuTileProblem problem = getTileProblem(kernel->shape({-1, -1, -1, -1, -1}), *gpu);
+  const GpuTilePlan plan = planGpuTiles(problem, asked);
+  auto formOf = [](const BlockTiles &block, QueryPlace place, int64_t split) {
+    return PlannedForm{{block.queries, block.keys, split},
+                       block.countThreads(),
+                       block.countSharedBytes(place),
+                       block.countRegisters(place)};
+  };
+  return std::pair(formOf(plan.many, plan.queries, 0),
+                   formOf(plan.few, plan.few.placeQueries(problem.sharedBytes, problem.registers), plan.split));
+}
 } // namespace
 
 Expected<KernelReport> reportKernel(const Target &target, StringRef metadata, StringRef ir, StringRef assembly) {
@@ -152,6 +173,10 @@ Expected<KernelReport> reportKernel(const Target &target, StringRef metadata, St
   work.storedBytes = dtype == "f64" ? 8 : dtype == "f32" ? 4 : 2;
   if (work.rows > 0)
     report.tiles = formatv("{0}x{1}", work.rows, work.keys);
+  TileSizes asked;
+  if (tiles && tiles->getString("source") != "cost model")
+    asked = {work.rows, work.keys, number(tiles, "split")};
+  report.planned = planForms(metadata, report.chip, asked);
 
   LLVMContext context;
   SMDiagnostic diagnostic;
@@ -223,6 +248,8 @@ std::string describeResources(const KernelReport &report, const FunctionReport &
   os << function.code.threads << " threads, " << function.sharedBytes << " bytes of shared memory";
   if (function.resources) {
     os << ", " << function.resources->registers << " registers";
+    if (function.resources->accumulators)
+      os << " (" << function.resources->accumulators << " of them accumulation registers)";
     if (function.resources->spilledBytes)
       os << ", spills " << function.resources->spilledBytes << " bytes";
     else
@@ -237,6 +264,22 @@ std::string describeResources(const KernelReport &report, const FunctionReport &
   if (!function.code.loops.empty())
     os << "; products by " << describeProducts(function);
   return text;
+}
+
+std::string describe(const PlannedForm &form) {
+  return formatv("{0}x{1} by {2} threads, {3} bytes of shared memory, {4} registers", form.tiles.rows, form.tiles.keys,
+                 form.threads, form.sharedBytes, form.registers);
+}
+
+json::Object toJson(const PlannedForm &form) {
+  json::Object object{{"rows", form.tiles.rows},
+                      {"keys", form.tiles.keys},
+                      {"threads", form.threads},
+                      {"shared_bytes", form.sharedBytes},
+                      {"registers", form.registers}};
+  if (form.tiles.split)
+    object["split"] = form.tiles.split;
+  return object;
 }
 
 json::Object toJson(const GpuChip &chip) {
@@ -299,6 +342,7 @@ json::Value KernelReport::toJson() const {
       object["products"] = describeProducts(function);
     if (function.resources) {
       object["registers"] = function.resources->registers;
+      object["accumulation_registers"] = function.resources->accumulators;
       object["spilled_bytes"] = function.resources->spilledBytes;
       object["local_bytes"] = function.resources->localBytes;
     }
@@ -317,6 +361,8 @@ json::Value KernelReport::toJson() const {
                       {"tf32", tf32},
                       {"resources", resourcesSource},
                       {"functions", std::move(list)}};
+  if (planned)
+    object["plan"] = json::Object{{"many", flashc::toJson(planned->first)}, {"few", flashc::toJson(planned->second)}};
   if (rates)
     object["rates"] = flashc::toJson(*rates);
   if (main && rates) {
@@ -347,6 +393,9 @@ std::string KernelReport::toText() const {
                   double(rates->clockGhz));
   else
     os << "rates: none are known of " << chip << "; expected sm_80, sm_90, sm_90a, gfx90a, gfx942 or gfx1100\n";
+  if (planned)
+    os << "plan: " << describe(planned->first) << "; for few rows " << describe(planned->second) << ", of "
+       << planned->second.tiles.split << " keys a block\n";
   os << "registers: " << resourcesSource << "\n";
   for (const FunctionReport &function : functions) {
     os << "\n" << function.code.name << ": " << describeResources(*this, function) << "\n";

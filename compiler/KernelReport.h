@@ -11,6 +11,7 @@
 #include "compiler/KernelLoops.h"
 #include "compiler/Target.h"
 #include "runtime/GpuChip.h"
+#include "runtime/TileSizes.h"
 
 #include "llvm/Support/Error.h"
 #include "llvm/Support/JSON.h"
@@ -44,6 +45,15 @@ struct LoopPrediction {
 LoopPrediction predictLoop(const KeyLoop &loop, bool usesMatrixUnit, bool wide, const GpuChip &chip, int64_t blocks,
                            double tileBytes);
 
+/// What the plan of tiles (runtime/GpuTilePlan.h) reckons with in one form of a kernel.
+struct PlannedForm {
+  TileSizes tiles; ///< `split` of the form for few rows alone
+  int64_t threads = 0, sharedBytes = 0;
+  /// Of a thread, an estimate: where AMD's matrix units multiply no fewer than code objects have, but for what masks
+  /// read of each key.
+  int64_t registers = 0;
+};
+
 struct FunctionReport {
   KernelLoops code;
   int64_t sharedBytes = 0;
@@ -57,6 +67,8 @@ struct KernelReport {
   /// The rates that predictions are made with; null for a chip that nobody described.
   const GpuChip *rates = nullptr;
   std::string tiles; ///< "128x64", "" where there are none
+  /// For many query rows, and for few; nothing for what is not one attention.
+  std::optional<std::pair<PlannedForm, PlannedForm>> planned;
   bool wide = false; ///< float64
   bool tf32 = false; ///< whether products round float32 to tf32
   std::string resourcesSource;

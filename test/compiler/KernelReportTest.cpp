@@ -368,11 +368,13 @@ TEST(DeviceResourcesTest, WhatAmdsMetadataSays) {
   ASSERT_EQ(functions.size(), 2u);
   EXPECT_EQ(functions[0].name, "k_kernel0");
   EXPECT_EQ(functions[0].registers, 411);
+  EXPECT_EQ(functions[0].accumulators, 155);
   EXPECT_EQ(functions[0].scalarRegisters, 100);
   EXPECT_EQ(functions[0].spilledBytes, 24);
   EXPECT_EQ(functions[0].localBytes, 24);
   EXPECT_EQ(functions[1].name, "k_kernel1");
   EXPECT_EQ(functions[1].registers, 94);
+  EXPECT_EQ(functions[1].accumulators, 0);
   EXPECT_TRUE(parseAmdMetadata("v_nop").empty());
 }
 } // namespace
