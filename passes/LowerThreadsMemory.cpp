@@ -346,10 +346,12 @@ void ThreadBuilder::loadShared(const SharedCopy &copy, Value memory) {
     inner.copyPieces(copy, memory, inner.flatten(copy, pieces), pieces.offset, pieces.strides);
   }
   OpBuilder eb = branch.getElseBodyBuilder();
-  // A way that is rarely taken: its addresses would take registers beside the unit's products.
+  // A way that is rarely taken: its addresses would take registers beside the sums of a unit's products, but for tiles
+  // of larger elements, which leave registers and are copied by threads that have their rows' numbers anyway.
   ThreadBlock own = block;
   ThreadBuilder single(eb, loc, own);
-  single.renumberThread();
+  if (bytes <= 2)
+    single.renumberThread();
   single.copyElements(copy, memory);
   b.create<tile::CopyCommitOp>(loc);
 }
