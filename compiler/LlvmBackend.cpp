@@ -136,23 +136,4 @@ llvm::Error linkText(Module &module, StringRef text) {
     return createStringError("the versions of the kernel could not be linked");
   return llvm::Error::success();
 }
-
-Expected<std::string> emitCode(Module &module, const Target &target, int optLevel, bool assembly) {
-  // The first variant runs everywhere, so the dispatcher is compiled for it; kernels carry their own CPU.
-  Expected<std::unique_ptr<TargetMachine>> machine = target.createTargetMachine(target.getVariants().front(), optLevel);
-  if (!machine)
-    return machine.takeError();
-  return emitCode(module, **machine, assembly);
-}
-
-Expected<std::string> emitCode(Module &module, TargetMachine &machine, bool assembly) {
-  SmallVector<char, 0> bytes;
-  raw_svector_ostream os(bytes);
-  legacy::PassManager passes;
-  CodeGenFileType type = assembly ? CodeGenFileType::AssemblyFile : CodeGenFileType::ObjectFile;
-  if (machine.addPassesToEmitFile(passes, os, nullptr, type, /*DisableVerify=*/true))
-    return createStringError("LLVM cannot emit this kind of file for " + machine.getTargetTriple().str());
-  passes.run(module);
-  return std::string(bytes.begin(), bytes.end());
-}
 } // namespace flashc
