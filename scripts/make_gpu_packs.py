@@ -69,7 +69,8 @@ def compile_pack(compiler: str, name: str, options: list[str], target: str, fold
         keep_what_is_loaded(folder)
         return ""
     shutil.rmtree(folder, ignore_errors=True)
-    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]
+    reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]
+    return reason.replace(f'loc("{name}"): ', "")  # the same for all that are refused for it
 
 
 def keep_what_is_loaded(folder: Path) -> None:
