@@ -122,6 +122,9 @@ SmallVector<Value> ThreadBuilder::stage(const SharedCopy &copy, Value first, int
   if (cast<MemRefType>(copy.source.getType()).getElementType() != element || !known ||
       (*known % units.columns != 0 && !(uneven && block.gpu.unalignedAccess)))
     return stageElements(copy, first, count);
+  // A subgroup alone copies all of a tile, and float64's sums leave few registers for that many addresses.
+  if (bytes == 8 && block.threads == block.gpu.subgroupSize)
+    first = keepHere(first);
   PieceSource source = findPieces(copy);
   // A tile's pieces lie within the 2 GiB that an offset reaches. A stride that is negative counts as large.
   Value near = source.whole, most = constant((int64_t(1) << 30) / (type.getShape()[0] * bytes));
