@@ -27,10 +27,17 @@ static ScoreTraits readTraits(attn::SdpaOp op) {
   scores.hasScore = !op.getScore().empty();
   scores.hasSoftcap = op.getSoftcap().has_value();
   // What is said of an entry of the batch is one number; what is said of keys, or pairs, has more dimensions.
-  scores.readsKeys = llvm::any_of(op.getMaskOperands(), [](Value operand) {
-    auto type = dyn_cast<ShapedType>(operand.getType());
-    return type && type.getRank() > 1;
-  });
+  OperandRange operands = op.getMaskOperands();
+  for (Attribute attribute : op.getMaskList()) {
+    const unsigned count = cast<attn::MaskInterface>(attribute).getNumOperands();
+    const bool reads = llvm::any_of(operands.take_front(count), [](Value operand) {
+      auto type = dyn_cast<ShapedType>(operand.getType());
+      return type && type.getRank() > 1;
+    });
+    scores.readsKeysOften |= reads && scores.readsKeys;
+    scores.readsKeys |= reads;
+    operands = operands.drop_front(count);
+  }
   scores.hasWindow = llvm::any_of(op.getMaskList(), [](Attribute mask) {
     auto window = dyn_cast<attn::WindowAttr>(mask);
     return window && window.getLeft() >= 0;

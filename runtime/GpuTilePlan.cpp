@@ -287,11 +287,14 @@ Candidate chooseBusyTiles(const GpuTileProblem &problem) {
   // What is read of each key has addresses, and the block's tiles are looked for between products.
   int64_t others = problem.scores.hasScore ? 44 : 36;
   if (problem.scores.readsKeys)
-    others = (problem.valueHeadDim > 128 ? 84 : 72) + (problem.scores.hasWindow ? 32 : 0);
+    others = (problem.valueHeadDim > 128 ? 84 : 72) + (problem.scores.hasWindow ? 32 : 0) +
+             (problem.scores.readsKeysOften ? 16 : 0) +
+             (problem.headDim % step != 0 ? 16 : 0); // a step of the product that is not whole
   const int64_t left =
       getRoleRegisters(rows / kWarpgroupRows, problem.scores.readsKeys, problem.valueHeadDim).consumer - others -
       roundUp(problem.valueHeadDim, sumColumns) / 2;
-  const int64_t keys = problem.scores.hasBias ? left * 2 / 3 : left, most = problem.scores.hasBias ? 64 : 128;
+  const int64_t keys = problem.scores.hasBias ? left * 2 / 3 : left;
+  const int64_t most = problem.scores.hasBias || problem.scores.readsKeysOften ? 64 : 128;
   return {rows, std::clamp<int64_t>(keys / step * step, step, most)};
 }
 

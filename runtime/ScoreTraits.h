@@ -11,6 +11,8 @@ struct ScoreTraits {
   /// Whether a mask reads what is said of each key, or pair - flags, segments, a tensor - and not only numbers of an
   /// entry of the batch.
   bool readsKeys = false;
+  /// Whether more than one mask does.
+  bool readsKeysOften = false;
   /// Whether a window bounds the keys of a row below, too.
   bool hasWindow = false;
 

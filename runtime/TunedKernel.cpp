@@ -66,7 +66,9 @@ void TunedKernel::readMask(const std::string &mask) {
   for (const std::string &clause : clausesOf(mask)) {
     const std::string name = clause.substr(0, clause.find('('));
     causal |= name == "causal";
-    scores.readsKeys |= name == "key_padding" || name == "segments" || name == "tensor";
+    const bool reads = name == "key_padding" || name == "segments" || name == "tensor";
+    scores.readsKeysOften |= reads && scores.readsKeys;
+    scores.readsKeys |= reads;
     const std::optional<Window> bounds = readWindow(clause);
     if (bounds)
       windows.push_back(*bounds);

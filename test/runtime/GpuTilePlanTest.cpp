@@ -130,6 +130,21 @@ TEST(GpuTilePlan, TakesFewKeysWhereRowsInPlaceMeetAMaskThatReads) {
   EXPECT_EQ(sizesOf(planGpuTiles(problem, {}).many), (TileSizes{64, 8, 0}));
 }
 
+TEST(GpuTilePlan, LeavesRegistersForMasksThatReadKeysTogether) {
+  auto keysOf = [](int64_t headDim, bool often) {
+    GpuTileProblem problem = problemOf("sm_90a", headDim, 2, /*skipsZeros=*/true);
+    problem.scores.readsKeys = true;
+    problem.scores.readsKeysOften = often;
+    return planGpuTiles(problem, {}).many.keys;
+  };
+  EXPECT_EQ(keysOf(64, false), 96);
+  EXPECT_EQ(keysOf(64, true), 64);
+  EXPECT_EQ(keysOf(128, true), 48);
+  // Of 40 columns the third step of sixteen is half empty, and takes registers like a whole one.
+  EXPECT_EQ(keysOf(40, false), 80);
+  EXPECT_EQ(keysOf(48, false), 96);
+}
+
 TEST(GpuTilePlan, CountsTheBlocksThatRegistersAreEnoughFor) {
   const GpuTilePlan plan = planGpuTiles(problemOf("sm_80", 64, 2, /*skipsZeros=*/true), {});
   // Sums, scores, weights and queries are 96 registers, all else 64; three blocks have 170 a thread.
