@@ -266,7 +266,13 @@ def test_one_that_hangs_ends_with_the_check(tmp_path):
     command += ["--report", str(tmp_path / "report"), "--no-bench"]
     for number in (signal.SIGINT, signal.SIGTERM):
         witness.unlink(missing_ok=True)
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        # A shell has what it starts in the background ignore Ctrl-C, these tests and their children, too.
+        running = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         until = time.monotonic() + 120
         while not (witness.exists() and witness.read_text().strip()) and time.monotonic() < until:
             time.sleep(0.05)
