@@ -261,10 +261,18 @@ const char *const allProblems[] = {
 
 /// Where all bugs are planted: a diagonal that crosses from one tile of keys into the next below few rows, a block's
 /// third piece of work and more whose rows no unit for copies takes, rows of single elements that are none, or as many
-/// as a tile has, and one infinite value among a tile's last.
+/// as a tile has, one infinite value among a tile's last, and as many rows as are few where keys are many.
 const char *const deepProblems[] = {
-    "34,1,1,16,141",           "34,1,1,16,141:odd",   "10,1,1,64,134:odd",  "1,4,2,20,65:empty:spread",
-    "1,4,2,3,65:empty:spread", "1,2,1,66,127:spread", "1,2,1,65,64:corner", "1,2,1,3,64:corner",
+    "34,1,1,16,141",
+    "34,1,1,16,141:odd",
+    "10,1,1,64,134:odd",
+    "1,4,2,20,65:empty:spread",
+    "1,4,2,3,65:empty:spread",
+    "1,2,1,66,127:spread",
+    "1,2,1,65,64:corner",
+    "1,2,1,3,64:corner",
+    "1,1,1,32,600",
+    "1,4,1,8,1030:odd",
 };
 
 int fail(const std::string &why) {
