@@ -141,10 +141,8 @@ private:
       if (known.reached) {
         // What lies before the place where the ways part says nothing for one of them.
         const DomTreeNode *node = dominators.getNode(const_cast<BasicBlock *>(at));
-        InstructionMix common;
-        if (&known != &back && node->getIDom())
-          if (auto found = before.find(node->getIDom()->getBlock()); found != before.end())
-            common = found->second.mix;
+        const BasicBlock *parting = &known != &back && node->getIDom() ? node->getIDom()->getBlock() : nullptr;
+        const InstructionMix common = before.lookup(parting).mix;
         if (std::optional<double> share = known.from ? shareOf(*node, known.from, from) : std::nullopt) {
           InstructionMix both;
           both.add(known.mix, *share);
@@ -156,7 +154,6 @@ private:
         way.add(common, -1);
         other.add(common, -1);
         // Products beside those that the turn has anyway are of a rare way, which others pass by: what a NaN adds.
-        const BasicBlock *parting = &known != &back && node->getIDom() ? node->getIDom()->getBlock() : nullptr;
         const bool passes = from == parting, otherPasses = known.from == parting;
         const bool isBeside = parting && passes != otherPasses && way.matrixFlops != other.matrixFlops &&
                               common.matrixFlops + blocks[parting].matrixFlops > 0;

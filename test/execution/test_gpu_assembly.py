@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import subprocess
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from assembly import (
     find_ptxas,
     find_readelf,
     read_code_object,
+    read_metadata,
 )
 from conftest import DEEP
 from loops import functions, opcodes, product_loops
@@ -86,13 +86,17 @@ def parameters() -> list:
     return [pytest.param(kernel, id="-".join(map(str, kernel))) for kernel in (every() if DEEP else quick())]
 
 
-def produce(kernel: Kernel) -> bytes:
-    chip, dtype, D, mask = kernel
+def options_of(kernel: Kernel) -> list[str]:
+    _, dtype, D, mask = kernel
     element = ["f32", "--tf32"] if dtype == "tf32" else [dtype]
-    options = ["--head-dim", str(D), "--dtype", *element, "--lse", *(MASKS | JOINED)[mask]]
+    return ["--head-dim", str(D), "--dtype", *element, "--lse", *(MASKS | JOINED)[mask]]
+
+
+def produce(kernel: Kernel) -> bytes:
+    chip = kernel[0]
     if chip in NVIDIA:
-        return compile_kernel(options, f"nvptx:{chip}", "asm")
-    return compile_kernel(options, f"amdgpu:{chip}", "binary")
+        return compile_kernel(options_of(kernel), f"nvptx:{chip}", "asm")
+    return compile_kernel(options_of(kernel), f"amdgpu:{chip}", "binary")
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +129,7 @@ def test_kernel(kernel, images):
 @pytest.mark.parametrize("kernel", [("sm_80", "bf16", 128, "causal"), ("sm_90a", "bf16", 64, "segments")])
 def test_shown_is_shipped_by_nvidia(kernel, tmp_path):
     """A pack holds the very text that is shown, and that these tests put through the assembler."""
-    chip, dtype, D, mask = kernel
-    options = ["--head-dim", str(D), "--dtype", dtype, "--lse", *MASKS[mask], "--target", f"nvptx:{chip}"]
+    options = [*options_of(kernel), "--target", f"nvptx:{kernel[0]}"]
     subprocess.run(["flash-compile", *options, "--name", "k", "-o", str(tmp_path)], check=True, capture_output=True)
     assert produce(kernel).strip() in (tmp_path / "k.o").read_bytes()
 
@@ -135,11 +138,9 @@ def test_shown_is_shipped_by_amd():
     """Registers of the text that is shown are those of the code object, in a kernel that the order of uses sways."""
     if reason := missing_tool("gfx942"):
         pytest.skip(reason)
-    options = ["--head-dim", "64", "--dtype", "f32", "--lse", *MASKS["segments"]]
-    shown = compile_kernel(options, "amdgpu:gfx942", "asm").decode()
-    counts = [int(count) for count in re.findall(r"^ *\.vgpr_count: +(\d+)", shown, re.MULTILINE)]
-    usages = read_code_object(produce(("gfx942", "f32", 64, "segments")))
-    assert counts == [usage.registers for usage in usages]
+    kernel = ("gfx942", "f32", 64, "segments")
+    shown = compile_kernel(options_of(kernel), "amdgpu:gfx942", "asm").decode()
+    assert read_metadata(shown) == read_code_object(produce(kernel)) != []
 
 
 @pytest.mark.parametrize("kernel", [("sm_80", dtype, D, "causal") for dtype in ("bf16", "f16") for D in (64, 128, 256)])
