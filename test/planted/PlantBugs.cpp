@@ -1,13 +1,13 @@
-// flashc-plant-bugs PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...] [+PROBLEM...]: for the functions
-// that packs of emulated targets launch on the problems (Trial.h; they begin with a digit, and those to try besides the
-// usual ones with a plus), of those that differ in rows or keys alone only every Nth, and the bugs that can be planted
-// in them, N of a kind and function (8, with FLASHC_DEEP=1 all, on more problems), whether each is caught: by a
-// finding, or by wrong results. A bug is tried where it changes something, asynchronous work completing as late as it
-// may, then in two random orders; it is caught if one of the runs shows it. A bug that changes nothing on any problem
-// is one that nobody has looked for. FILE has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught,
-// with UNREACHED for those among them that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a
-// bug is not caught of which neither a proof nor a line says that it changes nothing, or if a line fits no bug that can
-// be planted.
+// flashc-plant-bugs PACK... [--per-kind N] [--every N] [--only TEXT] [--harmless FILE] [PROBLEM...]
+// [+PROBLEM...]: for the functions that packs of emulated targets launch on the problems (Trial.h; they begin with a
+// digit, and those to try besides the usual ones with a plus), of those that differ in rows or keys alone only every
+// Nth, and the bugs that can be planted in them, N of a kind and function (8, with FLASHC_DEEP=1 all, on more problems)
+// and of these those whose line has TEXT in it, whether each is caught: by a finding, or by wrong results. A bug is
+// tried where it changes something, asynchronous work completing as late as it may, then in two random orders; it is
+// caught if one of the runs shows it. A bug that changes nothing on any problem is one that nobody has looked for. FILE
+// has lines "HARMLESS: EXPRESSION BECAUSE REASON" for bugs that are not caught, with UNREACHED for those among them
+// that change nothing on any problem. Ends with 1 if a kernel as it is fails, if a bug is not caught of which neither a
+// proof nor a line says that it changes nothing, or if a line fits no bug that can be planted.
 
 #include "emulator/PlantedBugs.h"
 #include "emulator/Planting.h"
@@ -36,6 +36,7 @@ struct Order {
 struct Request {
   std::vector<std::string> packs, problems, more;
   unsigned perKind = 8, every = 1;
+  std::string only;
 };
 
 /// What came of the bugs of one kind.
@@ -95,9 +96,10 @@ public:
     return bugs.empty() && refused.empty() ? "expected a kernel in which a bug can be planted" : refused;
   }
 
-  void run(Counts &counts) {
+  void run(Counts &counts, const std::string &only) {
     for (unsigned i = 0; i != bugs.size(); ++i)
-      judge(i, counts[bugs[i].kind]);
+      if (describe(bugs[i], functions[i]).find(only) != std::string::npos)
+        judge(i, counts[bugs[i].kind]);
   }
 
 private:
@@ -261,7 +263,9 @@ const char *const allProblems[] = {
 
 /// Where all bugs are planted: a diagonal that crosses from one tile of keys into the next below few rows, a block's
 /// third piece of work and more whose rows no unit for copies takes, rows of single elements that are none, or as many
-/// as a tile has, one infinite value among a tile's last, and as many rows as are few where keys are many.
+/// as a tile has, one infinite value among a tile's last, as many rows as are few where keys are many, heads that do
+/// not begin where the rows before them end, the last key of all batches at the end of a tile that is loaded ahead, and
+/// keys that come by threads where queries come by TMA.
 const char *const deepProblems[] = {
     "34,1,1,16,141",
     "34,1,1,16,141:odd",
@@ -273,6 +277,12 @@ const char *const deepProblems[] = {
     "1,2,1,3,64:corner",
     "1,1,1,32,600",
     "1,4,1,8,1030:odd",
+    "1,4,1,1,64:apart",
+    "1,1,1,16,137",
+    "1,1,1,16,141",
+    "1,1,1,64,299:spread",
+    "4,1,1,66,70:shared",
+    "10,1,1,140,260:odd:keys",
 };
 
 int fail(const std::string &why) {
@@ -309,7 +319,7 @@ std::string plant(const std::string &path, const Request &request, Excuses &excu
   Suite suite(*chip, excuses);
   std::string wrong = suite.load(path, request);
   if (wrong.empty())
-    suite.run(counts);
+    suite.run(counts, request.only);
   return wrong;
 }
 } // namespace
@@ -327,6 +337,8 @@ int main(int argc, char **argv) {
       request.perKind = static_cast<unsigned>(std::atoi(argv[++i]));
     } else if (word == "--every" && i + 1 < argc) {
       request.every = static_cast<unsigned>(std::max(std::atoi(argv[++i]), 1));
+    } else if (word == "--only" && i + 1 < argc) {
+      request.only = argv[++i];
     } else if (word == "--harmless" && i + 1 < argc) {
       if (const std::string wrong = excuses.read(argv[++i]); !wrong.empty())
         return fail(wrong);
@@ -337,7 +349,8 @@ int main(int argc, char **argv) {
     }
   }
   if (request.packs.empty())
-    return fail("expected PACK... [--per-kind N] [--every N] [--harmless FILE] [PROBLEM...] [+PROBLEM...]");
+    return fail(
+        "expected PACK... [--per-kind N] [--every N] [--only TEXT] [--harmless FILE] [PROBLEM...] [+PROBLEM...]");
   if (request.problems.empty()) {
     request.problems.assign(std::begin(allProblems), std::end(allProblems));
     if (deep)

@@ -39,6 +39,13 @@ void spreadLengths(const flashc_tensor &lengths, int64_t keys) {
   }
 }
 
+/// All queries are of the keys' last document, and attend none of the keys before it.
+void takeLastDocument(const flashc_tensor &segments) {
+  forEachElement(segments, [&](int64_t offset) {
+    writeElement(static_cast<char *>(segments.data) + offset * bytesOf(segments), segments.dtype, 2);
+  });
+}
+
 /// NaN and infinity in the keys and values that nobody attends.
 void spoilUnattended(const KernelProblem &problem) {
   AttentionProblem reference = problem.getReference();
@@ -105,11 +112,12 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
   const size_t colon = std::min(text.find(':'), text.size());
   const std::set<std::string> how = splitWords(text.substr(colon));
   for (const std::string &word : how)
-    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "queries", "shared", "empty", "inf", "corner"}.count(
-            word))
-      return Error{FLASHC_ERROR_INVALID,
-                   "expected gaps, odd, columns, spread, queries, shared, empty, inf or corner behind a colon, got '" +
-                       word + "'"};
+    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "apart", "shared", "queries", "keys", "last",
+                               "empty", "inf", "corner"}
+             .count(word))
+      return Error{FLASHC_ERROR_INVALID, "expected gaps, odd, columns, spread, apart, shared, queries, keys, last, "
+                                         "empty, inf or corner behind a colon, got '" +
+                                             word + "'"};
   Result<ProblemSizes> sizes = ProblemSizes::parse(text.substr(0, colon));
   if (!sizes)
     return sizes.error();
@@ -123,6 +131,8 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
   trial->problem = std::move(*problem);
   if (const flashc_tensor *lengths = trial->problem->find("key_lengths"))
     spreadLengths(*lengths, sizes->keys);
+  if (const flashc_tensor *segments = trial->problem->find("query_segments"); segments && how.count("last"))
+    takeLastDocument(*segments);
   if (how.count("shared"))
     for (const char *name : {"q", "k", "v"})
       shareBatches(*trial->problem->find(name));
@@ -143,8 +153,9 @@ Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::
     Operand &operand = trial->operands[i];
     operand.base = base.tensors[i];
     operand.output = trial->problem->isOutput(i);
-    const bool asOthers = how.count("queries") && operand.base.data != trial->problem->find("q")->data;
-    trial->place(operand, asOthers ? std::set<std::string>() : how);
+    const auto is = [&](const char *name) { return operand.base.data == trial->problem->find(name)->data; };
+    const bool asUsual = (how.count("queries") && !is("q")) || (how.count("keys") && !is("k") && !is("v"));
+    trial->place(operand, asUsual ? std::set<std::string>() : how);
     trial->tensors.push_back(operand.placed);
   }
   trial->args = base;
@@ -163,7 +174,7 @@ void Trial::place(Operand &operand, const std::set<std::string> &how) {
     const int32_t dimension = !lies("columns") || d + 2 < placed.rank ? d : 2 * placed.rank - 3 - d;
     placed.stride[dimension] = extent;
     extent *= std::max<int64_t>(placed.size[dimension], 1);
-    extent += d + 1 == placed.rank ? gap : 0;
+    extent += d + 1 == placed.rank ? gap : d == 2 && lies("apart") ? 16 / bytes : 0;
   }
   if (lies("shared") && !operand.output)
     placed.stride[0] = 0;

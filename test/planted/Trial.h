@@ -22,8 +22,11 @@ public:
   ///   odd      rows are 3 elements apart and begin anywhere
   ///   columns  elements of a row are not next to each other
   ///   spread   elements lie beside gaps of their size, rows at multiples of 16 bytes
+  ///   apart    heads are 16 bytes apart, and not where the next row of the one before would be
   ///   shared   all batches are one in memory, at a stride of zero
-  ///   queries  the five above are of the queries alone
+  ///   queries  the six above are of the queries alone
+  ///   keys     they are of keys and values alone
+  ///   last     all queries are of the last of the documents that segments divide keys into
   ///   empty    no keys at all
   ///   inf      each column of the values has infinity at one of the last keys
   ///   corner   the values have infinity in the last column of the last key alone
