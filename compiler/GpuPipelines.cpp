@@ -35,7 +35,8 @@ void populateTiled(OpPassManager &pm, const PipelineOptions &options) {
   if (options.gpu.registers)
     sizes.registers = options.gpu.registers;
   functions.addPass(createAssignGpuTileSizes(sizes));
-  functions.addPass(createTileQueries());
+  // Where they stay many, each head's rows would fill a part of a tile, and all keys would be one block's.
+  functions.addPass(createTileQueries({/*divideHeads=*/true}));
 }
 
 /// The code of one thread: layouts, copies and the expansion of tile operations.

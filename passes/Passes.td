@@ -70,7 +70,9 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
     Where the tile sizes have a `few` form and the rows of all query heads of a key head are no more than its `queries`,
     the loop is over batch entries, key heads and splits of the keys instead, around an `attn.sdpa` of all those rows on one
     split; `attn.merge_splits` joins the parts in a second loop. More than 16 rows take that form over 512 keys and more
-    only: packing pays for less. Which form it is is asked at run time, where the sizes are dynamic. An operation inside a loop or a branch has the first form only.
+    only: packing pays for less. With `divide-heads` it is for all operations with as few query rows: where those of all
+    heads are more, as many heads as fit are together, and the loop is over parts of them, too. Which form it is is asked at
+    run time, where the sizes are dynamic. An operation inside a loop or a branch has the first form only.
 
     Tensors and operations without tile sizes are refused.
 
@@ -98,6 +100,8 @@ def TileQueries : Pass<"tile-queries", "mlir::func::FuncOp"> {
     }
     ```
   }];
+  let options = [Option<"divideHeads", "divide-heads", "bool", "false",
+                        "Whether few query rows stay few whatever the number of heads that share a key head">];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
   let statistics = [Statistic<"numTiled", "num-tiled", "Attentions that were divided">,
                     Statistic<"numSplit", "num-split", "Attentions that got a form for few query rows">];

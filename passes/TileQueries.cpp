@@ -27,6 +27,14 @@ struct Sizes {
   Value group;
 };
 
+/// How a key head's query heads are divided in the form for few rows: into `parts` of `heads`, the last of which may be
+/// fewer.
+struct HeadParts {
+  Value heads, parts;
+
+  bool isOne() const { return isConstantIntValue(parts, 1); }
+};
+
 /// The part of memory at `offsets` along its first dimensions and of `sizes` there; all of its others. Dimension
 /// `dropped`, of size 1, goes.
 Value emitPart(OpBuilder &b, Location loc, Value memory, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes,
@@ -70,6 +78,8 @@ void emitAttention(OpBuilder &b, attn::SdpaOp op, Value query, Value key, Value 
 }
 
 struct TileQueries : public flashc::impl::TileQueriesBase<TileQueries> {
+  using TileQueriesBase::TileQueriesBase;
+
   void runOnOperation() override {
     SmallVector<attn::SdpaOp> operations;
     getOperation().walk([&](attn::SdpaOp op) { operations.push_back(op); });
@@ -114,7 +124,7 @@ private:
     attn::TilesAttr few = op.getTiles()->getFewTiles();
     if (!few || !isa<FunctionOpInterface>(op->getParentOp()))
       return emitBlocks(b, op, sizes);
-    Value rows = math.mul(sizes.group, sizes.queries);
+    Value rows = divideHeads ? sizes.queries : math.mul(sizes.group, sizes.queries);
     Value isFew = emitIsFew(b, op.getLoc(), rows, sizes.keys, few.getQueries());
     if (std::optional<int64_t> known = getConstantIntValue(isFew))
       return *known ? emitSplits(b, op, sizes, few) : emitBlocks(b, op, sizes);
@@ -184,14 +194,38 @@ private:
                                        tiles.getOperand(), /*split=*/0, /*few=*/{}));
   }
 
-  /// The form for few rows: those of all query heads of a key head together, the keys divided into splits. The parts
-  /// are merged, where there is more than one, after all of them are there.
+  /// As many query heads of a key head together as a tile has rows for: all of them, or what there is room for.
+  HeadParts chooseHeads(IndexMath &math, const Sizes &sizes, attn::TilesAttr tiles) const {
+    Value one = math.constant(1);
+    if (!divideHeads)
+      return {sizes.group, one};
+    Value room = math.div(math.constant(tiles.getQueries()), math.max(sizes.queries, one));
+    Value heads = math.min(math.max(room, one), sizes.group);
+    return {heads, math.div(math.add(sizes.group, math.sub(heads, one)), heads)};
+  }
+
+  /// The query heads of part `part` of key head `keyHead`: the first one, and how many there are.
+  struct HeadRange {
+    Value first;
+    OpFoldResult count;
+  };
+  static HeadRange emitHeads(IndexMath &math, const Sizes &sizes, const HeadParts &heads, Value keyHead, Value part) {
+    Value first = math.mul(keyHead, sizes.group);
+    if (heads.isOne())
+      return {first, getAsOpFoldResult(sizes.group)};
+    Value before = math.mul(part, heads.heads);
+    return {math.add(first, before), getAsOpFoldResult(math.min(heads.heads, math.sub(sizes.group, before)))};
+  }
+
+  /// The form for few rows: those of query heads of a key head together, the keys divided into splits. The parts are
+  /// merged, where there is more than one, after all of them are there.
   void emitSplits(OpBuilder &b, attn::SdpaOp op, const Sizes &sizes, attn::TilesAttr tiles) {
     OpBuilder::InsertionGuard guard(b);
     Location loc = op.getLoc();
     IndexMath math(b, loc);
     Value one = math.constant(1), splits = math.max(math.ceilDiv(sizes.keys, tiles.getSplit()), one);
-    OpFoldResult unit = b.getIndexAttr(1), group = getAsOpFoldResult(sizes.group);
+    const HeadParts heads = chooseHeads(math, sizes, tiles);
+    OpFoldResult unit = b.getIndexAttr(1);
     bool isOne = isConstantIntValue(splits, 1);
 
     // Partial results `[splits, B, Hq, Sq, ..]`.
@@ -210,27 +244,34 @@ private:
       parts = allocate(shape);
     }
     Value isSingle = isOne ? Value() : b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, splits, one);
-    auto emitMerge = [&](OpBuilder &b, Value batch, Value firstHead, OpFoldResult count) {
+    auto emitMerge = [&](OpBuilder &b, Value batch, HeadRange range, OpFoldResult count) {
       OpFoldResult zero = b.getIndexAttr(0);
       auto ofParts = [&](Value memory) {
-        return emitPart(b, loc, memory, {zero, batch, firstHead}, {count, unit, group}, /*dropped=*/1);
+        return emitPart(b, loc, memory, {zero, batch, range.first}, {count, unit, range.count}, /*dropped=*/1);
       };
       auto ofHeads = [&](Value memory) {
-        return emitPart(b, loc, memory, {batch, firstHead}, {unit, group}, /*dropped=*/0);
+        return emitPart(b, loc, memory, {batch, range.first}, {unit, range.count}, /*dropped=*/0);
       };
       b.create<attn::MergeSplitsOp>(loc, ofParts(parts), ofParts(partLse), ofHeads(op.getOut()),
                                     op.getLse() ? ofHeads(op.getLse()) : Value(), tiles);
     };
 
-    SmallVector<OpFoldResult> bounds = getAsOpFoldResult(ValueRange{sizes.batch, sizes.keyHeads, splits});
-    auto forall = b.create<scf::ForallOp>(loc, bounds, ValueRange(), std::nullopt);
+    // Parts of a key head's query heads read the same keys, and follow each other.
+    auto emitTasks = [&](SmallVector<Value> counts) {
+      if (!heads.isOne())
+        counts.push_back(heads.parts);
+      return b.create<scf::ForallOp>(loc, getAsOpFoldResult(counts), ValueRange(), std::nullopt);
+    };
+    auto forall = emitTasks({sizes.batch, sizes.keyHeads, splits});
     {
       OpBuilder inner = OpBuilder::atBlockBegin(forall.getBody());
       IndexMath math(inner, loc);
       Value batch = forall.getInductionVars()[0], keyHead = forall.getInductionVars()[1],
             split = forall.getInductionVars()[2];
-      Value firstHead = math.mul(keyHead, sizes.group), size = math.constant(tiles.getSplit());
-      Value first = math.mul(split, size);
+      const HeadRange range = emitHeads(math, sizes, heads, keyHead, forall.getInductionVars().back());
+      Value firstHead = range.first;
+      OpFoldResult group = range.count;
+      Value size = math.constant(tiles.getSplit()), first = math.mul(split, size);
       OpFoldResult count = getAsOpFoldResult(math.min(math.sub(sizes.keys, first), size));
       if (isOne)
         count = getAsOpFoldResult(sizes.keys), first = math.constant(0);
@@ -250,7 +291,7 @@ private:
       // A single part is the result; what is left is to round it and to put it in its place.
       if (isSingle)
         inner.create<scf::IfOp>(loc, isSingle, [&](OpBuilder &b, Location loc) {
-          emitMerge(b, batch, firstHead, unit);
+          emitMerge(b, batch, range, unit);
           b.create<scf::YieldOp>(loc);
         });
     }
@@ -259,11 +300,12 @@ private:
       return;
     b.setInsertionPointAfter(forall);
     Value entries = b.create<arith::SelectOp>(loc, isSingle, math.constant(0), sizes.batch);
-    bounds = getAsOpFoldResult(ValueRange{entries, sizes.keyHeads});
-    auto merge = b.create<scf::ForallOp>(loc, bounds, ValueRange(), std::nullopt);
+    auto merge = emitTasks({entries, sizes.keyHeads});
     OpBuilder inner = OpBuilder::atBlockBegin(merge.getBody());
-    Value firstHead = IndexMath(inner, loc).mul(merge.getInductionVars()[1], sizes.group);
-    emitMerge(inner, merge.getInductionVars()[0], firstHead, getAsOpFoldResult(splits));
+    IndexMath innerMath(inner, loc);
+    const HeadRange range =
+        emitHeads(innerMath, sizes, heads, merge.getInductionVars()[1], merge.getInductionVars().back());
+    emitMerge(inner, merge.getInductionVars()[0], range, getAsOpFoldResult(splits));
   }
 };
 } // namespace

@@ -116,12 +116,7 @@ std::string GpuCostModel::whyIllegal(const AttentionShape &shape, const TileSize
 }
 
 bool GpuCostModel::isFew(const AttentionShape &shape) const {
-  if (shape.queries < 0 || shape.heads <= 0 || shape.kvHeads <= 0)
-    return false;
-  const int64_t most = planFor(shape, {}).few.queries;
-  const bool isMany = shape.keys < 0 || shape.keys >= CpuCostModel::manyKeys;
-  return shape.queries * std::max<int64_t>(1, shape.heads / shape.kvHeads) <=
-         (isMany ? most : std::min(most, CpuCostModel::fewRows));
+  return shape.queries >= 0 && shape.queries <= planFor(shape, {}).few.queries;
 }
 
 std::vector<TileSizes> GpuCostModel::enumerate(const AttentionShape &shape) const {
@@ -221,7 +216,10 @@ double GpuCostModel::predictFew(const AttentionShape &s, const TileSizes &tiles)
   const GpuTilePlan plan = planFor(s, tiles);
   const int64_t split = std::clamp<int64_t>(plan.split, 1, keys);
   const double parts = static_cast<double>(divideUp(keys, split));
-  const double blocks = static_cast<double>(s.batch * s.kvHeads) * parts;
+  // As many heads of a key head as a tile has rows for are one block's.
+  const int64_t group = std::max<int64_t>(1, s.heads / std::max<int64_t>(1, s.kvHeads));
+  const int64_t headsOfBlock = std::clamp<int64_t>(plan.few.queries / std::max<int64_t>(1, s.queries), 1, group);
+  const double blocks = static_cast<double>(s.batch * s.kvHeads * divideUp(group, headsOfBlock)) * parts;
   const double bytes = static_cast<double>(split * (s.headDim + s.valueHeadDim) * s.storedBytes);
   // A block has one subgroup: what it may have under way is its two tiles; several share a multiprocessor.
   const double together = std::clamp(std::ceil(blocks / units()), 1.0, 8.0);

@@ -29,8 +29,8 @@ public:
   std::string whyIllegal(const AttentionShape &shape, const TileSizes &tiles) const override;
   double predict(const AttentionShape &shape, const TileSizes &tiles) const override;
 
-  /// Whether the rows that share a key head are one tile, and keys are divided among blocks. False where the sizes are
-  /// not known.
+  /// Whether queries are no more than a small tile has rows for, which those of as many heads of a key head as fit
+  /// share, and keys are divided among blocks. False where their number is not known.
   bool isFew(const AttentionShape &shape) const;
 
 protected:

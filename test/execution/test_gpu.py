@@ -51,6 +51,16 @@ def test_head_dims(D, dtype):
 
 
 @pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("dtype", ("f32", "bf16"))
+def test_heads_in_parts(dtype, chip):
+    """Few rows of more heads than a tile has rows for: whole tiles of heads, a last one of fewer, and one head alone."""
+    for Hq, Hkv, Sq, Sk in ((20, 1, 1, 100), (32, 2, 1, 600), (6, 2, 7, 70), (9, 3, 16, 40), (8, 2, 5, 530)):
+        for name in (None, "alibi"):
+            sizes = {"B": 2, "Hq": Hq, "Hkv": Hkv, "Sq": Sq, "Sk": Sk}
+            run(Case(dtype=dtype, D=24, masks=("causal_br",), score_mod=name, target=target(chip), **sizes))
+
+
+@pytest.mark.parametrize("chip", CHIPS)
 @pytest.mark.parametrize("D", (128, 256))
 def test_wide_heads(D, chip):
     run(Case(dtype="bf16", D=D, Sq=70, Sk=150, masks=("causal_tl",), target=target(chip)))

@@ -1,5 +1,7 @@
 // RUN: flash-opt %s --tile-queries --canonicalize --cse | FileCheck %s
 // RUN: flash-opt %s --tile-queries --tile-queries --canonicalize --cse | FileCheck %s
+// RUN: flash-opt %s --tile-queries=divide-heads --canonicalize --cse | FileCheck %s --check-prefix=DIVIDE
+// RUN: flash-opt %s --tile-queries=divide-heads --tile-queries=divide-heads --canonicalize --cse | FileCheck %s --check-prefix=DIVIDE
 
 #few = #attn.tiles<queries = 16, keys = 256, granule = 64, compute = f32, split = 2048>
 #tiles = #attn.tiles<queries = 24, keys = 512, granule = 64, compute = f32, few = #few>
@@ -69,6 +71,46 @@ func.func @many_rows(%q: memref<2x8x3x64xf32>, %k: memref<2x1x300x64xf32>) {
   // CHECK: return
   attn.sdpa ins(%q, %k, %k : memref<2x8x3x64xf32>, memref<2x1x300x64xf32>, memref<2x1x300x64xf32>)
             outs(%q : memref<2x8x3x64xf32>) {tiles = #tiles}
+  return
+}
+
+// Where heads are divided, three rows of eight heads are a tile of five heads and one of three, which follow each other.
+// DIVIDE-LABEL: func @divided
+// DIVIDE-SAME: (%[[Q:[^:]*]]: memref<2x16x3x64xf32>, %[[K:[^:]*]]: memref<2x2x300x64xf32>
+// DIVIDE-NOT: scf.if
+// DIVIDE: scf.forall (%[[B:.*]], %[[KH:.*]], %[[PART:.*]]) in (2, 2, 2)
+// DIVIDE:   %[[OF:.*]] = arith.muli %[[KH]], %c8
+// DIVIDE:   %[[BEFORE:.*]] = arith.muli %[[PART]], %c5
+// DIVIDE:   %[[HEAD:.*]] = arith.addi %[[OF]], %[[BEFORE]]
+// DIVIDE:   %[[LEFT:.*]] = arith.subi %c8{{.*}}, %[[BEFORE]]
+// DIVIDE:   %[[COUNT:.*]] = arith.minsi %[[LEFT]], %c5
+// DIVIDE:   memref.subview %[[Q]][%[[B]], %[[HEAD]], 0, 0] [1, %[[COUNT]], 3, 64]
+// DIVIDE:   memref.subview %[[K]][%[[B]], %[[KH]], 0, 0] [1, 1, 300, 64]
+// DIVIDE:   position(%[[B]], %[[HEAD]],
+// DIVIDE-NOT: scf.forall
+// DIVIDE: return
+func.func @divided(%q: memref<2x16x3x64xf32>, %k: memref<2x2x300x64xf32>) {
+  attn.sdpa ins(%q, %k, %k : memref<2x16x3x64xf32>, memref<2x2x300x64xf32>, memref<2x2x300x64xf32>)
+            outs(%q : memref<2x16x3x64xf32>) {tiles = #tiles}
+  return
+}
+
+// Parts of heads are merged as they are computed, and more rows of one head than a tile has are not few.
+// DIVIDE-LABEL: func @divided_splits
+// DIVIDE-SAME: (%[[Q:[^:]*]]: memref<1x?x?x64xf32>
+// DIVIDE: %[[LAST:.*]] = arith.subi %{{.*}}, %c1
+// DIVIDE: %[[FEW:.*]] = arith.cmpi ult, %[[LAST]], %c16
+// DIVIDE: scf.if %[[FEW]]
+// DIVIDE:   scf.forall (%{{.*}}, %[[S:.*]], %{{.*}}) in (%{{.*}}, %{{.*}}, %[[PARTS:.*]])
+// DIVIDE:     memref.subview %[[Q]][0, %[[HEAD:.*]], 0, 0] [1, %[[COUNT:.*]], %{{.*}}, 64]
+// DIVIDE:     attn.merge_splits
+// DIVIDE:   scf.forall (%{{.*}}, %{{.*}}, %[[PART:.*]]) in (%{{.*}}, %{{.*}}, %[[PARTS]])
+// DIVIDE:     arith.muli %[[PART]]
+// DIVIDE:     attn.merge_splits
+// DIVIDE: } else {
+func.func @divided_splits(%q: memref<1x?x?x64xf32>, %k: memref<1x?x?x64xf32>) {
+  attn.sdpa ins(%q, %k, %k : memref<1x?x?x64xf32>, memref<1x?x?x64xf32>, memref<1x?x?x64xf32>)
+            outs(%q : memref<1x?x?x64xf32>) {tiles = #tiles}
   return
 }
 

@@ -189,13 +189,30 @@ TEST(GpuCostModel, FewRowsChooseASplit) {
   EXPECT_LT(ranked.front().tiles.split, 8192);
   // No faster than the memory: 8 * 32,768 * 256 elements of two bytes.
   EXPECT_GT(ranked.front().seconds, 8.0 * 32768 * 256 * 2 / 2039e9);
-  decode.queries = 64;
+  // One warp's or wave's rows, which are sixteen there: of four heads, two, or one at a time.
+  for (const char *chip : {"sm_80", "gfx942"})
+    for (int64_t queries : {4, 5, 16}) {
+      decode.queries = queries;
+      EXPECT_TRUE(modelOf(chip).isFew(decode)) << chip << " " << queries;
+    }
+  decode.queries = 17;
   EXPECT_FALSE(a100.isFew(decode));
-  // One wave's rows, of which MFMA has sixteen there.
-  decode.queries = 4;
-  EXPECT_TRUE(modelOf("gfx942").isFew(decode));
-  decode.queries = 5;
   EXPECT_FALSE(modelOf("gfx942").isFew(decode));
+}
+
+TEST(GpuCostModel, HeadsThatDoNotFitATileTogetherReadKeysAgain) {
+  const GpuCostModel h100 = modelOf("sm_90a");
+  AttentionShape decode = shapeOf(128, 2);
+  decode.batch = 64;
+  decode.queries = 1;
+  decode.keys = 8192;
+  decode.kvHeads = 8;
+  const auto secondsOf = [&](int64_t heads) {
+    decode.heads = heads;
+    return h100.rank(decode).front().seconds;
+  };
+  EXPECT_LT(secondsOf(128), secondsOf(256));
+  EXPECT_LT(secondsOf(256), 2.1 * secondsOf(128));
 }
 
 TEST(GpuCostModel, KeysNameTheGpu) {
