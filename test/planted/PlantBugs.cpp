@@ -241,6 +241,7 @@ const char *const allProblems[] = {
     "1,2,2,130,33:gaps",
     "1,2,1,66,40:columns",
     "1,2,1,65,129:spread",
+    "1,5,1,6,70",
     "1,4,2,20,65:empty",
     "1,4,2,3,65:empty",
     "2,2,1,20,65:empty:columns",
