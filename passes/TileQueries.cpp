@@ -269,20 +269,20 @@ private:
       Value batch = forall.getInductionVars()[0], keyHead = forall.getInductionVars()[1],
             split = forall.getInductionVars()[2];
       const HeadRange range = emitHeads(math, sizes, heads, keyHead, forall.getInductionVars().back());
-      Value firstHead = range.first;
-      OpFoldResult group = range.count;
       Value size = math.constant(tiles.getSplit()), first = math.mul(split, size);
       OpFoldResult count = getAsOpFoldResult(math.min(math.sub(sizes.keys, first), size));
       if (isOne)
         count = getAsOpFoldResult(sizes.keys), first = math.constant(0);
-      SmallVector<Value> position =
-          addPositions(math, op.getPosition(), {batch, firstHead, math.constant(0), first, sizes.queries, sizes.keys});
-      auto ofHeads = [&](Value memory) { return emitPart(inner, loc, memory, {batch, firstHead}, {unit, group}); };
+      SmallVector<Value> position = addPositions(
+          math, op.getPosition(), {batch, range.first, math.constant(0), first, sizes.queries, sizes.keys});
+      auto ofHeads = [&](Value memory) {
+        return emitPart(inner, loc, memory, {batch, range.first}, {unit, range.count});
+      };
       auto ofKeys = [&](Value memory) {
         return emitPart(inner, loc, memory, {batch, keyHead, first}, {unit, unit, count});
       };
       auto ofPart = [&](Value memory) {
-        return emitPart(inner, loc, memory, {split, batch, firstHead}, {unit, unit, group}, /*dropped=*/0);
+        return emitPart(inner, loc, memory, {split, batch, range.first}, {unit, unit, range.count}, /*dropped=*/0);
       };
       Value query = ofHeads(op.getQuery()), key = ofKeys(op.getKey()), value = ofKeys(op.getValue());
       Value out = isOne ? ofHeads(op.getOut()) : ofPart(parts);

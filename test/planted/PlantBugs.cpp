@@ -265,8 +265,8 @@ const char *const allProblems[] = {
 /// Where all bugs are planted: a diagonal that crosses from one tile of keys into the next below few rows, a block's
 /// third piece of work and more whose rows no unit for copies takes, rows of single elements that are none, or as many
 /// as a tile has, one infinite value among a tile's last, as many rows as are few where keys are many, heads that do
-/// not begin where the rows before them end, the last key of all batches at the end of a tile that is loaded ahead, and
-/// keys that come by threads where queries come by TMA.
+/// not begin where the rows before them end, the last key of all batches at the end of a tile that is loaded ahead, a
+/// first tile that TMA does not take and that is not whole, and keys that come by threads where queries come by TMA.
 const char *const deepProblems[] = {
     "34,1,1,16,141",
     "34,1,1,16,141:odd",

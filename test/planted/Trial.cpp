@@ -111,13 +111,11 @@ std::set<std::string> splitWords(const std::string &text) {
 Result<std::unique_ptr<Trial>> Trial::create(const LoadedPack &pack, const std::string &text) {
   const size_t colon = std::min(text.find(':'), text.size());
   const std::set<std::string> how = splitWords(text.substr(colon));
+  const std::string words = ":gaps:odd:columns:spread:apart:shared:queries:keys:last:empty:inf:corner";
+  const std::set<std::string> known = splitWords(words);
   for (const std::string &word : how)
-    if (!std::set<std::string>{"gaps", "odd", "columns", "spread", "apart", "shared", "queries", "keys", "last",
-                               "empty", "inf", "corner"}
-             .count(word))
-      return Error{FLASHC_ERROR_INVALID, "expected gaps, odd, columns, spread, apart, shared, queries, keys, last, "
-                                         "empty, inf or corner behind a colon, got '" +
-                                             word + "'"};
+    if (!known.count(word))
+      return Error{FLASHC_ERROR_INVALID, "expected words of " + words + ", got ':" + word + "'"};
   Result<ProblemSizes> sizes = ProblemSizes::parse(text.substr(0, colon));
   if (!sizes)
     return sizes.error();

@@ -23,6 +23,16 @@ AttentionShape shapeOf(int64_t headDim, int64_t storedBytes, const std::string &
   return shape;
 }
 
+/// One query of each of `heads` heads, which share eight key heads.
+AttentionShape decodeOf(int64_t heads, int64_t keys) {
+  AttentionShape shape = shapeOf(128, 2);
+  shape.queries = 1;
+  shape.keys = keys;
+  shape.heads = heads;
+  shape.kvHeads = 8;
+  return shape;
+}
+
 GpuCostModel modelOf(const char *chip) { return GpuCostModel(*findGpuChip(chip)); }
 } // namespace
 
@@ -172,11 +182,7 @@ TEST(GpuCostModel, WideTilesPayOnHopper) {
 
 TEST(GpuCostModel, FewRowsChooseASplit) {
   const GpuCostModel a100 = modelOf("sm_80");
-  AttentionShape decode = shapeOf(128, 2);
-  decode.queries = 1;
-  decode.keys = 32768;
-  decode.heads = 32;
-  decode.kvHeads = 8;
+  AttentionShape decode = decodeOf(32, 32768);
   ASSERT_TRUE(a100.isFew(decode));
   const std::vector<RankedTiles> ranked = a100.rank(decode);
   ASSERT_GT(ranked.size(), 3u);
@@ -202,13 +208,9 @@ TEST(GpuCostModel, FewRowsChooseASplit) {
 
 TEST(GpuCostModel, HeadsThatDoNotFitATileTogetherReadKeysAgain) {
   const GpuCostModel h100 = modelOf("sm_90a");
-  AttentionShape decode = shapeOf(128, 2);
-  decode.batch = 64;
-  decode.queries = 1;
-  decode.keys = 8192;
-  decode.kvHeads = 8;
   const auto secondsOf = [&](int64_t heads) {
-    decode.heads = heads;
+    AttentionShape decode = decodeOf(heads, 8192);
+    decode.batch = 64;
     return h100.rank(decode).front().seconds;
   };
   EXPECT_LT(secondsOf(128), secondsOf(256));
